@@ -1,0 +1,54 @@
+/* base/limits.h — every limit of Quorate, with its unit and its reason. */
+#ifndef QR_BASE_LIMITS_H
+#define QR_BASE_LIMITS_H
+
+#include <assert.h>
+
+/* ---- a child's stream ---- */
+
+/* 1.44+ children cut lines at 15487 bytes; parents are asked to take 64 KiB. */
+#define QR_LINE_BYTES_MAX (64u * 1024)
+/* Netdata's parents take 20 (1.37) or 30 (2.x) words a line. */
+#define QR_LINE_WORDS_MAX 32u
+/* The request line of a 2.x parent may have 128 KiB. */
+#define QR_REQUEST_BYTES_MAX (128u * 1024)
+/* A compressed frame carries a 14-bit length. */
+#define QR_FRAME_BYTES_MAX 16383u
+/* Stock parents refuse a frame that unpacks to more. */
+#define QR_FRAME_PLAIN_BYTES_MAX (16u * 1024)
+/* LZ4 blocks may refer to the last 64 KiB of the connection's text. */
+#define QR_LZ4_WINDOW_BYTES  (64u * 1024)
+#define QR_CHILD_INBUF_BYTES (256u * 1024)
+static_assert(QR_CHILD_INBUF_BYTES >= 2 * QR_LINE_BYTES_MAX, "a whole line fits behind a part");
+static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request line fits");
+
+/* Netdata's own limit on ids is 1200 characters. */
+#define QR_NAME_BYTES_MAX      1200u
+#define QR_CHARTS_PER_HOST_MAX 100000u
+#define QR_DIMS_PER_CHART_MAX  65535u
+#define QR_LABELS_MAX          256u
+#define QR_UPDATE_EVERY_MAX    86400u
+
+/* ---- the log ---- */
+
+/* An entry must stay well below a log segment of 8 MiB (guard, G4 and G6). */
+#define QR_ENTRY_BYTES_MAX (1024u * 1024)
+/* A tick batch is cut here; see the measurements behind docs/decisions. */
+#define QR_BATCH_BYTES_MAX (256u * 1024)
+/* Proposals that a member keeps until it has seen them applied. */
+#define QR_PROPOSALS_IN_FLIGHT_MAX 8u
+#define QR_SNAPSHOT_BYTES_MAX      (64u * 1024 * 1024)
+static_assert(QR_BATCH_BYTES_MAX * 2 <= QR_ENTRY_BYTES_MAX, "a batch and its header fit an entry");
+
+/* ---- member links ---- */
+
+#define QR_LINK_FRAME_BYTES_MAX (QR_SNAPSHOT_BYTES_MAX + 64u * 1024)
+#define QR_MEMBERS_MAX          16u
+#define QR_ADDRESS_BYTES_MAX    256u
+
+/* ---- HTTP ---- */
+
+#define QR_HTTP_REQUEST_BYTES_MAX 16384u
+#define QR_HTTP_IDLE_MS           60000u
+
+#endif

@@ -1,0 +1,59 @@
+/* cluster/command.h — the header of a log entry.
+ *
+ *    0  u8   magic 'Q'
+ *    1  u8   format version, 1
+ *    2  u8   type
+ *    3  u8   flags, 0
+ *    4  u32  body bytes (the true length: an entry is padded with zeros to a multiple of 8)
+ *    8  u32  CRC32C of bytes 12 .. 40 + body bytes
+ *   12  u32  member that proposed it
+ *   16  u64  incarnation of that member (grows with each start)
+ *   24  u64  sequence number of the entry in that incarnation: 1, 2, ..
+ *   32  i64  proposer's wall clock, unix us: the only time that `apply` may know
+ *   40       body
+ *
+ * All little endian.  The sequence makes each entry exactly-once: `apply` takes last + 1, drops
+ * what it has seen and refuses a jump (cluster/machine).  Thread: any. */
+#ifndef QR_CLUSTER_COMMAND_H
+#define QR_CLUSTER_COMMAND_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+#define QR_COMMAND_HEADER_BYTES 40u
+#define QR_COMMAND_VERSION      1u
+
+enum qr_command_type {
+    QR_COMMAND_MEMBER_INFO = 1, /* a member's incarnation, address, version   (cluster/machine) */
+    QR_COMMAND_OWN = 2,         /* a member takes a child                   (cluster/ownership) */
+    QR_COMMAND_HOST = 3,        /* a child's identity and information      (storage/definition) */
+    QR_COMMAND_CHARTS = 4,      /* definitions of charts                   (storage/definition) */
+    QR_COMMAND_SAMPLES = 5,     /* a tick batch                                 (storage/entry) */
+    QR_COMMAND_HOST_STATE = 6,  /* connected, disconnected, gaps                (storage/entry) */
+    QR_COMMAND_SEAL = 7,        /* a window of time becomes block files         (storage/store) */
+    QR_COMMAND_SEALED = 8,      /* a block file's size and hash                 (storage/store) */
+    QR_COMMAND_RETAIN = 9,      /* drop what is older                           (storage/store) */
+    QR_COMMAND_TYPE_MAX = QR_COMMAND_RETAIN
+};
+
+struct qr_command {
+    enum qr_command_type type;
+    uint32_t member;
+    uint64_t incarnation;
+    uint64_t sequence;
+    int64_t time_us;
+    struct qr_slice body; /* Borrowed from the entry. */
+};
+
+const char *qr_command_type_name(enum qr_command_type type);
+
+/* Appends header, body and padding to `out`.  0, UV_ENOMEM or QR_E_LIMIT (QR_ENTRY_BYTES_MAX). */
+int qr_command_encode(struct qr_buf *out, const struct qr_command *command);
+
+/* 0, or QR_E_CORRUPT (checksum: this member's log is damaged), QR_E_VERSION, QR_E_MALFORMED.
+ * Demands that length, padding and type are right. */
+int qr_command_decode(struct qr_command *command, struct qr_slice entry);
+
+#endif

@@ -1,0 +1,123 @@
+/* cluster/group.h — one Raft group on this member: the face of this folder.
+ *
+ * Owns raft with its disk back end behind the guard, the machine that applies entries, the
+ * proposer that gets entries into the log exactly once, and the exchange of state hashes.  The
+ * owner gives a loop, a link and a sink (where data goes).
+ *
+ *   propose(type, body) --> proposer: window of QR_PROPOSALS_IN_FLIGHT_MAX, sequence numbers
+ *       leader here: raft_apply;  else: PROPOSE frame to the leader, again after a leader change
+ *   raft commits --> machine: exactly-once check, sink.apply / ownership, state hash
+ *       --> the proposal's done(status): applied on this member
+ *
+ * No code assumes that there is one group: the id is in frames and in the data path.
+ * Thread: consensus. */
+#ifndef QR_CLUSTER_GROUP_H
+#define QR_CLUSTER_GROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "cluster/command.h"
+#include "cluster/link.h"
+#include "cluster/ownership.h"
+#include "cluster/sink.h"
+
+struct qr_group;
+
+struct qr_group_config {
+    uv_loop_t *loop;
+    const struct qr_clock *clock;
+    struct qr_link *link;
+    struct qr_sink sink;
+    uint32_t group_id;
+    uint32_t member_id;
+    uint64_t incarnation;                 /* Larger at each start of this member. */
+    const char *dir;                      /* Of this group's log; exists. */
+    const struct qr_link_member *members; /* The first configuration, used for a virgin dir. */
+    unsigned n_members;
+    uint32_t election_timeout_ms, heartbeat_ms;
+    uint32_t snapshot_threshold, snapshot_trailing; /* entries */
+    uint64_t disk_reserve_bytes; /* Below this much free space the member stops proposing. */
+};
+
+enum qr_group_role { QR_GROUP_FOLLOWER, QR_GROUP_CANDIDATE, QR_GROUP_LEADER, QR_GROUP_UNAVAILABLE };
+
+/* What the owner wants to hear; any may be NULL. */
+struct qr_group_events {
+    void *data;
+    /* Role, term or leader changed.  leader 0: none known. */
+    void (*leadership)(void *data, enum qr_group_role role, uint32_t leader, uint64_t term);
+    /* An entry was applied (result of machine: 0, dropped, refused). */
+    void (*applied)(void *data, const struct qr_command *command, uint64_t index, int result);
+    /* A child changed hands (also to this member). */
+    void (*owned)(void *data, const struct qr_owner *owner, uint64_t nonce);
+    /* The state was replaced by a snapshot. */
+    void (*restored)(void *data, uint64_t index);
+    /* A member at the same applied index has another state hash. */
+    void (*diverged)(void *data, uint32_t member, uint64_t index);
+    /* This member must stop: the log cannot be written, or the library gave up.  The sentence says
+     * why.  Does not return (the owner logs and exits). */
+    void (*fatal)(void *data, const char *sentence);
+};
+
+/* Opens the log, replays it into the sink, starts.  0 or an error that is logged with its reason.
+ * Blocks while the log is read. */
+int qr_group_open(struct qr_group **group, const struct qr_group_config *config,
+                  const struct qr_group_events *events);
+
+/* done: status 0 when the entry was applied here; a negative code when apply refused it.  index is
+ * its place in the log.  Called exactly once, except at close (UV_ECANCELED: outcome unknown). */
+typedef void (*qr_proposal_cb)(void *data, int status, uint64_t index);
+
+/* Queues an entry; the body is copied.  Entries of a member enter the log in the order of these
+ * calls.  0, QR_E_LIMIT (too long), QR_E_BUSY (more than `queue` waiting; see group_room),
+ * UV_ENOMEM. */
+int qr_group_propose(struct qr_group *group, enum qr_command_type type, struct qr_slice body,
+                     qr_proposal_cb done, void *data);
+
+/* Entries that wait or are in flight, and their bytes. */
+struct qr_group_load {
+    unsigned n_waiting, n_in_flight;
+    size_t bytes;
+};
+struct qr_group_load qr_group_get_load(const struct qr_group *group);
+
+/* Appending is possible now: there is a leader that is reachable, has committed its barrier, and
+ * this member's disk has room. */
+bool qr_group_ready(const struct qr_group *group);
+
+const struct qr_ownership *qr_group_ownership(const struct qr_group *group);
+
+struct qr_group_member_status {
+    uint32_t id;
+    char address[64];
+    bool voter, self;
+    bool up;                  /* Connected, or self. */
+    uint64_t last_contact_ms; /* Ago; UINT64_MAX: never. */
+    uint64_t applied, hash;   /* As last told by it. */
+    enum qr_group_role role;  /* As far as known. */
+};
+
+struct qr_group_status {
+    uint32_t group_id, member_id, leader; /* leader 0: none */
+    enum qr_group_role role;
+    uint64_t term, applied, commit, last_index, hash;
+    uint64_t leader_since_ms; /* ms since a leader has been known without a break; 0: none. */
+    uint64_t without_leader_ms;
+    bool ready;
+    bool disk_low;
+    bool diverged;
+    unsigned n_members;
+    struct qr_group_member_status members[QR_MEMBERS_MAX];
+    uint64_t n_proposed, n_applied, n_dropped, n_refused, n_resent, n_snapshots, n_installs;
+    uint64_t commit_latency_us_p50, commit_latency_us_p99; /* propose to applied, last 1024 */
+};
+void qr_group_get_status(const struct qr_group *group, struct qr_group_status *status);
+
+/* Hands leadership over if this member has it, then closes; the group is freed before on_closed. */
+void qr_group_close(struct qr_group *group, void (*on_closed)(void *data), void *data);
+
+#endif

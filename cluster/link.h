@@ -1,0 +1,110 @@
+/* cluster/link.h — the connections between members: mutual TLS 1.3, one a pair, framed.
+ *
+ * The member with the higher id dials; both verify the other's certificate against the cluster CA,
+ * and the identity in it (SAN URI quorate://<cluster>/<member id>) against the hello and the member
+ * table.  Frames, after the TLS record layer:
+ *
+ *    0  u32  magic "QRLK"
+ *    4  u16  type
+ *    6  u16  flags, 0
+ *    8  u32  group
+ *   12  u32  payload bytes, <= QR_LINK_FRAME_BYTES_MAX
+ *   16  u32  CRC32C of bytes 0 .. 16 and the payload
+ *   20       payload
+ *
+ * The first frame each way is HELLO: u32 protocol version, u32 member id, u64 incarnation, 16 bytes
+ * cluster id, the sender's address.  PING goes out when nothing else did for a heartbeat; a peer
+ * that was silent for 2 election timeouts is cut and dialled again.  TCP_NODELAY, keep-alive.
+ *
+ * Sending never blocks: frames queue up to `queue_bytes_max` a peer, then QR_E_BUSY.
+ * Thread: consensus. */
+#ifndef QR_CLUSTER_LINK_H
+#define QR_CLUSTER_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/clock.h"
+#include "base/guid.h"
+#include "base/slice.h"
+
+enum qr_link_type {
+    QR_LINK_HELLO = 1,
+    QR_LINK_PING = 2,
+    QR_LINK_RAFT = 3,           /* a raft message                           (cluster/raft_wire) */
+    QR_LINK_PROPOSE = 4,        /* an entry for the leader                   (cluster/proposer) */
+    QR_LINK_PROPOSE_RESULT = 5, /* taken, or why not                         (cluster/proposer) */
+    QR_LINK_STATE_HASH = 6,     /* u64 applied index, u64 hash                (cluster/group) */
+    QR_LINK_BLOCK_GET = 7,      /* a part of a block file is asked for            (node/fetch) */
+    QR_LINK_BLOCK_PART = 8,     /* and sent                                       (node/fetch) */
+    QR_LINK_TYPE_NR
+};
+
+struct qr_link;
+
+struct qr_link_member {
+    uint32_t id;
+    char address[64]; /* host:port, IPv4, [IPv6] or a name */
+};
+
+struct qr_link_config {
+    uv_loop_t *loop;
+    const struct qr_clock *clock;
+    uint32_t member_id;
+    uint64_t incarnation;
+    struct qr_guid cluster_id;
+    const char *listen_address; /* host:port */
+    const char *ca_file, *cert_file, *key_file;
+    uint32_t heartbeat_ms;
+    uint32_t election_timeout_ms;
+    uint32_t connect_retry_ms; /* 100 .. 250 */
+    uint32_t handshake_timeout_ms;
+    size_t queue_bytes_max; /* a peer */
+};
+
+/* A frame from an authenticated peer; payload is valid during the call.  Returning an error cuts
+ * the connection. */
+typedef int (*qr_link_receive_cb)(void *data, uint32_t member, uint32_t group,
+                                  struct qr_slice payload);
+typedef void (*qr_link_peer_cb)(void *data, uint32_t member, bool up);
+/* status 0: handed to the kernel; else it may or may not have arrived.  Never called from inside
+ * qr_link_send, exactly once, also at close (UV_ECANCELED). */
+typedef void (*qr_link_sent_cb)(void *data, int status);
+
+/* Binds and listens; dialling starts with the members.  0, a libuv error, QR_E_TLS or QR_E_CONFIG
+ * (the reason is logged, with the file or address). */
+int qr_link_open(struct qr_link **link, const struct qr_link_config *config);
+
+/* Who handles frames of a type; set before members are added. */
+void qr_link_on(struct qr_link *link, enum qr_link_type type, qr_link_receive_cb receive,
+                void *data);
+void qr_link_on_peer(struct qr_link *link, qr_link_peer_cb peer, void *data);
+
+/* The member table: adds or changes; only members in it are let in.  Own id is ignored. */
+int qr_link_set_member(struct qr_link *link, const struct qr_link_member *member);
+void qr_link_remove_member(struct qr_link *link, uint32_t member);
+
+/* Sends one frame whose payload is the parts, one after the other.  Small parts are copied; parts
+ * with a `sent` callback are borrowed until it.  sent may be NULL: then all is copied.
+ * 0, QR_E_UNREACHABLE (no connection), QR_E_BUSY (queue full), QR_E_LIMIT, UV_ENOMEM; then sent is
+ * not called. */
+int qr_link_send(struct qr_link *link, uint32_t member, uint32_t group, enum qr_link_type type,
+                 const struct qr_slice *parts, unsigned n_parts, qr_link_sent_cb sent, void *data);
+
+bool qr_link_is_up(const struct qr_link *link, uint32_t member);
+
+/* Milliseconds (mono) when something was last received from the member; 0: never. */
+uint64_t qr_link_last_heard_ms(const struct qr_link *link, uint32_t member);
+
+struct qr_link_stats {
+    uint64_t frames_sent, frames_received, bytes_sent, bytes_received;
+    uint64_t connects, refused, dead_peers, bad_frames;
+};
+void qr_link_get_stats(const struct qr_link *link, struct qr_link_stats *stats);
+
+/* Cuts all connections, calls outstanding callbacks, closes, then on_closed; the link is freed
+ * before on_closed is called. */
+void qr_link_close(struct qr_link *link, void (*on_closed)(void *data), void *data);
+
+#endif

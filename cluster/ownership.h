@@ -1,0 +1,53 @@
+/* cluster/ownership.h — who holds which child, as the log says.
+ *
+ * A child has one owner: the member whose connection feeds the log.  OWN makes the proposer the
+ * owner and gives the child the next epoch; from its application on, every member drops what an
+ * older epoch still proposes (fencing).  Within an epoch the owner numbers its host blocks 1, 2, ..
+ *
+ *   OWN body: 16 bytes GUID, u64 nonce (the owner's, to recognise its own request)
+ *
+ * Part of the replicated state.  Thread: consensus. */
+#ifndef QR_CLUSTER_OWNERSHIP_H
+#define QR_CLUSTER_OWNERSHIP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/cursor.h"
+#include "base/guid.h"
+
+struct qr_owner {
+    uint32_t host;   /* The catalog's id. */
+    uint32_t member; /* 0: nobody yet. */
+    uint32_t epoch;
+    uint32_t block_seq; /* Of the last host block taken in this epoch. */
+};
+
+struct qr_ownership {
+    struct qr_owner *owners; /* Indexed by host id; [0] is unused. */
+    uint32_t n;
+};
+
+void qr_ownership_init(struct qr_ownership *ownership);
+void qr_ownership_release(struct qr_ownership *ownership);
+
+/* The owner record of a host, or one of zeros. */
+struct qr_owner qr_ownership_get(const struct qr_ownership *ownership, uint32_t host);
+
+/* Makes `member` the owner.  0 or UV_ENOMEM; the new record in *owner. */
+int qr_ownership_take(struct qr_ownership *ownership, uint32_t host, uint32_t member,
+                      struct qr_owner *owner);
+
+/* May this host block be taken?  0, QR_E_FENCED (older epoch or other member), QR_E_STALE (seen),
+ * QR_E_GAP (a block is missing before it). */
+int qr_ownership_check(const struct qr_ownership *ownership, uint32_t host, uint32_t member,
+                       uint32_t epoch, uint32_t block_seq);
+
+/* Notes that a block was taken; the check was 0. */
+void qr_ownership_advance(struct qr_ownership *ownership, uint32_t host, uint32_t block_seq);
+
+int qr_ownership_encode(const struct qr_ownership *ownership, struct qr_buf *out);
+int qr_ownership_decode(struct qr_ownership *ownership, struct qr_cursor *in);
+
+#endif

@@ -1,0 +1,54 @@
+/* node/status.h — what the cluster looks like from here: one immutable picture.
+ *
+ * The consensus loop builds a new one several times a second and publishes it; workers read the
+ * newest between qr_store_enter and qr_store_leave.  JSON of /api/quorate/v1/status and the verdict
+ * of `quoratectl status` come from it.  Thread: any (immutable). */
+#ifndef QR_NODE_STATUS_H
+#define QR_NODE_STATUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/guid.h"
+#include "cluster/group.h"
+
+struct qr_status_child {
+    uint32_t host;
+    char guid[QR_GUID_TEXT_LEN + 1];
+    char hostname[256];
+    uint32_t owner; /* Member id, 0: none. */
+    uint32_t epoch;
+    bool connected;
+    bool own; /* The host of a member itself. */
+    uint32_t charts, charts_replicating;
+    int64_t watermark_s;         /* Newest of its charts. */
+    uint32_t replication_factor; /* Members that hold its newest applied data. */
+    uint64_t n_samples, n_gaps;
+};
+
+struct qr_status {
+    char cluster_name[64];
+    struct qr_guid cluster_id;
+    struct qr_group_status group;
+    int64_t time_s; /* When the picture was taken. */
+    uint64_t uptime_s;
+    bool draining;
+    uint32_t n_children;
+    struct qr_status_child *children;
+    uint64_t samples_in, rows_in;
+    uint64_t n_missing_blocks;
+};
+
+/* The verdict: 0 HEALTHY, 1 DEGRADED, 2 DOWN, and a sentence such as
+ *   HEALTHY · 3/3 · RF 3 for 2/2 children · can lose 1
+ *   DEGRADED because member 2 has not been heard for 12 s; do: start it again (...)
+ * written to `sentence`. */
+int qr_status_verdict(const struct qr_status *status, char *sentence, size_t sentence_bytes);
+
+/* The JSON object of /api/quorate/v1/status, appended. */
+int qr_status_json(const struct qr_status *status, struct qr_buf *out);
+
+void qr_status_free(struct qr_status *status);
+
+#endif

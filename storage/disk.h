@@ -1,0 +1,31 @@
+/* storage/disk.h — the file seam: every byte that storage keeps goes through it.
+ *
+ * Two implementations: the file system, and memory with faults for tests (testing/).  Paths are
+ * absolute.  All calls block: they belong on workers.  0 or a libuv error.  Thread: any. */
+#ifndef QR_STORAGE_DISK_H
+#define QR_STORAGE_DISK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct qr_disk {
+    void *data;
+    /* Creates `path` (must not exist), writes all, fdatasyncs.  On error nothing stays. */
+    int (*write_file)(struct qr_disk *disk, const char *path, const void *bytes, size_t len);
+    /* Renames and fsyncs the folder. */
+    int (*rename)(struct qr_disk *disk, const char *from, const char *to);
+    int (*unlink)(struct qr_disk *disk, const char *path);
+    /* Reads up to len bytes at offset; returns how many (less only at the end), or an error. */
+    ssize_t (*read)(struct qr_disk *disk, const char *path, uint64_t offset, void *bytes,
+                    size_t len);
+    int (*size)(struct qr_disk *disk, const char *path, uint64_t *bytes);
+    /* Calls `each` with every name in the folder. */
+    int (*list)(struct qr_disk *disk, const char *dir, void (*each)(void *data, const char *name),
+                void *data);
+};
+
+/* The file system. */
+extern struct qr_disk qr_disk_files;
+
+#endif

@@ -1,0 +1,38 @@
+/* storage/query.h — reading a chart over a span of time.
+ *
+ * The iterator gives slabs in ascending time, without overlap: rows on a grid of `step_s`, cells
+ * row-major, one value (storage/value) for each dimension, QR_VALUE_EMPTY where nothing is stored.
+ * It merges block files of all generations, frozen windows and the head: present beats EMPTY,
+ * earlier beats later.  Rows without any value may be left out between slabs.
+ *
+ * A page that fails its checksum is never served: the slab is left out, `n_bad` counts it and the
+ * store is told.  Reads files: workers only.
+ *
+ * Thread: any worker, between qr_store_enter and qr_store_leave. */
+#ifndef QR_STORAGE_QUERY_H
+#define QR_STORAGE_QUERY_H
+
+#include <stdint.h>
+
+#include "storage/store.h"
+#include "storage/value.h"
+
+struct qr_query;
+
+struct qr_slab {
+    int64_t first_s; /* End time of the first row. */
+    uint32_t step_s;
+    uint32_t n_rows;
+    uint32_t n_dims;       /* Cells a row; dimensions added later are absent in older slabs. */
+    const uint32_t *cells; /* n_rows * n_dims, the iterator's until the next call. */
+};
+
+/* Points whose end time is in [first_s, last_s].  0 or UV_ENOMEM. */
+int qr_query_open(struct qr_query **query, struct qr_store *store, const struct qr_chart *chart,
+                  int64_t first_s, int64_t last_s);
+/* 1 and the next slab, 0 at the end, or an error (an I/O error; the query may not go on). */
+int qr_query_next(struct qr_query *query, struct qr_slab *slab);
+uint32_t qr_query_n_bad(const struct qr_query *query);
+void qr_query_close(struct qr_query *query);
+
+#endif

@@ -1,0 +1,177 @@
+/* storage/store.h — the face of this folder: all samples and definitions of one group.
+ *
+ *   apply (consensus loop) --> catalog + head --SEAL--> frozen window --worker--> block file
+ *   readers (any thread)   <-- catalog, head, frozen windows, block files
+ *
+ * One writer, many readers without locks: what readers see is immutable, append-only, or published
+ * with one atomic store; what is replaced is retired through base/epoch.  A reader brackets its
+ * work with qr_store_enter and qr_store_leave, and all pointers it got are valid in between.
+ *
+ * Time is divided in windows of `window_s`: window k is [k*window_s, (k+1)*window_s) in sample end
+ * time.  SEAL freezes what the head holds of a window at that entry; a worker encodes it, writes
+ * NAME.tmp, syncs, renames, syncs the folder; the same entries give the same bytes on every member.
+ * Samples that come for a sealed window go to that window's late head and are sealed as its next
+ * generation.  Of two values for one (series, second) the one applied first stays: present beats
+ * EMPTY, earlier beats later.
+ *
+ * Functions marked C run on the consensus loop only. */
+#ifndef QR_STORAGE_STORE_H
+#define QR_STORAGE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/epoch.h"
+#include "base/guid.h"
+#include "base/slice.h"
+#include "storage/definition.h"
+#include "storage/disk.h"
+
+struct qr_store;
+
+/* ---- catalog: what readers see ---- */
+
+struct qr_chart_head; /* storage/head's. */
+
+struct qr_chart {
+    uint32_t id; /* Of the group, given in log order, never reused; 0 is none. */
+    struct qr_host *host;
+    _Atomic(const struct qr_chart_def *) def;
+    _Atomic int64_t first_s;     /* End time of the oldest stored point; 0: none. */
+    _Atomic int64_t watermark_s; /* End time of the newest applied point; 0: none. */
+    _Atomic uint64_t n_samples;  /* Applied, not counting refused duplicates. */
+    struct qr_chart_head *head;
+};
+
+struct qr_host {
+    uint32_t id; /* From 1, in log order. */
+    struct qr_guid guid;
+    char guid_text[QR_GUID_TEXT_LEN + 1];
+    _Atomic(const struct qr_host_def *) def;
+    _Atomic uint32_t n_charts;
+    _Atomic(struct qr_chart **) charts; /* In log order; n_charts of them are readable. */
+    _Atomic bool connected;             /* As HOST_STATE said last. */
+    _Atomic int64_t state_changed_us;   /* Time of that entry. */
+};
+
+/* A recorded gap: this part of a chart is missing for good. */
+struct qr_gap {
+    uint32_t chart;
+    int64_t after_s, before_s; /* (after_s, before_s] */
+    uint8_t reason;            /* proto/stream.h's enum */
+};
+
+/* ---- life ---- */
+
+struct qr_store_events {
+    void *data;
+    /* C.  A block file is on disk (or, after a restore, one is missing or bad: status != 0). */
+    void (*sealed)(void *data, int64_t window_start_s, uint32_t generation, int status,
+                   uint64_t bytes, uint64_t hash);
+    /* C.  This member's block differs from the hash in the log, or a page failed its checksum. */
+    void (*bad_block)(void *data, const char *name, const char *sentence);
+};
+
+struct qr_store_config {
+    struct uv_loop_s *loop; /* Jobs run in its thread pool and come back on it; NULL: jobs run
+                             * inside the call (unit tests). */
+    struct qr_disk *disk;   /* storage/disk: the file system or memory. */
+    const char *dir;        /* For block files; exists. */
+    uint32_t window_s;      /* 600 */
+};
+
+/* C.  Empty until the group replays or restores into it. */
+int qr_store_open(struct qr_store **store, const struct qr_store_config *config,
+                  const struct qr_store_events *events);
+/* C.  No reader inside, no job running (qr_store_busy() == 0). */
+void qr_store_close(struct qr_store *store);
+unsigned qr_store_busy(const struct qr_store *store);
+
+/* ---- writing: pure functions of (state, arguments), C ---- */
+
+/* Creates or changes a host by the GUID in its definition.  Takes `def` (frees it when replaced).
+ * 0 or UV_ENOMEM; *id is its id. */
+int qr_store_apply_host(struct qr_store *store, struct qr_host_def *def, uint32_t *id);
+
+/* Creates or changes a chart of a host.  Dimensions already known keep their place: those of `def`
+ * are matched by id, unknown ones are appended, and known ones missing in `def` are kept and marked
+ * obsolete.  Takes `def`.  0, QR_E_UNKNOWN (host), QR_E_LIMIT or UV_ENOMEM. */
+int qr_store_apply_chart(struct qr_store *store, uint32_t host, struct qr_chart_def *def,
+                         uint32_t *id);
+
+/* Stores one row: n values in the order of the chart's dimensions; n may be less than the chart
+ * has now.  0, QR_E_UNKNOWN (no such chart of that host), QR_E_LIMIT (n too large, or a time
+ * before 1 or beyond now_s + 1 day, now_s being the entry's time).  *n_new: cells that were empty
+ * before. */
+int qr_store_apply_row(struct qr_store *store, uint32_t host, uint32_t chart, int64_t now_s,
+                       int64_t end_s, const uint32_t *values, uint32_t n, uint32_t *n_new);
+
+int qr_store_apply_gap(struct qr_store *store, const struct qr_gap *gap);
+int qr_store_apply_connected(struct qr_store *store, uint32_t host, bool connected,
+                             int64_t time_us);
+
+/* Freezes a window's head (or late head) and starts the job that writes its file.  A window
+ * without data is noted as sealed and has no file.  0 or UV_ENOMEM. */
+int qr_store_apply_seal(struct qr_store *store, int64_t window_start_s);
+
+/* The hash that the log gives a block file; this member's own is compared to it. */
+int qr_store_apply_sealed(struct qr_store *store, int64_t window_start_s, uint32_t generation,
+                          uint64_t bytes, uint64_t hash);
+
+/* Drops block files whose window ended at or before `before_s`; and the gaps in it. */
+int qr_store_apply_retain(struct qr_store *store, int64_t before_s);
+
+/* Windows that have unsealed data and ended at or before `before_s`, oldest first: what the leader
+ * proposes to seal.  Returns how many (at most `max`). */
+unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64_t *starts,
+                           unsigned max);
+
+/* Snapshot: manifest + catalog + unsealed tail.  QR_E_BUSY while a file is still being written. */
+int qr_store_snapshot(struct qr_store *store, struct qr_buf *out);
+/* Replaces everything.  An empty slice is the initial state.  QR_E_MALFORMED, QR_E_VERSION,
+ * UV_ENOMEM leave the old state.  Block files named by the manifest that this member lacks or that
+ * do not verify are listed by qr_store_missing until they are put. */
+int qr_store_restore(struct qr_store *store, struct qr_slice snapshot);
+
+/* ---- block files by name: for members that catch up, C ---- */
+
+struct qr_block_name {
+    char name[64];
+    uint64_t bytes, hash;
+};
+unsigned qr_store_missing(const struct qr_store *store, struct qr_block_name *names, unsigned max);
+/* Path of a complete file of the manifest, to be sent to a peer.  0 or QR_E_UNKNOWN. */
+int qr_store_block_path(const struct qr_store *store, const char *name, char *path, size_t len);
+/* Path to which a fetched file is written, and its acceptance after the fetch: verified in full,
+ * synced, renamed, entered.  0, QR_E_CORRUPT, QR_E_UNKNOWN. */
+int qr_store_fetch_path(const struct qr_store *store, const char *name, char *path, size_t len);
+int qr_store_fetched(struct qr_store *store, const char *name);
+
+/* ---- reading, any thread, between enter and leave ---- */
+
+int qr_store_enter(struct qr_store *store);
+void qr_store_leave(struct qr_store *store, int slot);
+
+uint32_t qr_store_n_hosts(const struct qr_store *store);
+/* i = 0 .. n_hosts-1, in order of their ids. */
+struct qr_host *qr_store_host_at(const struct qr_store *store, uint32_t i);
+struct qr_host *qr_store_host_by_id(const struct qr_store *store, uint32_t id);
+struct qr_host *qr_store_host_by_guid(const struct qr_store *store, const struct qr_guid *guid);
+struct qr_chart *qr_store_chart_by_id(const struct qr_store *store, uint32_t id);
+/* By id first, then by name. */
+struct qr_chart *qr_store_chart_find(const struct qr_store *store, const struct qr_host *host,
+                                     struct qr_slice id_or_name);
+
+/* Gaps of a chart that are recorded; returns how many there are, copies at most max. */
+unsigned qr_store_gaps(const struct qr_store *store, uint32_t chart, struct qr_gap *gaps,
+                       unsigned max);
+
+struct qr_store_stats {
+    uint32_t n_hosts, n_charts;
+    uint64_t n_dims, n_samples, n_duplicates, n_rows;
+    uint64_t head_bytes, block_bytes, n_blocks, n_missing, n_bad_pages;
+};
+void qr_store_get_stats(const struct qr_store *store, struct qr_store_stats *stats);
+
+#endif
