@@ -1,0 +1,363 @@
+#include "base/tls.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/error.h"
+
+struct qr_tls_context {
+    SSL_CTX *ssl;
+};
+
+struct qr_tls {
+    SSL *ssl;
+    BIO *in;          /* Network to us; both belong to ssl. */
+    BIO *out;         /* Us to network. */
+    bool established; /* Latched: OpenSSL's own state goes back for a key update. */
+    bool failed;
+    char reason[QR_TLS_REASON_BYTES];
+};
+
+void qr_tls_library_error(char *text, size_t text_bytes)
+{
+    unsigned long code = ERR_peek_error();
+    const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+    if (reason != NULL)
+        snprintf(text, text_bytes, "%s", reason);
+    else if (code != 0 && ERR_SYSTEM_ERROR(code))
+        snprintf(text, text_bytes, "%s", strerror(ERR_GET_REASON(code)));
+    else
+        snprintf(text, text_bytes, "error %lx", code);
+    ERR_clear_error();
+}
+
+/* ---- contexts ---- */
+
+static int refuse_file(char *reason, const char *what, const char *file)
+{
+    char why[128];
+    qr_tls_library_error(why, sizeof why);
+    snprintf(reason, QR_TLS_REASON_BYTES, "%s cannot be used: %s (%s)", what, file, why);
+    return QR_E_TLS;
+}
+
+static int load_own(SSL_CTX *ssl, const char *cert_file, const char *key_file, char *reason)
+{
+    if (SSL_CTX_use_certificate_chain_file(ssl, cert_file) != 1)
+        return refuse_file(reason, "the certificate", cert_file);
+    if (SSL_CTX_use_PrivateKey_file(ssl, key_file, SSL_FILETYPE_PEM) != 1)
+        return refuse_file(reason, "the private key", key_file);
+    if (SSL_CTX_check_private_key(ssl) != 1)
+        return refuse_file(reason, "the key does not fit the certificate; the private key",
+                           key_file);
+    return 0;
+}
+
+static int load_ca(SSL_CTX *ssl, const char *ca_file, char *reason)
+{
+    if (SSL_CTX_load_verify_file(ssl, ca_file) != 1)
+        return refuse_file(reason, "the CA certificate", ca_file);
+    return 0;
+}
+
+/* A context with what all of them share; takes `ssl`. */
+static int make_context(struct qr_tls_context **context, SSL_CTX *ssl, int min_version)
+{
+    struct qr_tls_context *made = malloc(sizeof *made);
+    if (ssl == NULL || made == NULL) {
+        SSL_CTX_free(ssl);
+        free(made);
+        ERR_clear_error();
+        return UV_ENOMEM;
+    }
+    SSL_CTX_set_min_proto_version(ssl, min_version);
+    SSL_CTX_set_mode(ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE);
+    made->ssl = ssl;
+    *context = made;
+    return 0;
+}
+
+/* Gives the context out when err is 0, frees it otherwise. */
+static int finish_context(struct qr_tls_context **context, struct qr_tls_context *made, int err)
+{
+    if (err != 0)
+        qr_tls_context_free(made);
+    else
+        *context = made;
+    return err;
+}
+
+int qr_tls_context_mutual(struct qr_tls_context **context, const char *ca_file,
+                          const char *cert_file, const char *key_file,
+                          char reason[QR_TLS_REASON_BYTES])
+{
+    struct qr_tls_context *made;
+    snprintf(reason, QR_TLS_REASON_BYTES, "out of memory");
+    ERR_clear_error();
+    int err = make_context(&made, SSL_CTX_new(TLS_method()), TLS1_3_VERSION);
+    if (err != 0)
+        return err;
+    SSL_CTX_set_verify(made->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_num_tickets(made->ssl, 0);
+    SSL_CTX_set_session_cache_mode(made->ssl, SSL_SESS_CACHE_OFF);
+    err = load_ca(made->ssl, ca_file, reason);
+    if (err == 0)
+        err = load_own(made->ssl, cert_file, key_file, reason);
+    return finish_context(context, made, err);
+}
+
+int qr_tls_context_server(struct qr_tls_context **context, const char *cert_file,
+                          const char *key_file, char reason[QR_TLS_REASON_BYTES])
+{
+    struct qr_tls_context *made;
+    snprintf(reason, QR_TLS_REASON_BYTES, "out of memory");
+    ERR_clear_error();
+    int err = make_context(&made, SSL_CTX_new(TLS_server_method()), TLS1_2_VERSION);
+    if (err != 0)
+        return err;
+    SSL_CTX_set_verify(made->ssl, SSL_VERIFY_NONE, NULL);
+    /* Session ids without a context are refused on resumption; tickets alone need no cache. */
+    static const unsigned char id[] = "quorate";
+    SSL_CTX_set_session_id_context(made->ssl, id, sizeof id - 1);
+    SSL_CTX_set_session_cache_mode(made->ssl, SSL_SESS_CACHE_OFF);
+    err = load_own(made->ssl, cert_file, key_file, reason);
+    return finish_context(context, made, err);
+}
+
+int qr_tls_context_client(struct qr_tls_context **context, const char *ca_file,
+                          char reason[QR_TLS_REASON_BYTES])
+{
+    struct qr_tls_context *made;
+    snprintf(reason, QR_TLS_REASON_BYTES, "out of memory");
+    ERR_clear_error();
+    int err = make_context(&made, SSL_CTX_new(TLS_client_method()), TLS1_2_VERSION);
+    if (err != 0)
+        return err;
+    SSL_CTX_set_verify(made->ssl, ca_file != NULL ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    if (ca_file != NULL)
+        err = load_ca(made->ssl, ca_file, reason);
+    return finish_context(context, made, err);
+}
+
+void qr_tls_context_free(struct qr_tls_context *context)
+{
+    if (context == NULL)
+        return;
+    SSL_CTX_free(context->ssl);
+    free(context);
+}
+
+/* ---- sessions ---- */
+
+int qr_tls_new(struct qr_tls **tls, struct qr_tls_context *context, enum qr_tls_role role)
+{
+    struct qr_tls *made = calloc(1, sizeof *made);
+    SSL *ssl = SSL_new(context->ssl);
+    BIO *in = BIO_new(BIO_s_mem());
+    BIO *out = BIO_new(BIO_s_mem());
+    if (made == NULL || ssl == NULL || in == NULL || out == NULL) {
+        BIO_free(out);
+        BIO_free(in);
+        SSL_free(ssl);
+        free(made);
+        ERR_clear_error();
+        return UV_ENOMEM;
+    }
+    BIO_set_mem_eof_return(in, -1); /* Empty means "later", not "end". */
+    BIO_set_mem_eof_return(out, -1);
+    SSL_set_bio(ssl, in, out);
+    if (role == QR_TLS_SERVER)
+        SSL_set_accept_state(ssl);
+    else
+        SSL_set_connect_state(ssl);
+    *made = (struct qr_tls){.ssl = ssl, .in = in, .out = out};
+    *tls = made;
+    return 0;
+}
+
+void qr_tls_free(struct qr_tls *tls)
+{
+    if (tls == NULL)
+        return;
+    SSL_free(tls->ssl);
+    free(tls);
+}
+
+int qr_tls_feed(struct qr_tls *tls, struct qr_slice ciphertext)
+{
+    size_t n = 0;
+    if (ciphertext.len == 0)
+        return 0;
+    if (BIO_write_ex(tls->in, ciphertext.base, ciphertext.len, &n) != 1 || n != ciphertext.len) {
+        ERR_clear_error();
+        return UV_ENOMEM;
+    }
+    return 0;
+}
+
+size_t qr_tls_pending(const struct qr_tls *tls)
+{
+    return BIO_ctrl_pending(tls->out);
+}
+
+int qr_tls_drain(struct qr_tls *tls, struct qr_buf *out)
+{
+    size_t pending = qr_tls_pending(tls);
+    if (pending == 0)
+        return 0;
+    int err = qr_buf_reserve(out, pending);
+    if (err != 0)
+        return err;
+    size_t n = 0;
+    int done = BIO_read_ex(tls->out, out->base + out->len, pending, &n);
+    assert(done == 1);
+    assert(n == pending);
+    out->len += n;
+    return 0;
+}
+
+static int fail(struct qr_tls *tls, const char *what)
+{
+    char why[128];
+    qr_tls_library_error(why, sizeof why);
+    long verdict = SSL_get_verify_result(tls->ssl);
+    if (verdict != X509_V_OK && SSL_get_verify_mode(tls->ssl) != SSL_VERIFY_NONE)
+        snprintf(tls->reason, sizeof tls->reason, "%s: %s: %s", what, why,
+                 X509_verify_cert_error_string(verdict));
+    else
+        snprintf(tls->reason, sizeof tls->reason, "%s: %s", what, why);
+    tls->failed = true;
+    return QR_E_TLS;
+}
+
+/* The code of an SSL call that returned `result`, not 1. */
+static int judge(struct qr_tls *tls, int result, const char *what)
+{
+    switch (SSL_get_error(tls->ssl, result)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        ERR_clear_error();
+        return QR_E_PARTIAL;
+    case SSL_ERROR_ZERO_RETURN:
+        ERR_clear_error();
+        return QR_E_CLOSED;
+    default:
+        return fail(tls, what);
+    }
+}
+
+int qr_tls_handshake(struct qr_tls *tls)
+{
+    if (tls->failed)
+        return QR_E_TLS;
+    if (qr_tls_established(tls))
+        return 0;
+    ERR_clear_error();
+    int done = SSL_do_handshake(tls->ssl);
+    if (done != 1)
+        return judge(tls, done, "handshake failed");
+    tls->established = true;
+    return 0;
+}
+
+bool qr_tls_established(const struct qr_tls *tls)
+{
+    return tls->established;
+}
+
+int qr_tls_read(struct qr_tls *tls, void *bytes, size_t size, size_t *n)
+{
+    int err = qr_tls_handshake(tls);
+    if (err != 0)
+        return err;
+    assert(size > 0);
+    ERR_clear_error();
+    size_t got = 0;
+    int done = SSL_read_ex(tls->ssl, bytes, size, &got);
+    if (done != 1)
+        return judge(tls, done, "the connection broke");
+    *n = got;
+    return 0;
+}
+
+int qr_tls_write(struct qr_tls *tls, struct qr_slice plaintext)
+{
+    if (tls->failed)
+        return QR_E_TLS;
+    assert(qr_tls_established(tls));
+    if (plaintext.len == 0)
+        return 0;
+    ERR_clear_error();
+    size_t n = 0;
+    /* The BIO takes all, and partial writes are not enabled: it is all or an error. */
+    if (SSL_write_ex(tls->ssl, plaintext.base, plaintext.len, &n) != 1)
+        return fail(tls, "encryption failed");
+    assert(n == plaintext.len);
+    return 0;
+}
+
+void qr_tls_shutdown(struct qr_tls *tls)
+{
+    if (tls->failed || !qr_tls_established(tls))
+        return;
+    ERR_clear_error();
+    SSL_shutdown(tls->ssl);
+    ERR_clear_error();
+}
+
+/* ---- the peer ---- */
+
+static int copy_uri(const GENERAL_NAMES *names, char *uri, size_t uri_bytes)
+{
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type != GEN_URI)
+            continue;
+        const ASN1_IA5STRING *text = name->d.uniformResourceIdentifier;
+        const unsigned char *bytes = ASN1_STRING_get0_data(text);
+        size_t len = (size_t)ASN1_STRING_length(text);
+        if (len >= uri_bytes)
+            return QR_E_LIMIT;
+        if (memchr(bytes, '\0', len) != NULL)
+            return QR_E_MALFORMED;
+        memcpy(uri, bytes, len);
+        uri[len] = '\0';
+        return 0;
+    }
+    return QR_E_UNKNOWN;
+}
+
+int qr_tls_peer_uri(const struct qr_tls *tls, char *uri, size_t uri_bytes)
+{
+    X509 *cert = SSL_get0_peer_certificate(tls->ssl);
+    if (cert == NULL)
+        return QR_E_UNKNOWN;
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    if (names == NULL) {
+        ERR_clear_error();
+        return QR_E_UNKNOWN;
+    }
+    int err = copy_uri(names, uri, uri_bytes);
+    GENERAL_NAMES_free(names);
+    return err;
+}
+
+const char *qr_tls_error(const struct qr_tls *tls)
+{
+    return tls->reason;
+}
+
+void qr_tls_describe(const struct qr_tls *tls, char *text, size_t text_bytes)
+{
+    const char *cipher = SSL_get_cipher_name(tls->ssl);
+    snprintf(text, text_bytes, "%s %s", SSL_get_version(tls->ssl), cipher);
+}
