@@ -48,7 +48,7 @@ enum qr_sysinfo {
     QR_SYSINFO_NR
 };
 
-/* All text lies in `text`, which the struct owns. */
+/* All text lies in `text`, which the struct owns, or is static. */
 struct qr_handshake {
     struct qr_guid api_key;
     struct qr_guid machine_guid;
