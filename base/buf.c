@@ -114,8 +114,13 @@ int qr_buf_add_zigzag(struct qr_buf *buf, int64_t v)
 
 int qr_buf_add_bytes(struct qr_buf *buf, struct qr_slice bytes)
 {
+    const size_t len = buf->len;
     int err = qr_buf_add_varint(buf, bytes.len);
-    return err != 0 ? err : qr_buf_add(buf, bytes.base, bytes.len);
+    if (err == 0)
+        err = qr_buf_add(buf, bytes.base, bytes.len);
+    if (err != 0)
+        buf->len = len; /* No length without its bytes. */
+    return err;
 }
 
 int qr_buf_vprintf(struct qr_buf *buf, const char *format, va_list args)

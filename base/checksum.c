@@ -40,12 +40,16 @@ __attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t crc, const 
 }
 #endif
 
+uint32_t qr_crc32c_portable(uint32_t crc, const void *bytes, size_t len)
+{
+    return ~crc_table(~crc, bytes, len);
+}
+
 uint32_t qr_crc32c(uint32_t crc, const void *bytes, size_t len)
 {
-    crc = ~crc;
 #ifdef __x86_64__
     if (__builtin_cpu_supports("sse4.2"))
-        return ~crc_sse42(crc, bytes, len);
+        return ~crc_sse42(~crc, bytes, len);
 #endif
-    return ~crc_table(crc, bytes, len);
+    return qr_crc32c_portable(crc, bytes, len);
 }

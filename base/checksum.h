@@ -11,4 +11,7 @@
 /* The CRC of bytes[0..len), continuing `crc`; start with 0. */
 uint32_t qr_crc32c(uint32_t crc, const void *bytes, size_t len);
 
+/* The same without the CPU's instruction. */
+uint32_t qr_crc32c_portable(uint32_t crc, const void *bytes, size_t len);
+
 #endif

@@ -12,7 +12,13 @@ const char *qr_strerror(int code)
         return text;
         QR_ERROR_MAP(QR_ERROR_CASE)
 #undef QR_ERROR_CASE
+/* libuv's own rows: uv_strerror allocates the text of a code that it does not know. */
+#define QR_UV_CASE(name, text)                                                                     \
+    case UV_##name:                                                                                \
+        return text;
+        UV_ERRNO_MAP(QR_UV_CASE)
+#undef QR_UV_CASE
     default:
-        return code < 0 && code > QR_E_FIRST ? uv_strerror(code) : "unknown error";
+        return "unknown error";
     }
 }

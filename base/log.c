@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -70,6 +71,7 @@ const char *qr_log_escape(char *text, size_t text_bytes, struct qr_slice bytes)
 {
     static const char digits[] = "0123456789abcdef";
     size_t n = 0;
+    assert(text_bytes > 0);
     for (size_t i = 0; i < bytes.len && n + 5 < text_bytes; i++) {
         unsigned char c = (unsigned char)bytes.base[i];
         if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {

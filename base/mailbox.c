@@ -52,7 +52,8 @@ static void on_closed(uv_handle_t *handle)
 
 void qr_mailbox_close(struct qr_mailbox *mailbox, void (*closed)(struct qr_mailbox *mailbox))
 {
-    drain(mailbox);
+    while (atomic_load_explicit(&mailbox->posted, memory_order_relaxed) != NULL)
+        drain(mailbox); /* again: what ran may have posted */
     mailbox->on_closed = closed;
     uv_close((uv_handle_t *)&mailbox->wake, on_closed);
 }

@@ -30,7 +30,8 @@ int qr_mailbox_init(struct qr_mailbox *mailbox, uv_loop_t *loop);
 
 void qr_mailbox_post(struct qr_mailbox *mailbox, struct qr_message *message);
 
-/* Runs what is queued, then closes; nobody may post any more.  on_closed is the last call. */
+/* Runs what is queued, and what that posts, then closes; no other thread may post any more, or
+ * still be inside a post (join the senders first).  on_closed is the last call. */
 void qr_mailbox_close(struct qr_mailbox *mailbox, void (*on_closed)(struct qr_mailbox *mailbox));
 
 #endif

@@ -10,11 +10,14 @@
 
 #include <cmocka.h>
 
+#include "base/slice.h"
+
 /* A qr_slice holds exactly this text. */
 #define assert_slice(slice, text)                                                                  \
     do {                                                                                           \
-        assert_int_equal((slice).len, strlen(text));                                               \
-        assert_memory_equal((slice).base, text, (slice).len);                                      \
+        const struct qr_slice assert_slice_ = (slice); /* evaluated once */                        \
+        assert_int_equal(assert_slice_.len, strlen(text));                                         \
+        assert_memory_equal(assert_slice_.base, text, assert_slice_.len);                          \
     } while (0)
 
 #endif
