@@ -1,0 +1,185 @@
+/* proto/replication.h — what to ask a child for, chart by chart, so that its past has no hole.
+ *
+ * A child replays its database on request: REPLAY_CHART id "true|false" after before, answered by
+ * RBEGIN.. RSET.. REND ue first last true|false after before now.  `after` is exclusive.  A chart
+ * sends nothing live before an answer that says true.  This is the planner of one chart: it sees
+ * the definition, the answers and the live rows, and says what to ask next.  It sends nothing
+ * itself.
+ *
+ *     NEW --definition--> WAITING --resume--> ASKING --REND true--> STREAMING
+ *                            ^                                          |
+ *                            +------------- definition again -----------+
+ *
+ * The rules:
+ * - `after` is on the chart's own grid: the watermark, or (first contact) the child's clock less
+ *   `period_s`, rounded down.  Long pasts are asked for in steps ("false"), the last one is "true".
+ *   The watermark is asked for even when it is the child's last point; the empty request ("true" 0
+ * 0) goes only to a child that has no data, or as the last try with one that never says true.
+ * - the answer's own `before` counts, not ours: we go on from there until it says true.
+ * - one request is outstanding; one not answered in time is asked again, unchanged.
+ * - holes behind the watermark are parts of their own.  Where asking a live chart is safe (`heal`,
+ *   1.37), they wait until it streams; else they come before the request that says true.
+ * - `heal`: a 1.37 child stops its answer at the first point without any value and still reports
+ *   all of it as sent.  With E the end of the last point of an answer, E + ue is known to be empty
+ * and (E + ue, before] is unproven: it becomes a part too, asked for with "false" once live rows
+ * have passed it.  Each answer without points proves one grid point: after
+ * QR_REPLICATION_SINGLE_PROBES of them in a row the stride doubles each time; when data is found
+ * behind a stride, its begin is searched by halving.  So a run of data can only be missed if it is
+ * shorter than the stride, that is, shorter than the silence before it.  After
+ * QR_REPLICATION_PROBES_MAX requests of this kind the chart's open parts are given up.  See
+ * docs/decisions/0005-replication-healing.md.
+ * - what is proven (or assumed, see above) to be missing in a part that was asked for is reported
+ * as a gap: QR_GAP_RETENTION up to the child's first point, else QR_GAP_NOT_COLLECTED.  A row that
+ *   comes later all the same is right and the gap is wrong.
+ * - an answer that makes no progress is asked for again; after QR_REPLICATION_STALLS_MAX of them
+ * the rest is reported as a gap and streaming is asked for.
+ *
+ * Rows are not the planner's: the caller stores every RSET by its end time, idempotently (an answer
+ * may repeat points).  Times are unix seconds; those of the child are not trusted. Embedded by the
+ * owner; the list of parts is on the heap.  Thread: any, one at a time. */
+#ifndef QR_PROTO_REPLICATION_H
+#define QR_PROTO_REPLICATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/stream.h"
+
+/* Empty answers in a row that are taken one grid point at a time. */
+#define QR_REPLICATION_SINGLE_PROBES 64
+/* Requests for parts, per chart and definition. */
+#define QR_REPLICATION_PROBES_MAX 8192
+/* Open parts of a chart; more of them are joined with what lies between. */
+#define QR_REPLICATION_PARTS_MAX 512
+/* Answers in a row that bring nothing. */
+#define QR_REPLICATION_STALLS_MAX 3
+/* An unanswered request is repeated after this, then after twice as long, up to the maximum.  A
+ * child with a full send buffer may take its time; it ignores a repeated request. */
+#define QR_REPLICATION_TIMEOUT_MS     60000
+#define QR_REPLICATION_TIMEOUT_MS_MAX 600000
+
+struct qr_replication;
+
+/* Of a connection; outlives its planners. */
+struct qr_replication_config {
+    uint32_t period_s; /* First contact: how far back. */
+    uint32_t step_s;   /* The longest request. */
+    bool heal;         /* The child's answers stop at empty points (1.37). */
+    /* (after_s, before_s] of the chart will not come.  Must not call the planner. */
+    void (*gap)(struct qr_replication *replication, int64_t after_s, int64_t before_s,
+                enum qr_gap_reason reason);
+};
+
+enum qr_replication_phase {
+    QR_REPLICATION_NEW,
+    QR_REPLICATION_WAITING, /* Defined; the owner has not resumed it. */
+    QR_REPLICATION_ASKING,
+    QR_REPLICATION_STREAMING /* Parts may still be asked for. */
+};
+
+struct qr_replication_ask {
+    bool start_streaming;
+    int64_t after_s;
+    int64_t before_s;
+};
+
+/* What an outstanding request is for. */
+enum qr_replication_kind {
+    QR_REPLICATION_KIND_NONE,
+    QR_REPLICATION_KIND_CATCH_UP, /* From the watermark to streaming. */
+    QR_REPLICATION_KIND_PART      /* A hole, or the unproven rest of an answer. */
+};
+
+/* (after_s, before_s] is to be asked for; (empty_s, after_s] is known to be empty. */
+struct qr_replication_part {
+    int64_t after_s, before_s, empty_s;
+};
+
+struct qr_replication {
+    const struct qr_replication_config *config;
+    void *data; /* The owner's. */
+    uint32_t update_every;
+    enum qr_replication_phase phase;
+    int64_t first_s, last_s, child_now_s; /* The child's, newest we heard. */
+    int64_t cursor_s;                     /* Catch-up: asked for up to here; on the grid. */
+    int64_t newest_s;                     /* Newest row of this connection. */
+    uint64_t heal_at_ms;                  /* Parts wait until then, or until live rows pass them. */
+
+    /* The outstanding request and its answer so far. */
+    enum qr_replication_kind kind;
+    struct qr_replication_ask ask;
+    uint64_t deadline_ms;
+    uint32_t timeout_ms;
+    uint32_t n_repeats; /* Repeats whose answers may still come. */
+    uint32_t n_points;
+    int64_t begin_s, end_s; /* Begin of the answer's first point, end of its last. */
+    int64_t state_s;        /* RSSTATE's last_updated, 0: none. */
+    uint32_t n_stalls, n_refusals;
+
+    /* Ascending, disjoint; the first is being asked for. */
+    struct qr_replication_part *parts;
+    uint32_t n_parts, capacity;
+    uint32_t n_probes;     /* Requests for parts. */
+    uint32_t n_misses;     /* Empty answers in a row. */
+    int64_t low_s, high_s; /* The begin of a run is searched in (low, high]; 0, 0: it is not. */
+    int64_t probed_s;      /* The last probe that was empty, while n_misses > 0. */
+};
+
+void qr_replication_init(struct qr_replication *replication,
+                         const struct qr_replication_config *config);
+void qr_replication_release(struct qr_replication *replication);
+
+/* CHART_DEFINITION_END, also a repeated one.  While a catch-up is outstanding nothing changes but
+ * the child's times (its answer will still come); else the chart waits for qr_replication_resume.
+ */
+void qr_replication_definition(struct qr_replication *replication, uint32_t update_every,
+                               int64_t first_s, int64_t last_s, int64_t child_now_s);
+
+/* The owner is ready.  Rows that this connection has already brought count as stored.  No effect
+ * but in WAITING.  0 or UV_ENOMEM (nothing changed). */
+int qr_replication_resume(struct qr_replication *replication,
+                          const struct qr_stream_resume *resume);
+
+/* The request to send now, if any: true, and it counts as sent.  Call it after resume, rend and
+ * live rows that have passed heal_s, and when the deadline has come. */
+bool qr_replication_next(struct qr_replication *replication, uint64_t now_ms,
+                         struct qr_replication_ask *ask);
+
+/* When qr_replication_next has something to say even if nothing comes; UINT64_MAX: never. */
+uint64_t qr_replication_deadline_ms(const struct qr_replication *replication);
+
+/* RBEGIN with times. */
+void qr_replication_point(struct qr_replication *replication, int64_t begin_s, int64_t end_s);
+
+/* RSSTATE's last_updated. */
+void qr_replication_state(struct qr_replication *replication, int64_t last_updated_us);
+
+/* A live row. */
+static inline void qr_replication_row(struct qr_replication *replication, int64_t end_s)
+{
+    if (end_s > replication->newest_s)
+        replication->newest_s = end_s;
+}
+
+/* REND. */
+struct qr_replication_end {
+    uint32_t update_every;
+    int64_t first_s, last_s;
+    bool streaming;
+    int64_t after_s, before_s;
+    int64_t child_now_s;
+};
+
+/* 0 or UV_ENOMEM (close the connection). */
+int qr_replication_rend(struct qr_replication *replication, const struct qr_replication_end *end,
+                        uint64_t now_ms);
+
+/* Whether R* lines that come now set the chart's clock (proto/arithmetic): not so for a chart that
+ * streams, nor for the answer to a part. */
+static inline bool qr_replication_sets_clock(const struct qr_replication *replication)
+{
+    return replication->phase != QR_REPLICATION_STREAMING &&
+           replication->kind != QR_REPLICATION_KIND_PART;
+}
+
+#endif
