@@ -27,7 +27,9 @@ static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request lin
 #define QR_CHARTS_PER_HOST_MAX 100000u
 #define QR_DIMS_PER_CHART_MAX  65535u
 #define QR_LABELS_MAX          256u
-#define QR_UPDATE_EVERY_MAX    86400u
+/* Host ids are small integers that the log hands out; tables are indexed by them. */
+#define QR_HOSTS_MAX        1000000u
+#define QR_UPDATE_EVERY_MAX 86400u
 
 /* ---- the log ---- */
 
@@ -37,7 +39,10 @@ static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request lin
 #define QR_BATCH_BYTES_MAX (256u * 1024)
 /* Proposals that a member keeps until it has seen them applied. */
 #define QR_PROPOSALS_IN_FLIGHT_MAX 8u
-#define QR_SNAPSHOT_BYTES_MAX      (64u * 1024 * 1024)
+/* Proposals that wait behind those, and their bytes; then the proposer is told to wait. */
+#define QR_PROPOSALS_WAITING_MAX       256u
+#define QR_PROPOSALS_WAITING_BYTES_MAX (32u * 1024 * 1024)
+#define QR_SNAPSHOT_BYTES_MAX          (64u * 1024 * 1024)
 static_assert(QR_BATCH_BYTES_MAX * 2 <= QR_ENTRY_BYTES_MAX, "a batch and its header fit an entry");
 
 /* ---- member links ---- */

@@ -5,7 +5,7 @@
  *    2  u8   type
  *    3  u8   flags, 0
  *    4  u32  body bytes (the true length: an entry is padded with zeros to a multiple of 8)
- *    8  u32  CRC32C of bytes 12 .. 40 + body bytes
+ *    8  u32  CRC32C of bytes 0 .. 8 and of bytes 12 .. end, padding included
  *   12  u32  member that proposed it
  *   16  u64  incarnation of that member (grows with each start)
  *   24  u64  sequence number of the entry in that incarnation: 1, 2, ..
@@ -13,7 +13,9 @@
  *   40       body
  *
  * All little endian.  The sequence makes each entry exactly-once: `apply` takes last + 1, drops
- * what it has seen and refuses a jump (cluster/machine).  Thread: any. */
+ * what it has seen and refuses a jump (cluster/machine).  Where the checksum is and what it covers
+ * is the same in every version, so that damage is told from news.  Byte table with an example:
+ * docs/formats/log-entry.md.  Thread: any. */
 #ifndef QR_CLUSTER_COMMAND_H
 #define QR_CLUSTER_COMMAND_H
 
@@ -49,11 +51,16 @@ struct qr_command {
 
 const char *qr_command_type_name(enum qr_command_type type);
 
-/* Appends header, body and padding to `out`.  0, UV_ENOMEM or QR_E_LIMIT (QR_ENTRY_BYTES_MAX). */
+/* Appends header, body and padding to `out`.  0, UV_ENOMEM or QR_E_LIMIT (QR_ENTRY_BYTES_MAX);
+ * then `out` is as before. */
 int qr_command_encode(struct qr_buf *out, const struct qr_command *command);
 
-/* 0, or QR_E_CORRUPT (checksum: this member's log is damaged), QR_E_VERSION, QR_E_MALFORMED.
- * Demands that length, padding and type are right. */
+/* 0, or
+ *   QR_E_CORRUPT    the checksum does not match, or there is not even a header: these are not the
+ *                   bytes that were proposed (in the log: this member's log is damaged),
+ *   QR_E_VERSION    a sound entry of a version or type that is not known here,
+ *   QR_E_MALFORMED  a sound entry whose length, padding or flags are wrong.
+ * The command is untouched on failure. */
 int qr_command_decode(struct qr_command *command, struct qr_slice entry);
 
 #endif

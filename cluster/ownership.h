@@ -35,7 +35,8 @@ void qr_ownership_release(struct qr_ownership *ownership);
 /* The owner record of a host, or one of zeros. */
 struct qr_owner qr_ownership_get(const struct qr_ownership *ownership, uint32_t host);
 
-/* Makes `member` the owner.  0 or UV_ENOMEM; the new record in *owner. */
+/* Makes `member` the owner, in the next epoch.  0, UV_ENOMEM or QR_E_LIMIT (a host id out of
+ * range); the new record in *owner. */
 int qr_ownership_take(struct qr_ownership *ownership, uint32_t host, uint32_t member,
                       struct qr_owner *owner);
 
@@ -47,7 +48,11 @@ int qr_ownership_check(const struct qr_ownership *ownership, uint32_t host, uint
 /* Notes that a block was taken; the check was 0. */
 void qr_ownership_advance(struct qr_ownership *ownership, uint32_t host, uint32_t block_seq);
 
+/* Appends the state: varint n, then for each owned host, by id: varint host, member, epoch, block
+ * seq.  0 or an error of the buffer. */
 int qr_ownership_encode(const struct qr_ownership *ownership, struct qr_buf *out);
+/* Replaces the content by what the cursor holds next; canonical or QR_E_MALFORMED; UV_ENOMEM.
+ * Untouched on failure. */
 int qr_ownership_decode(struct qr_ownership *ownership, struct qr_cursor *in);
 
 #endif

@@ -21,8 +21,11 @@ struct qr_sink {
     /* Applies one entry of a type that is not cluster's own.  Returns 0, or a negative code when
      * the entry breaks a rule: every member refuses it alike, it is counted and raised, and state
      * is as before.  *effect is a digest of what was changed; it enters the state hash, so that
-     * members whose stores behave differently are found out. */
-    int (*apply)(void *data, const struct qr_command *command, const struct qr_ownership *ownership,
+     * members whose stores behave differently are found out.
+     * The sink asks qr_ownership_check for each host block and notes with qr_ownership_advance
+     * what it takes.  Codes of libuv (UV_ENOMEM) are this member's own trouble, not the entry's:
+     * the member stops. */
+    int (*apply)(void *data, const struct qr_command *command, struct qr_ownership *ownership,
                  uint64_t index, uint64_t *effect);
 
     /* The id of the host with this GUID, given by the log when first seen.  0: unknown. */
