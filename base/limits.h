@@ -42,7 +42,11 @@ static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request lin
 /* Proposals that wait behind those, and their bytes; then the proposer is told to wait. */
 #define QR_PROPOSALS_WAITING_MAX       256u
 #define QR_PROPOSALS_WAITING_BYTES_MAX (32u * 1024 * 1024)
-#define QR_SNAPSHOT_BYTES_MAX          (64u * 1024 * 1024)
+/* The body of a tick batch, and what it unpacks to (one row may have QR_DIMS_PER_CHART_MAX values,
+ * so a batch that is cut at QR_BATCH_BYTES_MAX may have that much more). */
+#define QR_ENTRY_BODY_BYTES_MAX  (QR_ENTRY_BYTES_MAX - 4096)
+#define QR_ENTRY_PLAIN_BYTES_MAX (4u * 1024 * 1024)
+#define QR_SNAPSHOT_BYTES_MAX    (64u * 1024 * 1024)
 static_assert(QR_BATCH_BYTES_MAX * 2 <= QR_ENTRY_BYTES_MAX, "a batch and its header fit an entry");
 
 /* ---- member links ---- */

@@ -2,12 +2,15 @@
  *
  * A member's batch holds what arrived from all its children in a tick: host blocks, each with the
  * owner's epoch and the block's number in it, then rows (chart, end time, a value for each
- * dimension).  Columnar, LZ4, with the plain length in front; canonical: one encoding of a batch.
+ * dimension).  Columnar, LZ4, with the plain length in front:
  *
  *   u8 version, u32 plain bytes, then LZ4 of
  *     varint n_hosts, and for each: varint host, epoch, block seq, n_rows, then columns of all its
- *     rows: chart ids (delta), end times (delta), dims; then all values, u32 each
+ *     rows: chart ids (zigzag delta), end times (zigzag delta), numbers of values (varint);
+ *     then all values of all hosts, u32 each
  *
+ * The plain bytes are canonical: one encoding of a batch.  (LZ4's output may change with the
+ * library; nothing compares it.)
  * The first version of the format; docs/formats describes it byte by byte.
  * Decoding uses up all input or fails, and never reads outside it.  Thread: the owner's. */
 #ifndef QR_STORAGE_ENTRY_H
@@ -43,7 +46,9 @@ int qr_entry_block_row(struct qr_entry_block *block, uint32_t chart, int64_t end
 /* Bytes that it will take, about. */
 size_t qr_entry_block_bytes(const struct qr_entry_block *block);
 
-/* Encodes blocks as one body, appended to `out`.  0, UV_ENOMEM or QR_E_LIMIT. */
+/* Encodes blocks as one body, appended to `out`.  0, UV_ENOMEM or QR_E_LIMIT (more than
+ * QR_ENTRY_PLAIN_BYTES_MAX, or packed more than QR_ENTRY_BODY_BYTES_MAX); on error `out` is as
+ * before. */
 int qr_entry_encode(struct qr_buf *out, struct qr_entry_block *const *blocks, unsigned n_blocks);
 
 /* Reading: all of a body is checked before the first block is given out, so that a caller may
