@@ -153,11 +153,12 @@ static void say_chart(struct qr_sender *sender, uint32_t chart)
 {
     char id[QR_MODEL_NAME_BYTES];
     qr_model_chart_id(chart, id);
-    qr_buf_printf(&sender->text,
-                  "CHART \"%s\" \"\" \"Generated load %u\" \"things/s\" \"family %u\" \"load.context\" "
-                  "\"%s\" %u %u \"   \" \"loadgen\" \"generated\"\n",
-                  id, chart, chart / 10, chart_types[chart % 3], 1000 + chart,
-                  qr_model_update_every(sender->model, chart));
+    qr_buf_printf(
+        &sender->text,
+        "CHART \"%s\" \"\" \"Generated load %u\" \"things/s\" \"family %u\" \"load.context\" "
+        "\"%s\" %u %u \"   \" \"loadgen\" \"generated\"\n",
+        id, chart, chart / 10, chart_types[chart % 3], 1000 + chart,
+        qr_model_update_every(sender->model, chart));
     if (sender->caps & QR_CAP_CLABELS)
         qr_buf_printf(&sender->text,
                       "CLABEL \"_collect_plugin\" \"loadgen\" 536870913\n"
@@ -457,14 +458,18 @@ static void answer_replay(struct qr_sender *sender, uint32_t chart, struct answe
         say_points(sender, chart, &answer);
     if (answer.enable && c->last_s > 0)
         say_state(sender, chart);
-    int64_t words[] = {qr_model_update_every(sender->model, chart), c->first_s, c->last_s,
-                       answer.after, answer.before, sender->now_s};
+    int64_t words[] = {qr_model_update_every(sender->model, chart),
+                       c->first_s,
+                       c->last_s,
+                       answer.after,
+                       answer.before,
+                       sender->now_s};
     qr_buf_add_str(text, "REND");
     for (int i = 0; i < 6; i++) {
         qr_buf_add(text, " ", 1);
         add_wire_int(sender, text, words[i], true);
         if (i == 2)
-            qr_buf_add_str(text, !answer.enable             ? " false"
+            qr_buf_add_str(text, !answer.enable            ? " false"
                                  : sender->config.rules_29 ? " true "
                                                            : " true");
     }

@@ -1,0 +1,628 @@
+#include "testing/child.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/address.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "proto/caps.h"
+#include "proto/frame.h"
+
+#define INPUT_BYTES (64u * 1024)
+/* Full speed: more is not collected while so much waits to be written. */
+#define FULL_SPEED_QUEUE_BYTES (512u * 1024)
+#define FULL_SPEED_STEPS       4 /* Seconds a turn of the loop. */
+/* Lines of the parent wait above half of the send buffer, until a tenth of it. */
+#define PAUSE_SHARE  2
+#define RESUME_SHARE 10
+
+enum state { WAITING, CONNECTING, HANDSHAKE, STREAMING };
+
+/* One TCP connection; freed in its close callback, long after the child has forgotten it. */
+struct conn {
+    struct qr_child *child; /* NULL: forgotten. */
+    uv_tcp_t tcp;
+    uv_connect_t connect;
+    struct qr_frame_encoder *encoder; /* NULL: plain text. */
+    struct qr_buf out;                /* Not handed to the socket yet. */
+    bool reading_paused;
+    size_t n_in;
+    char in[INPUT_BYTES];
+};
+
+struct write {
+    uv_write_t req;
+    struct conn *conn;
+    char *base;
+};
+
+struct qr_child {
+    struct qr_child_config config;
+    struct qr_child_destination destinations[QR_CHILD_DESTINATIONS_MAX];
+    enum state state;
+    struct qr_sender *sender;
+    struct conn *conn;
+    uint32_t i_walk;    /* CONNECTING: place in the list. */
+    char connected[64]; /* Destination of this connection. */
+    uv_timer_t retry;   /* WAITING: the next walk.  Else: connect and handshake timeout. */
+    uv_timer_t pace;
+    uv_idle_t pump; /* Full speed. */
+    uint32_t n_handles;
+    bool closing;
+    bool overflow;
+    int64_t next_s; /* The next second to collect. */
+    uint64_t last_sent_ms;
+    struct qr_child_failover failover; /* Being filled; broken_ms 0: none. */
+    struct qr_child_stats stats;
+    void (*on_closed)(void *data);
+    void *on_closed_data;
+};
+
+static void walk(struct qr_child *child);
+static void on_retry(uv_timer_t *timer);
+static void on_pace(uv_timer_t *timer);
+static void on_pump(uv_idle_t *idle);
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
+static void take_lines(struct conn *conn);
+
+static uint64_t now_ms(void)
+{
+    return (uint64_t)(qr_clock_real_us(&qr_clock_system) / 1000);
+}
+
+int qr_child_destination_parse(struct qr_child_destination *destination, const char *text)
+{
+    struct qr_address address;
+    memset(destination, 0, sizeof *destination);
+    if (strlen(text) >= sizeof destination->text ||
+        qr_address_parse(&address, qr_slice_str(text)) != 0 ||
+        qr_address_literal(&address, &destination->address) != 0)
+        return QR_E_CONFIG;
+    snprintf(destination->text, sizeof destination->text, "%s", text);
+    return 0;
+}
+
+/* ---- life of a connection ---- */
+
+static void on_conn_closed(uv_handle_t *handle)
+{
+    struct conn *conn = handle->data;
+    qr_frame_encoder_free(conn->encoder);
+    qr_buf_release(&conn->out);
+    free(conn);
+}
+
+/* The child forgets its connection; what it has not written is lost. */
+static void drop(struct qr_child *child)
+{
+    struct conn *conn = child->conn;
+    if (conn == NULL)
+        return;
+    child->conn = NULL;
+    conn->child = NULL;
+    uv_close((uv_handle_t *)&conn->tcp, on_conn_closed);
+}
+
+static void wait_and_walk(struct qr_child *child)
+{
+    drop(child);
+    child->state = WAITING;
+    uv_timer_start(&child->retry, on_retry, child->config.reconnect_delay_ms, 0);
+}
+
+static void postpone_last(struct qr_child *child, uint64_t seconds)
+{
+    struct qr_child_destination *last = &child->destinations[child->config.n_destinations - 1];
+    double ms = (double)seconds * 1000 * child->config.postpone_scale;
+    last->postponed_until_ms = uv_now(child->config.loop) + (uint64_t)ms;
+}
+
+static void stream_broke(struct qr_child *child)
+{
+    drop(child);
+    qr_sender_disconnect(child->sender);
+    child->stats.breaks++;
+    child->failover =
+        (struct qr_child_failover){.last_sent_ms = child->last_sent_ms, .broken_ms = now_ms()};
+    child->state = WAITING;
+    uv_timer_start(&child->retry, on_retry, 0, 0);
+}
+
+void qr_child_break(struct qr_child *child)
+{
+    if (child->state == STREAMING)
+        stream_broke(child);
+    else if (child->state == HANDSHAKE)
+        wait_and_walk(child);
+}
+
+static void count_refusal(struct qr_child *child, struct qr_slice text)
+{
+    char line[sizeof child->stats.refusals->text];
+    size_t n = text.len < sizeof line - 1 ? text.len : sizeof line - 1;
+    for (size_t i = 0; i < n; i++)
+        line[i] = text.base[i] < ' ' || text.base[i] > '~' ? '.' : text.base[i];
+    line[n] = '\0';
+    for (uint32_t i = 0; i < child->stats.n_refusals; i++)
+        if (strcmp(child->stats.refusals[i].text, line) == 0) {
+            child->stats.refusals[i].n++;
+            return;
+        }
+    if (child->stats.n_refusals == QR_CHILD_REFUSALS_MAX)
+        return;
+    struct qr_child_refusal *refusal = &child->stats.refusals[child->stats.n_refusals++];
+    memcpy(refusal->text, line, n + 1);
+    refusal->n = 1;
+}
+
+/* ---- writing ---- */
+
+static void on_written(uv_write_t *req, int status)
+{
+    struct write *write = (struct write *)req;
+    struct conn *conn = write->conn;
+    struct qr_child *child = conn->child;
+    free(write->base);
+    free(write);
+    if (child == NULL)
+        return;
+    if (status != 0) {
+        qr_child_break(child);
+        return;
+    }
+    size_t queued = uv_stream_get_write_queue_size((uv_stream_t *)&conn->tcp);
+    if (conn->reading_paused && queued < child->config.buffer_bytes / RESUME_SHARE) {
+        conn->reading_paused = false;
+        uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
+        take_lines(conn);
+    }
+    if (child->conn == conn && child->config.full_speed && child->state == STREAMING &&
+        queued < FULL_SPEED_QUEUE_BYTES / 2)
+        uv_idle_start(&child->pump, on_pump);
+}
+
+/* Hands what is encoded to the socket.  May break the stream. */
+static void flush(struct qr_child *child)
+{
+    struct conn *conn = child->conn;
+    if (conn == NULL || conn->out.len == 0)
+        return;
+    size_t queued = uv_stream_get_write_queue_size((uv_stream_t *)&conn->tcp);
+    if (child->overflow || queued + conn->out.len > child->config.buffer_bytes) {
+        child->overflow = false;
+        child->stats.overflows++;
+        qr_child_break(child);
+        return;
+    }
+    struct write *write = malloc(sizeof *write);
+    assert(write != NULL);
+    write->conn = conn;
+    write->base = conn->out.base;
+    uv_buf_t buf = uv_buf_init(conn->out.base, (unsigned)conn->out.len);
+    child->stats.bytes_wire += conn->out.len;
+    qr_buf_init(&conn->out, 0);
+    int err = uv_write(&write->req, (uv_stream_t *)&conn->tcp, &buf, 1, on_written);
+    if (err != 0) {
+        free(write->base);
+        free(write);
+        qr_child_break(child);
+    }
+}
+
+/* The sender's block: one frame or more, as a Netdata child commits it. */
+static void on_commit(void *data, struct qr_slice text)
+{
+    struct qr_child *child = data;
+    struct conn *conn = child->conn;
+    assert(conn != NULL);
+    child->stats.bytes_text += text.len;
+    int err = conn->encoder != NULL ? qr_frame_encode(conn->encoder, text, &conn->out)
+                                    : qr_buf_add(&conn->out, text.base, text.len);
+    assert(err == 0);
+    if (conn->out.len > child->config.buffer_bytes)
+        child->overflow = true;
+}
+
+/* ---- the parent's lines ---- */
+
+static void take_line(struct qr_child *child, struct qr_slice line)
+{
+    struct qr_child_failover *f = &child->failover;
+    const struct qr_sender_stats *stats = qr_sender_stats(child->sender);
+    uint64_t before = stats->replay_requests;
+    qr_sender_command(child->sender, line);
+    if (stats->replay_requests > before && f->broken_ms > 0 && f->replay_ms == 0)
+        f->replay_ms = now_ms();
+}
+
+static void take_lines(struct conn *conn)
+{
+    struct qr_child *child = conn->child;
+    size_t at = 0;
+    while (child != NULL && !conn->reading_paused) {
+        const char *newline = memchr(conn->in + at, '\n', conn->n_in - at);
+        if (newline == NULL)
+            break;
+        take_line(child, qr_slice_of(conn->in + at, (size_t)(newline - conn->in) - at));
+        at = (size_t)(newline - conn->in) + 1;
+        flush(child);
+        child = conn->child; /* The flush may have broken the stream. */
+        if (child != NULL && uv_stream_get_write_queue_size((uv_stream_t *)&conn->tcp) >
+                                 child->config.buffer_bytes / PAUSE_SHARE) {
+            conn->reading_paused = true;
+            uv_read_stop((uv_stream_t *)&conn->tcp);
+        }
+    }
+    conn->n_in -= at;
+    memmove(conn->in, conn->in + at, conn->n_in);
+    if (child == NULL)
+        return;
+    if (conn->n_in == sizeof conn->in && !conn->reading_paused)
+        qr_child_break(child); /* No line is that long. */
+    else if (child->config.full_speed)
+        uv_idle_start(&child->pump, on_pump);
+}
+
+/* ---- handshake ---- */
+
+static const struct {
+    const char *text;
+    uint32_t postpone_s;
+} refusals[] = {
+    {"Don't hit me baby, you are trying to stream my localhost back", 3600},
+    {"This GUID is already streaming to this server", 120},
+    {"You are not permitted to access this. Check the logs for more info.", 60},
+};
+#define POSTPONE_OTHER_S   60
+#define POSTPONE_SILENCE_S 30
+
+#define ACCEPT       "Hit me baby, push them over with the version="
+#define ACCEPT_V2    "Hit me baby, push them over and bring the host labels..."
+#define ACCEPT_V1    "Hit me baby, push them over..."
+#define ACCEPT_BYTES 75
+
+/* The version that a reply grants; 0: it is a refusal. */
+static uint32_t granted(struct qr_slice reply)
+{
+    size_t prefix = strlen(ACCEPT);
+    if (qr_slice_is(reply, ACCEPT_V1))
+        return 1;
+    if (qr_slice_is(reply, ACCEPT_V2))
+        return 2;
+    if (reply.len <= prefix || reply.len >= ACCEPT_BYTES || memcmp(reply.base, ACCEPT, prefix) != 0)
+        return 0;
+    uint32_t version = 0;
+    for (size_t i = prefix; i < reply.len && reply.base[i] >= '0' && reply.base[i] <= '9'; i++)
+        version = version * 10 + (uint32_t)(reply.base[i] - '0');
+    return version;
+}
+
+static void refused(struct qr_child *child, struct qr_slice reply)
+{
+    uint32_t postpone_s = POSTPONE_OTHER_S;
+    for (size_t i = 0; i < QR_COUNT(refusals); i++)
+        if (qr_slice_is(reply, refusals[i].text))
+            postpone_s = refusals[i].postpone_s;
+    count_refusal(child, reply);
+    postpone_last(child, postpone_s);
+    wait_and_walk(child);
+}
+
+static void finish_failover(struct qr_child *child)
+{
+    struct qr_child_stats *stats = &child->stats;
+    stats->failovers[stats->n_failovers++ % QR_CHILD_FAILOVERS_MAX] = child->failover;
+    child->failover.broken_ms = 0;
+}
+
+static void accepted(struct qr_child *child, uint32_t version)
+{
+    uint32_t caps = qr_caps_negotiate(version, child->config.caps);
+    if ((caps & QR_CAP_LZ4) && qr_frame_encoder_new(&child->conn->encoder) != 0) {
+        wait_and_walk(child);
+        return;
+    }
+    uv_timer_stop(&child->retry);
+    child->state = STREAMING;
+    child->stats.connects++;
+    if (child->failover.broken_ms > 0) {
+        child->failover.accepted_ms = now_ms();
+        memcpy(child->failover.to, child->connected, sizeof child->failover.to);
+    }
+    qr_sender_connect(child->sender, caps);
+    flush(child);
+    if (child->config.full_speed)
+        uv_idle_start(&child->pump, on_pump);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    struct conn *conn = handle->data;
+    *buf = uv_buf_init(conn->in + conn->n_in, (unsigned)(sizeof conn->in - conn->n_in));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct conn *conn = stream->data;
+    struct qr_child *child = conn->child;
+    if (n == 0 || child == NULL)
+        return;
+    if (n < 0) {
+        if (child->state == HANDSHAKE) {
+            count_refusal(child, qr_slice_str("(closed without a reply)"));
+            postpone_last(child, POSTPONE_OTHER_S);
+        }
+        qr_child_break(child);
+        return;
+    }
+    if (child->state == HANDSHAKE) {
+        struct qr_slice reply = qr_slice_of(buf->base, (size_t)n);
+        uint32_t version = granted(reply);
+        if (version == 0)
+            refused(child, reply);
+        else
+            accepted(child, version);
+        return;
+    }
+    conn->n_in += (size_t)n;
+    take_lines(conn);
+}
+
+static void add_request(const struct qr_child *child, struct qr_buf *out)
+{
+    char name[QR_MODEL_NAME_BYTES], text[QR_GUID_TEXT_LEN + 1];
+    struct qr_guid guid;
+    qr_model_guid(child->config.model, child->config.host, &guid);
+    qr_guid_format(&guid, text);
+    qr_model_hostname(child->config.model, child->config.host, name);
+    qr_buf_printf(
+        out,
+        "STREAM key=%s&hostname=%s&registry_hostname=%s&machine_guid=%s&update_every=%u"
+        "&os=linux&timezone=Etc/UTC&abbrev_timezone=UTC&utc_offset=0&hops=1&ml_capable=0"
+        "&ml_enabled=0&mc_version=0&tags=&ver=%u"
+        "&NETDATA_INSTANCE_CLOUD_TYPE=unknown&NETDATA_SYSTEM_OS_NAME=Debian%%20GNU%%2FLinux"
+        "&NETDATA_SYSTEM_OS_ID=debian&NETDATA_SYSTEM_OS_VERSION=12%%20%%28bookworm%%29"
+        "&NETDATA_HOST_IS_K8S_NODE=false&NETDATA_SYSTEM_KERNEL_NAME=Linux"
+        "&NETDATA_SYSTEM_ARCHITECTURE=x86_64&NETDATA_CONTAINER_OS_NAME=Debian GNU/Linux"
+        "&NETDATA_CONTAINER_OS_VERSION=12 (bookworm)&NETDATA_SYSTEM_CPU_LOGICAL_CPU_COUNT=2"
+        "&NETDATA_SYSTEM_TOTAL_RAM=25276514304&NETDATA_PROTOCOL_VERSION=1.1 HTTP/1.1\r\n"
+        "User-Agent: netdata/v1.37.1\r\nAccept: */*\r\n\r\n",
+        child->config.api_key, name, name, text, child->config.model->update_every,
+        child->config.caps);
+}
+
+/* ---- the walk over the destinations ---- */
+
+static void walk_next(struct qr_child *child)
+{
+    child->stats.connect_failures++;
+    drop(child);
+    child->i_walk++;
+    walk(child);
+}
+
+static void on_connected(uv_connect_t *req, int status)
+{
+    struct conn *conn = req->data;
+    struct qr_child *child = conn->child;
+    if (child == NULL)
+        return;
+    if (status != 0) {
+        walk_next(child);
+        return;
+    }
+    struct qr_child_destination used = child->destinations[child->i_walk];
+    uint32_t n = child->config.n_destinations;
+    memmove(&child->destinations[child->i_walk], &child->destinations[child->i_walk + 1],
+            (n - 1 - child->i_walk) * sizeof used);
+    child->destinations[n - 1] = used;
+    memcpy(child->connected, used.text, sizeof child->connected);
+    child->state = HANDSHAKE;
+    uv_timer_start(&child->retry, on_retry, child->config.timeout_ms, 0);
+    uv_tcp_nodelay(&conn->tcp, 1);
+    add_request(child, &conn->out);
+    flush(child);
+    if (child->conn == conn)
+        uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
+}
+
+static bool dial(struct qr_child *child, const struct qr_child_destination *destination)
+{
+    struct conn *conn = calloc(1, sizeof *conn);
+    if (conn == NULL)
+        return false;
+    conn->child = child;
+    conn->tcp.data = conn;
+    conn->connect.data = conn;
+    int err = uv_tcp_init(child->config.loop, &conn->tcp);
+    assert(err == 0);
+    conn->tcp.data = conn;
+    child->conn = conn;
+    child->state = CONNECTING;
+    uv_timer_start(&child->retry, on_retry, child->config.timeout_ms, 0);
+    return uv_tcp_connect(&conn->connect, &conn->tcp,
+                          (const struct sockaddr *)&destination->address, on_connected) == 0;
+}
+
+/* Tries the destinations from i_walk on. */
+static void walk(struct qr_child *child)
+{
+    uint64_t now = uv_now(child->config.loop);
+    for (; child->i_walk < child->config.n_destinations; child->i_walk++) {
+        const struct qr_child_destination *d = &child->destinations[child->i_walk];
+        if (d->postponed_until_ms > now)
+            continue;
+        if (dial(child, d))
+            return;
+        child->stats.connect_failures++;
+        drop(child);
+    }
+    wait_and_walk(child);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+    struct qr_child *child = timer->data;
+    if (child->closing)
+        return;
+    switch (child->state) {
+    case WAITING:
+        child->i_walk = 0;
+        walk(child);
+        break;
+    case CONNECTING:
+        walk_next(child);
+        break;
+    case HANDSHAKE:
+        count_refusal(child, qr_slice_str("(no reply in time)"));
+        postpone_last(child, POSTPONE_SILENCE_S);
+        wait_and_walk(child);
+        break;
+    case STREAMING:
+        break;
+    }
+}
+
+/* ---- collecting ---- */
+
+static void collect(struct qr_child *child)
+{
+    const struct qr_sender_stats *stats = qr_sender_stats(child->sender);
+    uint64_t live = stats->rows_live;
+    qr_sender_collect(child->sender, child->next_s++);
+    if (stats->rows_live == live)
+        return;
+    child->last_sent_ms = now_ms();
+    if (child->failover.broken_ms > 0) {
+        child->failover.live_ms = child->last_sent_ms;
+        finish_failover(child);
+    }
+}
+
+static void on_pace(uv_timer_t *timer)
+{
+    struct qr_child *child = timer->data;
+    const struct qr_child_config *c = &child->config;
+    int64_t now_us = qr_clock_real_us(&qr_clock_system), due_us;
+    while ((due_us = qr_model_collect_us(c->model, c->host, 0, child->next_s)) <= now_us)
+        collect(child);
+    flush(child);
+    uv_timer_start(timer, on_pace, (uint64_t)((due_us - now_us + 999) / 1000), 0);
+}
+
+static bool may_collect(const struct qr_child *child)
+{
+    const struct conn *conn = child->conn;
+    if (child->state != STREAMING || conn->reading_paused ||
+        (child->config.end_s > 0 && child->next_s > child->config.end_s))
+        return false;
+    return qr_sender_stats(child->sender)->n_replicating == 0 &&
+           uv_stream_get_write_queue_size((const uv_stream_t *)&conn->tcp) < FULL_SPEED_QUEUE_BYTES;
+}
+
+static void on_pump(uv_idle_t *idle)
+{
+    struct qr_child *child = idle->data;
+    for (int i = 0; i < FULL_SPEED_STEPS && may_collect(child); i++) {
+        collect(child);
+        flush(child);
+    }
+    if (!may_collect(child))
+        uv_idle_stop(idle);
+}
+
+bool qr_child_done(const struct qr_child *child)
+{
+    return child->state == STREAMING && child->config.end_s > 0 &&
+           child->next_s > child->config.end_s &&
+           qr_sender_stats(child->sender)->n_replicating == 0 &&
+           uv_stream_get_write_queue_size((const uv_stream_t *)&child->conn->tcp) == 0;
+}
+
+/* ---- start and stop ---- */
+
+int qr_child_new(struct qr_child **out, const struct qr_child_config *config)
+{
+    assert(config->n_destinations > 0);
+    assert(config->n_destinations <= QR_CHILD_DESTINATIONS_MAX);
+    struct qr_child *child = calloc(1, sizeof *child);
+    if (child == NULL)
+        return UV_ENOMEM;
+    child->config = *config;
+    memcpy(child->destinations, config->destinations,
+           config->n_destinations * sizeof *config->destinations);
+    struct qr_sender_config sender = {.model = config->model,
+                                      .host = config->host,
+                                      .first_s = config->first_s,
+                                      .rules_29 = config->rules_29,
+                                      .truncate = config->truncate,
+                                      .late_every = config->late_every,
+                                      .data = child,
+                                      .commit = on_commit};
+    if (qr_sender_new(&child->sender, &sender) != 0) {
+        free(child);
+        return UV_ENOMEM;
+    }
+    child->n_handles = 3;
+    child->retry.data = child->pace.data = child->pump.data = child;
+    uv_timer_init(config->loop, &child->retry);
+    uv_timer_init(config->loop, &child->pace);
+    uv_idle_init(config->loop, &child->pump);
+
+    child->next_s = config->first_s;
+    if (config->full_speed)
+        while (child->next_s < config->start_s)
+            collect(child);
+    else
+        on_pace(&child->pace); /* The history, and the first timer. */
+    uv_timer_start(&child->retry, on_retry, 0, 0);
+    *out = child;
+    return 0;
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct qr_child *child = handle->data;
+    if (--child->n_handles > 0)
+        return;
+    if (child->on_closed != NULL)
+        child->on_closed(child->on_closed_data);
+    qr_sender_free(child->sender);
+    free(child);
+}
+
+void qr_child_close(struct qr_child *child, void (*on_closed)(void *data), void *data)
+{
+    assert(!child->closing);
+    child->closing = true;
+    child->on_closed = on_closed;
+    child->on_closed_data = data;
+    drop(child);
+    uv_close((uv_handle_t *)&child->retry, on_handle_closed);
+    uv_close((uv_handle_t *)&child->pace, on_handle_closed);
+    uv_close((uv_handle_t *)&child->pump, on_handle_closed);
+}
+
+const struct qr_child_stats *qr_child_stats(const struct qr_child *child)
+{
+    return &child->stats;
+}
+
+const struct qr_sender_stats *qr_child_sender_stats(const struct qr_child *child)
+{
+    return qr_sender_stats(child->sender);
+}
+
+const char *qr_child_connected_to(const struct qr_child *child)
+{
+    return child->state == STREAMING ? child->connected : NULL;
+}
+
+int64_t qr_child_last_s(const struct qr_child *child)
+{
+    return child->next_s - 1;
+}
