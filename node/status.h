@@ -40,15 +40,28 @@ struct qr_status {
     uint64_t n_missing_blocks;
 };
 
+enum qr_verdict { QR_HEALTHY, QR_DEGRADED, QR_DOWN };
+
+#define QR_VERDICT_BYTES_MAX 512
+
 /* The verdict: 0 HEALTHY, 1 DEGRADED, 2 DOWN, and a sentence such as
  *   HEALTHY · 3/3 · RF 3 for 2/2 children · can lose 1
- *   DEGRADED because member 2 has not been heard for 12 s; do: start it again (...)
- * written to `sentence`. */
+ *   DEGRADED because member 2 (10.0.0.2:19998) has not been heard for 12 s; do: start it again ...
+ * written to `sentence` (QR_VERDICT_BYTES_MAX is always enough).  The worst problem is named with
+ * its remedy, others are counted.  Without a leader nothing new is stored: that is DOWN. */
 int qr_status_verdict(const struct qr_status *status, char *sentence, size_t sentence_bytes);
 
-/* The JSON object of /api/quorate/v1/status, appended. */
+/* The JSON object of /api/quorate/v1/status, appended:
+ *   cluster {name, id}, time, uptime_s, verdict {level, sentence}, leader (0: none), term, applied,
+ *   commit, hash (16 hex digits), ready, role, member (this one's id),
+ *   members [{id, name, address, role, state: up|down|self, voter, applied, commit (null: not told
+ *     by it), last_contact_ms (null: never), hash}],
+ *   children [{guid, hostname, own, owner (0: none), epoch, connected, charts, replicating,
+ *     watermark, replication_factor, samples, gaps}], counters {..}
+ * 0 or UV_ENOMEM. */
 int qr_status_json(const struct qr_status *status, struct qr_buf *out);
 
+/* Drops the picture and its children; both came from malloc.  NULL is nothing. */
 void qr_status_free(struct qr_status *status);
 
 #endif

@@ -1,0 +1,325 @@
+#include "node/status.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#include "base/json.h"
+
+/* A member that is this many entries behind lags: some tens of seconds of a busy group. */
+#define LAG_ENTRIES 500u
+
+/* ---- counting ---- */
+
+struct count {
+    unsigned n_voters, n_up, quorum;
+    const struct qr_group_member_status *down;    /* The first voter that is not up. */
+    const struct qr_group_member_status *lagging; /* The first that is up and behind. */
+    unsigned n_children, n_connected, n_full;     /* Members' own hosts are not children. */
+    const struct qr_status_child *thin;           /* The first host with too few copies. */
+};
+
+static bool is_behind(const struct qr_status *status, const struct qr_group_member_status *member)
+{
+    uint64_t applied = member->self ? status->group.applied : member->applied;
+    return (member->up || member->self) && applied + LAG_ENTRIES < status->group.commit;
+}
+
+static struct count count_all(const struct qr_status *status)
+{
+    struct count c = {0};
+    const struct qr_group_status *group = &status->group;
+    for (unsigned i = 0; i < group->n_members; i++) {
+        const struct qr_group_member_status *member = &group->members[i];
+        bool up = member->up || member->self;
+        if (c.lagging == NULL && is_behind(status, member))
+            c.lagging = member;
+        if (!member->voter)
+            continue;
+        c.n_voters++;
+        c.n_up += up;
+        if (!up && c.down == NULL)
+            c.down = member;
+    }
+    c.quorum = c.n_voters / 2 + 1;
+    for (uint32_t i = 0; i < status->n_children; i++) {
+        const struct qr_status_child *child = &status->children[i];
+        bool full = child->watermark_s == 0 || child->replication_factor >= c.n_voters;
+        if (!full && c.thin == NULL)
+            c.thin = child;
+        if (child->own)
+            continue;
+        c.n_children++;
+        c.n_connected += child->connected;
+        c.n_full += full;
+    }
+    return c;
+}
+
+/* ---- the verdict ---- */
+
+static void describe_healthy(const struct count *c, struct qr_buf *out)
+{
+    qr_buf_printf(out, "HEALTHY · %u/%u", c->n_up, c->n_voters);
+    if (c->n_children == 0)
+        qr_buf_add_str(out, " · no children yet");
+    else
+        qr_buf_printf(out, " · RF %u for %u/%u children", c->n_voters, c->n_full, c->n_children);
+    if (c->n_connected < c->n_children)
+        qr_buf_printf(out, " · %u not connected", c->n_children - c->n_connected);
+    qr_buf_printf(out, " · can lose %u", c->n_up - c->quorum);
+}
+
+static void describe_down(const struct qr_status *status, const struct count *c, struct qr_buf *out)
+{
+    const struct qr_group_status *group = &status->group;
+    if (group->role == QR_GROUP_UNAVAILABLE) {
+        qr_buf_add_str(out,
+                       "DOWN because this member's consensus has stopped; do: read its log and "
+                       "restart it");
+        return;
+    }
+    qr_buf_printf(out, "DOWN because no leader has been known for %" PRIu64 " s",
+                  group->without_leader_ms / 1000);
+    if (c->n_up >= c->quorum || c->down == NULL) {
+        qr_buf_printf(out,
+                      " although %u of %u members are reachable; do: wait for the election, then "
+                      "check the links between the members",
+                      c->n_up, c->n_voters);
+        return;
+    }
+    qr_buf_printf(out, ": %u of %u members reachable, %u needed; do: start member", c->n_up,
+                  c->n_voters, c->quorum);
+    const char *before = " ";
+    for (unsigned i = 0; i < group->n_members; i++) {
+        const struct qr_group_member_status *member = &group->members[i];
+        if (!member->voter || member->up || member->self)
+            continue;
+        qr_buf_printf(out, "%s%u (%s)", before, member->id, member->address);
+        before = " or ";
+    }
+}
+
+static void describe_silence(const struct qr_group_member_status *member, struct qr_buf *out)
+{
+    qr_buf_printf(out, "member %u (%s) has not been heard", member->id, member->address);
+    if (member->last_contact_ms != UINT64_MAX)
+        qr_buf_printf(out, " for %" PRIu64 " s", member->last_contact_ms / 1000);
+}
+
+/* The problems in the order of their weight, each with its remedy.  Writes the i-th of those that
+ * are there and returns how many there are. */
+static unsigned describe_problems(const struct qr_status *status, const struct count *c,
+                                  struct qr_buf *out)
+{
+    const struct qr_group_status *group = &status->group;
+    unsigned n = 0;
+    if (group->diverged && n++ == 0)
+        qr_buf_add_str(out, "a member at the same index has another state; do: compare the hashes "
+                            "below, stop the member that differs and let it rejoin empty");
+    if (group->disk_low && n++ == 0)
+        qr_buf_add_str(out, "the disk of this member is almost full, it takes no samples; do: free "
+                            "space, it resumes by itself");
+    if (c->down != NULL && n++ == 0) {
+        describe_silence(c->down, out);
+        qr_buf_add_str(out, "; do: start it again, or check the link to it");
+    }
+    if (status->draining && n++ == 0)
+        qr_buf_add_str(out, "this member is draining; do: end the drain when the work is done");
+    if (!group->ready && n++ == 0)
+        qr_buf_add_str(out, "this member is not ready to take samples yet; do: wait until it has "
+                            "caught up with the leader");
+    if (status->n_missing_blocks > 0 && n++ == 0)
+        qr_buf_printf(out,
+                      "this member lacks %" PRIu64 " block files; do: wait, it fetches them from "
+                      "the others",
+                      status->n_missing_blocks);
+    if (c->lagging != NULL && n++ == 0)
+        qr_buf_printf(out,
+                      "member %u (%s) is %" PRIu64 " entries behind; do: wait, or look at the load "
+                      "and the disk of its machine",
+                      c->lagging->id, c->lagging->address, group->commit - c->lagging->applied);
+    if (c->thin != NULL && n++ == 0)
+        qr_buf_printf(out,
+                      "the newest data of %s is on %u of %u members; do: wait until they have "
+                      "caught up",
+                      c->thin->hostname, c->thin->replication_factor, c->n_voters);
+    return n;
+}
+
+static int describe(const struct qr_status *status, struct qr_buf *out)
+{
+    struct count c = count_all(status);
+    if (status->group.leader == 0 || status->group.role == QR_GROUP_UNAVAILABLE) {
+        describe_down(status, &c, out);
+        return QR_DOWN;
+    }
+    struct qr_buf problem = {.max = QR_VERDICT_BYTES_MAX};
+    unsigned n = describe_problems(status, &c, &problem);
+    if (n == 0) {
+        describe_healthy(&c, out);
+    } else {
+        qr_buf_add_str(out, "DEGRADED because ");
+        qr_buf_add(out, problem.base, problem.len);
+        if (n > 1)
+            qr_buf_printf(out, " (and %u more)", n - 1);
+    }
+    qr_buf_release(&problem);
+    return n == 0 ? QR_HEALTHY : QR_DEGRADED;
+}
+
+int qr_status_verdict(const struct qr_status *status, char *sentence, size_t sentence_bytes)
+{
+    static const char *const words[] = {"HEALTHY", "DEGRADED", "DOWN"};
+    struct qr_buf out = {.max = 4096};
+    int level = describe(status, &out);
+    if (out.failed) /* No memory for a sentence: the word at least. */
+        snprintf(sentence, sentence_bytes, "%s", words[level]);
+    else
+        snprintf(sentence, sentence_bytes, "%.*s", (int)out.len, out.base);
+    qr_buf_release(&out);
+    return level;
+}
+
+/* ---- JSON ---- */
+
+static const char *role_name(enum qr_group_role role)
+{
+    switch (role) {
+    case QR_GROUP_FOLLOWER:
+        return "follower";
+    case QR_GROUP_CANDIDATE:
+        return "candidate";
+    case QR_GROUP_LEADER:
+        return "leader";
+    case QR_GROUP_UNAVAILABLE:
+        break;
+    }
+    return "unavailable";
+}
+
+static void add_hash(struct qr_json *json, uint64_t hash)
+{
+    char text[17];
+    snprintf(text, sizeof text, "%016" PRIx64, hash);
+    qr_json_str(json, "hash", text);
+}
+
+static void add_member(struct qr_json *json, const struct qr_group_status *group,
+                       const struct qr_group_member_status *member)
+{
+    char name[32];
+    snprintf(name, sizeof name, "member-%u", member->id);
+    bool up = member->up || member->self;
+    qr_json_object(json, NULL);
+    qr_json_u64(json, "id", member->id);
+    qr_json_str(json, "name", name);
+    qr_json_str(json, "address", member->address);
+    qr_json_str(json, "role", up ? role_name(member->role) : "unavailable");
+    qr_json_str(json, "state", member->self ? "self" : up ? "up" : "down");
+    qr_json_bool(json, "voter", member->voter);
+    qr_json_u64(json, "applied", member->self ? group->applied : member->applied);
+    if (member->self)
+        qr_json_u64(json, "commit", group->commit);
+    else
+        qr_json_null(json, "commit");
+    if (member->self)
+        qr_json_u64(json, "last_contact_ms", 0);
+    else if (member->last_contact_ms == UINT64_MAX)
+        qr_json_null(json, "last_contact_ms");
+    else
+        qr_json_u64(json, "last_contact_ms", member->last_contact_ms);
+    add_hash(json, member->self ? group->hash : member->hash);
+    qr_json_end(json);
+}
+
+static void add_child(struct qr_json *json, const struct qr_status_child *child)
+{
+    qr_json_object(json, NULL);
+    qr_json_str(json, "guid", child->guid);
+    qr_json_str(json, "hostname", child->hostname);
+    qr_json_bool(json, "own", child->own);
+    qr_json_u64(json, "owner", child->owner);
+    qr_json_u64(json, "epoch", child->epoch);
+    qr_json_bool(json, "connected", child->connected);
+    qr_json_u64(json, "charts", child->charts);
+    qr_json_u64(json, "replicating", child->charts_replicating);
+    qr_json_i64(json, "watermark", child->watermark_s);
+    qr_json_u64(json, "replication_factor", child->replication_factor);
+    qr_json_u64(json, "samples", child->n_samples);
+    qr_json_u64(json, "gaps", child->n_gaps);
+    qr_json_end(json);
+}
+
+static void add_group(struct qr_json *json, const struct qr_group_status *group)
+{
+    qr_json_u64(json, "leader", group->leader);
+    qr_json_u64(json, "term", group->term);
+    qr_json_u64(json, "applied", group->applied);
+    qr_json_u64(json, "commit", group->commit);
+    add_hash(json, group->hash);
+    qr_json_bool(json, "ready", group->ready);
+    qr_json_str(json, "role", role_name(group->role));
+    qr_json_u64(json, "member", group->member_id);
+    qr_json_array(json, "members");
+    for (unsigned i = 0; i < group->n_members; i++)
+        add_member(json, group, &group->members[i]);
+    qr_json_end(json);
+}
+
+static void add_counters(struct qr_json *json, const struct qr_status *status)
+{
+    const struct qr_group_status *group = &status->group;
+    qr_json_object(json, "counters");
+    qr_json_u64(json, "samples_in", status->samples_in);
+    qr_json_u64(json, "rows_in", status->rows_in);
+    qr_json_u64(json, "missing_blocks", status->n_missing_blocks);
+    qr_json_u64(json, "proposed", group->n_proposed);
+    qr_json_u64(json, "applied", group->n_applied);
+    qr_json_u64(json, "dropped", group->n_dropped);
+    qr_json_u64(json, "refused", group->n_refused);
+    qr_json_u64(json, "resent", group->n_resent);
+    qr_json_u64(json, "snapshots", group->n_snapshots);
+    qr_json_u64(json, "installs", group->n_installs);
+    qr_json_u64(json, "commit_latency_us_p50", group->commit_latency_us_p50);
+    qr_json_u64(json, "commit_latency_us_p99", group->commit_latency_us_p99);
+    qr_json_end(json);
+}
+
+int qr_status_json(const struct qr_status *status, struct qr_buf *out)
+{
+    char id[QR_GUID_TEXT_LEN + 1], sentence[QR_VERDICT_BYTES_MAX];
+    qr_guid_format(&status->cluster_id, id);
+    int level = qr_status_verdict(status, sentence, sizeof sentence);
+    struct qr_json json;
+    qr_json_init(&json, out);
+    qr_json_object(&json, NULL);
+    qr_json_object(&json, "cluster");
+    qr_json_str(&json, "name", status->cluster_name);
+    qr_json_str(&json, "id", id);
+    qr_json_end(&json);
+    qr_json_i64(&json, "time", status->time_s);
+    qr_json_u64(&json, "uptime_s", status->uptime_s);
+    qr_json_object(&json, "verdict");
+    qr_json_i64(&json, "level", level);
+    qr_json_str(&json, "sentence", sentence);
+    qr_json_end(&json);
+    qr_json_bool(&json, "draining", status->draining);
+    add_group(&json, &status->group);
+    qr_json_array(&json, "children");
+    for (uint32_t i = 0; i < status->n_children; i++)
+        add_child(&json, &status->children[i]);
+    qr_json_end(&json);
+    add_counters(&json, status);
+    qr_json_end(&json);
+    return out->failed ? UV_ENOMEM : 0;
+}
+
+void qr_status_free(struct qr_status *status)
+{
+    if (status == NULL)
+        return;
+    free(status->children);
+    free(status);
+}
