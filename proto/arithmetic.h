@@ -119,8 +119,10 @@ static inline void qr_arith_replay_value(struct qr_arith_dim *dim)
     dim->n++;
 }
 
-/* RDSTATE. */
-void qr_arith_replay_dim_state(struct qr_arith_dim *dim, int64_t last_raw, double last_calculated);
+/* RDSTATE's first three numbers.  A dimension that the child has collected is not new to us, even
+ * if the answer had no points: so its next sample is stored, as it is by the child. */
+void qr_arith_replay_dim_state(struct qr_arith_dim *dim, int64_t last_collected_us,
+                               int64_t last_raw, double last_calculated);
 
 /* RSSTATE: a time is taken if it is newer than ours. */
 void qr_arith_replay_chart_state(struct qr_arith_chart *chart, int64_t last_collected_us,
