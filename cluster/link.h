@@ -13,10 +13,18 @@
  *   20       payload
  *
  * The first frame each way is HELLO: u32 protocol version, u32 member id, u64 incarnation, 16 bytes
- * cluster id, the sender's address.  PING goes out when nothing else did for a heartbeat; a peer
- * that was silent for 2 election timeouts is cut and dialled again.  TCP_NODELAY, keep-alive.
+ * cluster id, the sender's address.  The dialler says it first; the answer means that it was let
+ * in. PING goes out when nothing else did for a heartbeat; a peer that was silent, or took nothing,
+ * for 2 election timeouts is cut and dialled again.  TCP_NODELAY, keep-alive.
  *
- * Sending never blocks: frames queue up to `queue_bytes_max` a peer, then QR_E_BUSY.
+ * Refused, with a reason in the log: a certificate of another CA or cluster, an id that is not in
+ * the table, not the certificate's, not the one dialled, or lower than ours (those we dial); an
+ * incarnation older than one seen (a copy of a member, or its disk put back).  When a member
+ * connects twice, the newest connection that proved itself stays.
+ *
+ * Sending never blocks: frames queue up to `queue_bytes_max` a peer, then QR_E_BUSY; a frame is
+ * always taken when nothing waits, so that one larger than the queue can pass.  What is sent in one
+ * turn of the loop goes out together at the turn's end.
  * Thread: consensus. */
 #ifndef QR_CLUSTER_LINK_H
 #define QR_CLUSTER_LINK_H
@@ -67,26 +75,33 @@ struct qr_link_config {
  * the connection. */
 typedef int (*qr_link_receive_cb)(void *data, uint32_t member, uint32_t group,
                                   struct qr_slice payload);
+/* A newer connection that replaces one is told as down, then up.  Not called by qr_link_close. */
 typedef void (*qr_link_peer_cb)(void *data, uint32_t member, bool up);
-/* status 0: handed to the kernel; else it may or may not have arrived.  Never called from inside
- * qr_link_send, exactly once, also at close (UV_ECANCELED). */
+/* status 0: handed to the kernel; else it may or may not have arrived (the reason of the cut;
+ * UV_ECANCELED at close).  Exactly once, always from the loop, never from inside a call to the
+ * link; it may call the link. */
 typedef void (*qr_link_sent_cb)(void *data, int status);
 
 /* Binds and listens; dialling starts with the members.  0, a libuv error, QR_E_TLS or QR_E_CONFIG
  * (the reason is logged, with the file or address). */
 int qr_link_open(struct qr_link **link, const struct qr_link_config *config);
 
+/* The port that it listens on (config: port 0 takes a free one). */
+unsigned qr_link_port(const struct qr_link *link);
+
 /* Who handles frames of a type; set before members are added. */
 void qr_link_on(struct qr_link *link, enum qr_link_type type, qr_link_receive_cb receive,
                 void *data);
 void qr_link_on_peer(struct qr_link *link, qr_link_peer_cb peer, void *data);
 
-/* The member table: adds or changes; only members in it are let in.  Own id is ignored. */
+/* The member table: adds or changes; only members in it are let in.  Own id is ignored.  A new
+ * address counts from the next dialling.  0, QR_E_CONFIG (address), QR_E_LIMIT, UV_ENOMEM. */
 int qr_link_set_member(struct qr_link *link, const struct qr_link_member *member);
+/* Cuts its connection too. */
 void qr_link_remove_member(struct qr_link *link, uint32_t member);
 
-/* Sends one frame whose payload is the parts, one after the other.  Small parts are copied; parts
- * with a `sent` callback are borrowed until it.  sent may be NULL: then all is copied.
+/* Sends one frame whose payload is the parts, one after the other.  With a `sent` callback large
+ * parts are borrowed until it (small ones are copied).  sent may be NULL: then all is copied.
  * 0, QR_E_UNREACHABLE (no connection), QR_E_BUSY (queue full), QR_E_LIMIT, UV_ENOMEM; then sent is
  * not called. */
 int qr_link_send(struct qr_link *link, uint32_t member, uint32_t group, enum qr_link_type type,
