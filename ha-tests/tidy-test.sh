@@ -54,6 +54,7 @@ for call in 'strcpy(a, b)' 'sprintf (a, b)' 'strtok(a, b)' 'atoi(a)' 'rand()' 't
     expect "base/list.c:4: ${call%%[ (]*}() is banned"
 done
 echo 'int f(void);' >"$tree/proto/words.c"
+sed 's/BASE_LIST/PROTO_WORDS/; s|base/list|proto/words|' "$tree/base/list.h" >"$tree/proto/words.h"
 expect "proto/words.c:1: no test"
 rm "$tree"/base/tests/corpus/list/*
 expect "base/tests/list_fuzz.c:1: no corpus"
