@@ -3,6 +3,7 @@
 #define QR_BASE_LIMITS_H
 
 #include <assert.h>
+#include <stdint.h>
 
 /* ---- a child's stream ---- */
 
@@ -30,6 +31,10 @@ static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request lin
 /* Host ids are small integers that the log hands out; tables are indexed by them. */
 #define QR_HOSTS_MAX        1000000u
 #define QR_UPDATE_EVERY_MAX 86400u
+/* Recorded holes of a group: each costs some bytes of every snapshot. */
+#define QR_GAPS_MAX 65536u
+/* End times of samples, s: the year 2242; leaves room for arithmetic and for 33 bits in names. */
+#define QR_TIME_S_MAX (INT64_C(1) << 33)
 
 /* ---- the log ---- */
 

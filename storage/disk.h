@@ -13,7 +13,9 @@ struct qr_disk {
     void *data;
     /* Creates `path` (must not exist), writes all, fdatasyncs.  On error nothing stays. */
     int (*write_file)(struct qr_disk *disk, const char *path, const void *bytes, size_t len);
-    /* Renames and fsyncs the folder. */
+    /* Fdatasyncs a file that another hand wrote. */
+    int (*sync)(struct qr_disk *disk, const char *path);
+    /* Renames, over what may be there, and fsyncs the folder. */
     int (*rename)(struct qr_disk *disk, const char *from, const char *to);
     int (*unlink)(struct qr_disk *disk, const char *path);
     /* Reads up to len bytes at offset; returns how many (less only at the end), or an error. */

@@ -1,0 +1,54 @@
+#include "storage/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+
+int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoch *epoch,
+                 uint32_t window_s)
+{
+    struct qr_state *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return UV_ENOMEM;
+    s->store = store;
+    s->epoch = epoch;
+    qr_catalog_init(&s->catalog, epoch);
+    qr_head_init(&s->head, epoch, window_s);
+    *state = s;
+    return 0;
+}
+
+void qr_state_free(struct qr_state *state)
+{
+    qr_catalog_release(&state->catalog);
+    qr_head_release(&state->head);
+    free(atomic_load(&state->gaps));
+    free(state);
+}
+
+int qr_state_add_gap(struct qr_state *state, const struct qr_gap *gap)
+{
+    struct qr_gap_list *list = atomic_load_explicit(&state->gaps, memory_order_relaxed);
+    uint32_t n = list != NULL ? atomic_load_explicit(&list->n, memory_order_relaxed) : 0;
+    if (n == QR_GAPS_MAX)
+        return QR_E_LIMIT;
+    if (list == NULL || n == list->capacity) {
+        uint32_t capacity = n != 0 ? n * 2 : 16;
+        struct qr_gap_list *grown = malloc(sizeof *grown + capacity * sizeof grown->gaps[0]);
+        if (grown == NULL)
+            return UV_ENOMEM;
+        atomic_init(&grown->n, n);
+        grown->capacity = capacity;
+        if (n != 0)
+            memcpy(grown->gaps, list->gaps, n * sizeof grown->gaps[0]);
+        atomic_store(&state->gaps, grown);
+        qr_epoch_retire(state->epoch, list, free);
+        list = grown;
+    }
+    list->gaps[n] = *gap;
+    atomic_store_explicit(&list->n, n + 1, memory_order_release);
+    return 0;
+}

@@ -1,0 +1,41 @@
+/* storage/state.h — everything that a snapshot replaces, as one thing that readers get at once.
+ *
+ * A store has one state; a restore builds another beside it and publishes that.  Private to this
+ * folder.  Thread: the writer's, but for what catalog, head and manifest say. */
+#ifndef QR_STORAGE_STATE_H
+#define QR_STORAGE_STATE_H
+
+#include "storage/catalog.h"
+#include "storage/head.h"
+#include "storage/store.h"
+
+/* Gaps in log order; immutable but for what is added at the end. */
+struct qr_gap_list {
+    _Atomic uint32_t n;
+    uint32_t capacity;
+    struct qr_gap gaps[];
+};
+
+struct qr_state {
+    struct qr_store *store;
+    struct qr_epoch *epoch;
+    struct qr_catalog catalog;
+    struct qr_head head;
+    _Atomic(struct qr_gap_list *) gaps;
+    int64_t retain_s; /* Windows that ended at or before it are gone. */
+    _Atomic uint64_t n_rows, n_samples, n_duplicates;
+};
+
+int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoch *epoch,
+                 uint32_t window_s);
+void qr_state_free(struct qr_state *state);
+
+/* Appends; 0, QR_E_LIMIT or UV_ENOMEM. */
+int qr_state_add_gap(struct qr_state *state, const struct qr_gap *gap);
+
+static inline struct qr_state *qr_state_of(const struct qr_chart *chart)
+{
+    return QR_CONTAINER_OF(qr_catalog_of(chart), struct qr_state, catalog);
+}
+
+#endif
