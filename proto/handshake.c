@@ -44,6 +44,11 @@ static const char *const sysinfo_names[QR_SYSINFO_NR] = {
     [QR_SYSINFO_DISK_SPACE] = "NETDATA_SYSTEM_TOTAL_DISK_SIZE",
 };
 
+const char *qr_handshake_sysinfo_name(enum qr_sysinfo which)
+{
+    return sysinfo_names[which];
+}
+
 /* Other text parameters and where they go. */
 static const struct {
     const char *name;

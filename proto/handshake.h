@@ -48,6 +48,9 @@ enum qr_sysinfo {
     QR_SYSINFO_NR
 };
 
+/* The name under which it is sent, for example "NETDATA_SYSTEM_ARCHITECTURE". */
+const char *qr_handshake_sysinfo_name(enum qr_sysinfo which);
+
 /* All text lies in `text`, which the struct owns, or is static. */
 struct qr_handshake {
     struct qr_guid api_key;

@@ -175,6 +175,12 @@ void qr_store_leave(struct qr_store *store, int slot)
     qr_epoch_leave(&store->epoch, slot);
 }
 
+void qr_store_retire(struct qr_store *store, void *memory, void (*release)(void *memory))
+{
+    qr_epoch_retire(&store->epoch, memory, release);
+    qr_epoch_collect(&store->epoch);
+}
+
 uint32_t qr_store_n_hosts(const struct qr_store *store)
 {
     return qr_catalog_n_hosts(&qr_store_state(store)->catalog);

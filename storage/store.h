@@ -153,6 +153,10 @@ int qr_store_fetched(struct qr_store *store, const char *name);
 int qr_store_enter(struct qr_store *store);
 void qr_store_leave(struct qr_store *store, int slot);
 
+/* C.  For what else the owner publishes to these readers: `release(memory)` is called once no
+ * reader that entered before can see it. */
+void qr_store_retire(struct qr_store *store, void *memory, void (*release)(void *memory));
+
 uint32_t qr_store_n_hosts(const struct qr_store *store);
 /* i = 0 .. n_hosts-1, in order of their ids. */
 struct qr_host *qr_store_host_at(const struct qr_store *store, uint32_t i);
