@@ -1,0 +1,76 @@
+/* node/bodies.h — bodies of log entries that tie cluster and storage together.
+ *
+ *   OWN         16 bytes GUID, u64 nonce                              (cluster/ownership)
+ *   CHARTS      varint host, varint epoch, varint n, n chart definitions
+ *   HOST_STATE  varint host, varint epoch, u8 bits (1 says, 2 connected),
+ *               varint n, n gaps: varint chart, zigzag after_s, varint length_s, u8 reason
+ *   SEAL        zigzag window start
+ *   SEALED      zigzag window start, varint generation, varint bytes, u64 hash
+ *   RETAIN      zigzag before_s
+ *
+ * (HOST is a host definition alone, SAMPLES storage/entry's.)  docs/formats/log-bodies.md is the
+ * byte table.  Decoders demand that all input is used.  Thread: any. */
+#ifndef QR_NODE_BODIES_H
+#define QR_NODE_BODIES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/cursor.h"
+#include "base/guid.h"
+#include "base/limits.h"
+#include "storage/store.h"
+
+#define QR_STATE_GAPS_MAX 1024
+
+int qr_own_body_encode(struct qr_buf *out, const struct qr_guid *guid, uint64_t nonce);
+
+/* ---- CHARTS ---- */
+
+struct qr_charts_body {
+    struct qr_buf head, defs, whole;
+    uint32_t n;
+};
+
+void qr_charts_body_init(struct qr_charts_body *body, uint32_t host, uint32_t epoch);
+void qr_charts_body_release(struct qr_charts_body *body);
+bool qr_charts_body_fits(const struct qr_charts_body *body, size_t def_bytes);
+int qr_charts_body_add(struct qr_charts_body *body, struct qr_slice def);
+/* The whole body, for the caller to take; the struct is empty afterwards. */
+struct qr_buf *qr_charts_body_finish(struct qr_charts_body *body);
+
+struct qr_charts_head {
+    uint32_t host, epoch, n;
+};
+/* Reads the head; definitions follow in `in`. */
+int qr_charts_head_decode(struct qr_charts_head *head, struct qr_cursor *in);
+
+/* ---- HOST_STATE ---- */
+
+struct qr_host_state {
+    uint32_t host, epoch;
+    bool says; /* `connected` is meant. */
+    bool connected;
+    uint32_t n_gaps;
+    struct qr_gap *gaps;
+};
+
+int qr_host_state_encode(struct qr_buf *out, const struct qr_host_state *state);
+/* `gaps` has room for QR_STATE_GAPS_MAX.  0 or QR_E_MALFORMED. */
+int qr_host_state_decode(struct qr_host_state *state, struct qr_gap *gaps, struct qr_slice body);
+
+/* ---- SEAL, SEALED, RETAIN ---- */
+
+struct qr_sealed {
+    int64_t window_start_s;
+    uint32_t generation;
+    uint64_t bytes, hash;
+};
+
+int qr_time_body_encode(struct qr_buf *out, int64_t time_s); /* SEAL and RETAIN */
+int qr_time_body_decode(int64_t *time_s, struct qr_slice body);
+int qr_sealed_encode(struct qr_buf *out, const struct qr_sealed *sealed);
+int qr_sealed_decode(struct qr_sealed *sealed, struct qr_slice body);
+
+#endif

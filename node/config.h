@@ -1,0 +1,73 @@
+/* node/config.h — quorate.conf: what this process is and where its things lie.
+ *
+ * INI: [section], `key = value`, `#` comments.  Every option is a row of the table in config.c with
+ * its kind, bounds, default and a sentence, from which `quorated --print-config` is made.  An
+ * unknown section or key, or a value out of bounds, is refused at start with file and line.
+ *
+ *   [member]   id, name, data, listen, link
+ *   [cluster]  name, id, member <id> = host:port (the link address of each member),
+ *              election timeout ms, heartbeat ms, snapshot threshold, snapshot trailing
+ *   [tls]      ca, certificate, key                  between members
+ *   [web]      certificate, key (of the public port), ingest loops, tick ms
+ *   [store]    window seconds, retention hours, disk reserve MiB
+ *   [stream]   file                                  stream.conf with API keys
+ *   [log]      level
+ *
+ * Relative paths are relative to the folder of quorate.conf.  Thread: any (immutable). */
+#ifndef QR_NODE_CONFIG_H
+#define QR_NODE_CONFIG_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/guid.h"
+#include "base/limits.h"
+#include "cluster/link.h"
+
+#define QR_PATH_BYTES_MAX 512
+
+struct qr_config {
+    /* [member] */
+    uint32_t member_id;
+    char member_name[64];
+    char data[QR_PATH_BYTES_MAX];
+    char listen[64];
+    char link[64];
+    /* [cluster] */
+    char cluster_name[64];
+    char cluster_id_text[64];
+    struct qr_guid cluster_id;
+    struct qr_link_member members[QR_MEMBERS_MAX];
+    uint32_t n_members;
+    uint32_t election_timeout_ms;
+    uint32_t heartbeat_ms;
+    uint32_t snapshot_threshold;
+    uint32_t snapshot_trailing;
+    /* [tls] */
+    char tls_ca[QR_PATH_BYTES_MAX];
+    char tls_certificate[QR_PATH_BYTES_MAX];
+    char tls_key[QR_PATH_BYTES_MAX];
+    /* [web] */
+    char web_certificate[QR_PATH_BYTES_MAX];
+    char web_key[QR_PATH_BYTES_MAX];
+    uint32_t ingest_loops;
+    uint32_t tick_ms;
+    /* [store] */
+    uint32_t window_s;
+    uint32_t retention_hours;
+    uint32_t disk_reserve_mib;
+    /* [stream] */
+    char stream_file[QR_PATH_BYTES_MAX];
+    /* [log] */
+    char log_level[16];
+};
+
+/* Reads and checks `path`.  0, or QR_E_CONFIG or a libuv error with a sentence in `sentence` that
+ * names file, line and remedy. */
+int qr_config_read(struct qr_config *config, const char *path, char *sentence,
+                   size_t sentence_bytes);
+
+/* A sample file with every option, its default and its sentence. */
+int qr_config_print(struct qr_buf *out);
+
+#endif

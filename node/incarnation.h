@@ -1,0 +1,14 @@
+/* node/incarnation.h — a number that grows with each start of this member, kept in its data folder.
+ *
+ * Entries carry it, so that those of an earlier life of the process are told from this one's.
+ * At least the clock's microseconds, so that it also grows when the folder was lost.
+ * Thread: before the loops start. */
+#ifndef QR_NODE_INCARNATION_H
+#define QR_NODE_INCARNATION_H
+
+#include <stdint.h>
+
+/* 0 or a libuv error, with the path in the log.  The number is on disk before this returns. */
+int qr_incarnation_next(const char *dir, uint64_t *incarnation);
+
+#endif

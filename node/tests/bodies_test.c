@@ -1,0 +1,87 @@
+#include "node/bodies.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "testing/cmocka.h"
+
+static void host_state_round_trip(void **state)
+{
+    (void)state;
+    struct qr_gap in[2] = {{7, 100, 160, 0}, {8, 1000000000, 1000000001, 2}};
+    struct qr_host_state told = {
+        .host = 3, .epoch = 9, .says = true, .connected = true, .n_gaps = 2, .gaps = in};
+    struct qr_buf body = {0};
+    assert_int_equal(qr_host_state_encode(&body, &told), 0);
+    struct qr_gap *gaps = calloc(QR_STATE_GAPS_MAX, sizeof *gaps);
+    struct qr_host_state read;
+    assert_int_equal(qr_host_state_decode(&read, gaps, qr_buf_slice(&body)), 0);
+    assert_int_equal(read.host, 3);
+    assert_int_equal(read.epoch, 9);
+    assert_true(read.says && read.connected);
+    assert_int_equal(read.n_gaps, 2);
+    assert_int_equal(read.gaps[1].chart, 8);
+    assert_int_equal(read.gaps[1].after_s, 1000000000);
+    assert_int_equal(read.gaps[1].before_s, 1000000001);
+    assert_int_equal(read.gaps[1].reason, 2);
+    for (size_t cut = 0; cut < body.len; cut++)
+        assert_int_equal(qr_host_state_decode(&read, gaps, qr_slice_of(body.base, cut)),
+                         QR_E_MALFORMED);
+    qr_buf_add_u8(&body, 0);
+    assert_int_equal(qr_host_state_decode(&read, gaps, qr_buf_slice(&body)), QR_E_MALFORMED);
+    free(gaps);
+    qr_buf_release(&body);
+}
+
+static void seals_round_trip(void **state)
+{
+    (void)state;
+    struct qr_sealed in = {1795405200, 2, 12345, 0xfeedface12345678u};
+    struct qr_sealed out;
+    struct qr_buf body = {0};
+    assert_int_equal(qr_sealed_encode(&body, &in), 0);
+    assert_int_equal(qr_sealed_decode(&out, qr_buf_slice(&body)), 0);
+    assert_int_equal(out.window_start_s, in.window_start_s);
+    assert_int_equal(out.generation, 2);
+    assert_int_equal(out.bytes, 12345);
+    assert_true(out.hash == in.hash);
+    qr_buf_clear(&body);
+    int64_t time_s;
+    qr_time_body_encode(&body, 1795405200);
+    assert_int_equal(qr_time_body_decode(&time_s, qr_buf_slice(&body)), 0);
+    assert_int_equal(time_s, 1795405200);
+    qr_buf_clear(&body);
+    qr_time_body_encode(&body, -5);
+    assert_int_equal(qr_time_body_decode(&time_s, qr_buf_slice(&body)), QR_E_MALFORMED);
+    qr_buf_release(&body);
+}
+
+static void charts_are_counted_in_front(void **state)
+{
+    (void)state;
+    struct qr_charts_body body;
+    qr_charts_body_init(&body, 4, 5);
+    assert_true(qr_charts_body_fits(&body, QR_BATCH_BYTES_MAX + 1)); /* one always fits */
+    qr_charts_body_add(&body, qr_slice_str("abc"));
+    qr_charts_body_add(&body, qr_slice_str("de"));
+    assert_false(qr_charts_body_fits(&body, QR_BATCH_BYTES_MAX));
+    struct qr_buf *whole = qr_charts_body_finish(&body);
+    struct qr_charts_head head;
+    struct qr_cursor in = qr_cursor_of(qr_buf_slice(whole));
+    assert_int_equal(qr_charts_head_decode(&head, &in), 0);
+    assert_int_equal(head.host, 4);
+    assert_int_equal(head.epoch, 5);
+    assert_int_equal(head.n, 2);
+    assert_slice(qr_cursor_take(&in, qr_cursor_left(&in)), "abcde");
+    qr_charts_body_release(&body);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(host_state_round_trip),
+        cmocka_unit_test(seals_round_trip),
+        cmocka_unit_test(charts_are_counted_in_front),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
