@@ -1,5 +1,5 @@
 /* quorate-loadgen — simulated Netdata children, and the check of what a node made of them. */
-#include "testing/loadgen.h"
+#include "testing/loadgen_options.h"
 
 #include <assert.h>
 #include <signal.h>

@@ -7,7 +7,7 @@
 
 #include "base/compiler.h"
 #include "base/error.h"
-#include "testing/loadgen.h"
+#include "testing/loadgen_options.h"
 
 enum kind { FLAG, NUMBER, REAL, TEXT, URL };
 

@@ -1,6 +1,6 @@
-/* testing/loadgen.h — the options of quorate-loadgen, one row each.  Thread: main. */
-#ifndef QR_TESTING_LOADGEN_H
-#define QR_TESTING_LOADGEN_H
+/* testing/loadgen_options.h — the options of quorate-loadgen, one row each.  Thread: main. */
+#ifndef QR_TESTING_LOADGEN_OPTIONS_H
+#define QR_TESTING_LOADGEN_OPTIONS_H
 
 #include <stdbool.h>
 #include <stdint.h>
