@@ -102,12 +102,14 @@ static void place_member(struct qr_cluster *cluster, const struct qr_cluster_opt
     struct qr_cluster_member *member = &cluster->members[id];
     const char *host = o->hosts != NULL ? o->hosts[id - 1] : "127.0.0.1";
     unsigned port = cluster->base_port + id - 1;
-    snprintf(member->dir, sizeof member->dir, "%s/member-%u", cluster->dir, id);
+    char dir[QR_TEMP_DIR_BYTES]; /* Not the same object, for -Wrestrict. */
+    memcpy(dir, cluster->dir, sizeof dir);
+    snprintf(member->dir, sizeof member->dir, "%s/member-%u", dir, id);
     int err = mkdir(member->dir, 0700);
     assert(err == 0);
     snprintf(member->http, sizeof member->http, "%s:%u", host, port);
     snprintf(member->link, sizeof member->link, "%s:%u", host, port + LINK_PORTS);
-    snprintf(member->url, sizeof member->url, "http://%s", member->http);
+    snprintf(member->url, sizeof member->url, "http://%s:%u", host, port);
     member->netns_fd = o->netns_fds != NULL ? o->netns_fds[id - 1] : -1;
 }
 
