@@ -1,0 +1,284 @@
+#include "node/ctl/status.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "node/ctl/fetch.h"
+#include "node/ctl/table.h"
+
+enum { O_URL, O_MEMBER, O_INSECURE };
+
+#define URL_BYTES   512
+#define DEFAULT_URL "http://127.0.0.1:19999"
+#define STATUS_PATH "/api/quorate/v1/status"
+
+/* ---- rendering ---- */
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "-";
+}
+
+static void cell_text(struct qr_ctl_table *table, const json_t *object, const char *key)
+{
+    qr_ctl_table_cell(table, "%s", text_of(object, key));
+}
+
+static void cell_number(struct qr_ctl_table *table, const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    if (json_is_integer(value))
+        qr_ctl_table_cell(table, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_real(value))
+        qr_ctl_table_cell(table, "%.0f", json_real_value(value));
+    else
+        qr_ctl_table_cell(table, "-");
+}
+
+static void cell_bool(struct qr_ctl_table *table, const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    qr_ctl_table_cell(table, "%s",
+                      json_is_boolean(value) ? json_is_true(value) ? "yes" : "no" : "-");
+}
+
+/* How long ago, given milliseconds. */
+static void cell_ago(struct qr_ctl_table *table, const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    double ms = json_number_value(value);
+    if (!json_is_number(value))
+        qr_ctl_table_cell(table, "-");
+    else if (ms < 1000)
+        qr_ctl_table_cell(table, "%.0f ms", ms);
+    else if (ms < 120000)
+        qr_ctl_table_cell(table, "%.1f s", ms / 1000);
+    else
+        qr_ctl_table_cell(table, "%.0f min", ms / 60000);
+}
+
+/* A unix time as how far it lies behind the picture's time. */
+static void cell_behind(struct qr_ctl_table *table, const json_t *object, const char *key,
+                        const json_t *now)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_number(value) || !json_is_number(now) || json_number_value(value) == 0)
+        qr_ctl_table_cell(table, "-");
+    else
+        qr_ctl_table_cell(table, "%.0f s", json_number_value(now) - json_number_value(value));
+}
+
+static void render_summary(const json_t *root, struct qr_buf *out)
+{
+    const json_t *cluster = json_object_get(root, "cluster");
+    const json_t *time_s = json_object_get(root, "time");
+    char when[32] = "-";
+    struct tm tm;
+    time_t seconds = (time_t)json_number_value(time_s);
+    if (json_is_number(time_s) && gmtime_r(&seconds, &tm) != NULL)
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    struct qr_ctl_table table;
+    qr_ctl_table_init(&table, (const char *const[]){"cluster", "id", "leader", ">term", ">applied",
+                                                    ">commit", "state hash", "seen at", NULL});
+    cell_text(&table, cluster, "name");
+    cell_text(&table, cluster, "id");
+    if (json_integer_value(json_object_get(root, "leader")) == 0)
+        qr_ctl_table_cell(&table, "none");
+    else
+        cell_number(&table, root, "leader");
+    cell_number(&table, root, "term");
+    cell_number(&table, root, "applied");
+    cell_number(&table, root, "commit");
+    cell_text(&table, root, "hash");
+    qr_ctl_table_cell(&table, "%s", when);
+    qr_ctl_table_print(&table, out);
+    qr_ctl_table_release(&table);
+}
+
+static void render_members(const json_t *members, struct qr_buf *out)
+{
+    struct qr_ctl_table table;
+    size_t i;
+    const json_t *member;
+    qr_ctl_table_init(&table,
+                      (const char *const[]){">member", "name", "address", "role", "state",
+                                            ">applied", ">commit", ">heard", "state hash", NULL});
+    json_array_foreach(members, i, member)
+    {
+        cell_number(&table, member, "id");
+        cell_text(&table, member, "name");
+        cell_text(&table, member, "address");
+        cell_text(&table, member, "role");
+        cell_text(&table, member, "state");
+        cell_number(&table, member, "applied");
+        cell_number(&table, member, "commit");
+        cell_ago(&table, member, "last_contact_ms");
+        cell_text(&table, member, "hash");
+    }
+    qr_buf_add_str(out, "\n");
+    qr_ctl_table_print(&table, out);
+    qr_ctl_table_release(&table);
+}
+
+static void render_children(const json_t *children, const json_t *now, struct qr_buf *out)
+{
+    struct qr_ctl_table table;
+    size_t i;
+    const json_t *child;
+    qr_buf_add_str(out, "\n");
+    if (json_array_size(children) == 0) {
+        qr_buf_add_str(out, "no children yet\n");
+        return;
+    }
+    qr_ctl_table_init(&table, (const char *const[]){"child", "guid", ">owner", ">epoch",
+                                                    "connected", ">charts", ">behind", ">RF",
+                                                    ">samples", ">gaps", NULL});
+    json_array_foreach(children, i, child)
+    {
+        bool own = json_is_true(json_object_get(child, "own"));
+        qr_ctl_table_cell(&table, "%s%s", text_of(child, "hostname"), own ? " (a member)" : "");
+        cell_text(&table, child, "guid");
+        cell_number(&table, child, "owner");
+        cell_number(&table, child, "epoch");
+        cell_bool(&table, child, "connected");
+        cell_number(&table, child, "charts");
+        cell_behind(&table, child, "watermark", now);
+        cell_number(&table, child, "replication_factor");
+        cell_number(&table, child, "samples");
+        cell_number(&table, child, "gaps");
+    }
+    qr_ctl_table_print(&table, out);
+    qr_ctl_table_release(&table);
+}
+
+/* The verdict's level as an exit code; -1: there is none. */
+static int level_of(const json_t *root)
+{
+    const json_t *level = json_object_get(json_object_get(root, "verdict"), "level");
+    if (!json_is_integer(level))
+        return -1;
+    json_int_t value = json_integer_value(level);
+    return value >= QR_CTL_DONE && value <= QR_CTL_FAILED ? (int)value : QR_CTL_FAILED;
+}
+
+static json_t *load(struct qr_slice text, struct qr_buf *err)
+{
+    json_error_t error;
+    json_t *root = json_loadb(text.base, text.len, 0, &error);
+    if (root == NULL)
+        qr_buf_printf(err, "the answer is not JSON: %s (line %d)", error.text, error.line);
+    else if (level_of(root) < 0)
+        qr_buf_add_str(err, "the answer has no verdict: is it a member of a Quorate cluster?");
+    return root;
+}
+
+int qr_ctl_status_render(struct qr_slice text, struct qr_buf *out, struct qr_buf *err)
+{
+    json_t *root = load(text, err);
+    int level = level_of(root);
+    if (level >= 0) {
+        qr_buf_printf(out, "%s\n\n", text_of(json_object_get(root, "verdict"), "sentence"));
+        render_summary(root, out);
+        render_members(json_object_get(root, "members"), out);
+        render_children(json_object_get(root, "children"), json_object_get(root, "time"), out);
+    }
+    json_decref(root);
+    return level;
+}
+
+/* ---- the command ---- */
+
+/* The level of a status that is passed on as it is. */
+static int pass_on(struct qr_slice text, struct qr_buf *out, struct qr_buf *err)
+{
+    json_t *root = load(text, err);
+    int level = level_of(root);
+    if (level >= 0) {
+        qr_buf_add(out, text.base, text.len);
+        if (text.len > 0 && text.base[text.len - 1] != '\n')
+            qr_buf_add_str(out, "\n");
+    }
+    json_decref(root);
+    return level;
+}
+
+/* The places to ask, in the order given: --url first. */
+static unsigned list_urls(const struct qr_ctl_args *args,
+                          char urls[2 * QR_CTL_VALUES_MAX][URL_BYTES])
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < args->n[O_URL]; i++) {
+        const char *url = args->values[O_URL][i];
+        size_t len = strlen(url);
+        while (len > 0 && url[len - 1] == '/')
+            len--;
+        snprintf(urls[n++], URL_BYTES, "%.*s%s", (int)(len < 400 ? len : 400), url, STATUS_PATH);
+    }
+    for (unsigned i = 0; i < args->n[O_MEMBER]; i++)
+        snprintf(urls[n++], URL_BYTES, "http://%.400s%s", args->values[O_MEMBER][i], STATUS_PATH);
+    if (n == 0)
+        snprintf(urls[n++], URL_BYTES, "%s%s", DEFAULT_URL, STATUS_PATH);
+    return n;
+}
+
+static int ask(const struct qr_ctl_io *io, const char *url, bool insecure, struct qr_buf *tried)
+{
+    char reason[QR_CTL_FETCH_REASON] = "out of memory";
+    struct qr_buf body, why;
+    int level = -1;
+    qr_buf_init(&body, 0);
+    qr_buf_init(&why, 0);
+    int err = qr_ctl_fetch(url, insecure, &body, reason);
+    if (err != 0)
+        qr_buf_add_str(&why, reason);
+    else if (io->json)
+        level = pass_on(qr_buf_slice(&body), io->out, &why);
+    else
+        level = qr_ctl_status_render(qr_buf_slice(&body), io->out, &why);
+    if (level < 0)
+        qr_buf_printf(tried, "  %s: %.*s\n", url, (int)why.len, why.base);
+    qr_buf_release(&body);
+    qr_buf_release(&why);
+    return level;
+}
+
+static int run(const struct qr_ctl_io *io, const struct qr_ctl_args *args)
+{
+    char urls[2 * QR_CTL_VALUES_MAX][URL_BYTES];
+    unsigned n = list_urls(args, urls);
+    struct qr_buf tried;
+    int level = -1;
+    qr_buf_init(&tried, 0);
+    bool insecure = args->n[O_INSECURE] > 0;
+    for (unsigned i = 0; i < n && level < 0; i++)
+        level = ask(io, urls[i], insecure, &tried);
+    if (level < 0) {
+        qr_buf_printf(io->err,
+                      "UNREACHABLE because no member gave its status; do: check that quorated "
+                      "runs there, and name another member with --member HOST:PORT\n%.*s",
+                      (int)tried.len, tried.base);
+        level = QR_CTL_FAILED;
+    }
+    qr_buf_release(&tried);
+    return level;
+}
+
+const struct qr_ctl_command qr_ctl_status = {
+    .name = "status",
+    .line = "Says how the cluster is: the verdict, the members, the children.",
+    .more = "The first member that answers is believed.  Exit code: the verdict, 0 HEALTHY,\n"
+            "1 DEGRADED, 2 DOWN or no member answers.\n",
+    .options =
+        {
+            [O_URL] = {"--url", "URL", "A member's web address (" DEFAULT_URL "); repeatable.",
+                       false},
+            [O_MEMBER] = {"--member", "HOST:PORT", "The same without the http://; repeatable.",
+                          false},
+            [O_INSECURE] = {"--insecure", NULL, "With https: do not check the certificate.", false},
+        },
+    .run = run,
+};
