@@ -5,6 +5,7 @@
 #ifndef QR_BASE_LIST_H
 #define QR_BASE_LIST_H
 
+#include <assert.h>
 #include <stdbool.h>
 
 #include "base/compiler.h"
@@ -27,6 +28,7 @@ static inline bool qr_list_empty(const struct qr_list *list)
 
 static inline void qr_list_add_tail(struct qr_list *list, struct qr_list *node)
 {
+    assert(list->prev != NULL); /* It was initialised. */
     node->prev = list->prev;
     node->next = list;
     list->prev->next = node;

@@ -242,7 +242,7 @@ static int judge_hello(struct qr_link_conn *conn, const struct qr_link_frame *fr
                        struct qr_link_hello *hello)
 {
     const struct qr_link *link = conn->owner;
-    struct qr_identity identity;
+    struct qr_identity identity = {0};
     if (frame->type != QR_LINK_HELLO)
         return qr_link_conn_refuse(conn, QR_E_DENIED, "%s came before the hello",
                                    qr_link_type_name(frame->type));
@@ -288,7 +288,7 @@ static int say_hello(struct qr_link_conn *conn)
 /* TLS is up. */
 static int on_secured(struct qr_link_conn *conn)
 {
-    struct qr_identity identity;
+    struct qr_identity identity = {0};
     int err = judge_certificate(conn, &identity);
     if (err == 0 && conn->dialled)
         err = say_hello(conn);
@@ -337,7 +337,7 @@ static int on_frame(struct qr_link_conn *conn, const struct qr_link_frame *frame
 {
     struct qr_link *link = conn->owner;
     if (!conn->trusted) {
-        struct qr_link_hello hello;
+        struct qr_link_hello hello = {0};
         int err = judge_hello(conn, frame, &hello);
         return err != 0 ? err : come_up(conn, &hello);
     }

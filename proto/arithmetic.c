@@ -287,7 +287,8 @@ static double incremental_value(const struct round *round, struct qr_arith_dim *
     dim->calc -= value;
     value += dim->lastcalc;
     dim->lastcalc = 0.0;
-    value /= (double)(round->interval_us / SECOND);
+    const int64_t interval_s = round->interval_us / SECOND;
+    value /= (double)interval_s;
     int64_t width_us = round->next_us - round->stored_us;
     if (width_us < round->interval_us)
         value = value * (double)round->interval_us / (double)width_us;

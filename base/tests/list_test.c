@@ -10,8 +10,8 @@ struct item {
 static int as_number(struct qr_list *list)
 {
     int number = 0;
-    QR_LIST_FOREACH(node, list)
-    number = number * 10 + QR_CONTAINER_OF(node, struct item, link)->value;
+    QR_LIST_FOREACH (node, list)
+        number = number * 10 + QR_CONTAINER_OF(node, struct item, link)->value;
     return number;
 }
 
@@ -54,8 +54,7 @@ static void the_body_may_remove_its_own_node(void **state)
         items[i].value = i + 1;
         qr_list_add_tail(&list, &items[i].link);
     }
-    QR_LIST_FOREACH(node, &list)
-    {
+    QR_LIST_FOREACH (node, &list) {
         seen++;
         if (QR_CONTAINER_OF(node, struct item, link)->value % 2 == 0)
             qr_list_remove(node);
