@@ -96,8 +96,9 @@ banned_calls() {
 every_module_has_a_test() {
     local f folder module
     for f in "${code[@]}"; do
-        [[ $f =~ ^(base|proto|storage|cluster|node|testing)/([a-z0-9_]+)\.c$ ]] || continue
-        folder=${BASH_REMATCH[1]} module=${BASH_REMATCH[2]}
+        [[ $f =~ ^((base|proto|storage|cluster|node|testing)(/[a-z]+)?)/([a-z0-9_]+)\.c$ ]] || continue
+        folder=${BASH_REMATCH[1]} module=${BASH_REMATCH[4]}
+        [[ $folder != */tests ]] || continue
         [ -f "$folder/$module.h" ] || continue # a program, or a part of one: see ha-tests
         grep -qE '^int main\(' "$f" && continue
         [ -f "$folder/tests/${module}_test.c" ] && continue
@@ -111,7 +112,7 @@ every_module_has_a_test() {
 every_fuzz_target_has_a_corpus() {
     local f corpus
     for f in "${code[@]}"; do
-        [[ $f =~ ^([a-z-]+)/tests/([a-z0-9_]+)_fuzz\.c$ ]] || continue
+        [[ $f =~ ^([a-z/-]+)/tests/([a-z0-9_]+)_fuzz\.c$ ]] || continue
         corpus=${BASH_REMATCH[1]}/tests/corpus/${BASH_REMATCH[2]}
         [ -n "$(ls -A "$corpus" 2>/dev/null)" ] || echo "$f:1: no corpus; put examples in $corpus/"
     done
