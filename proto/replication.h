@@ -17,17 +17,18 @@
  * 0) goes only to a child that has no data, or as the last try with one that never says true.
  * - the answer's own `before` counts, not ours: we go on from there until it says true.
  * - one request is outstanding; one not answered in time is asked again, unchanged.
- * - holes behind the watermark are parts of their own.  Where asking a live chart is safe (`heal`,
- *   1.37), they wait until it streams; else they come before the request that says true.
+ * - holes behind the watermark are parts of their own, asked for one after another, with "false",
+ *   once the chart streams: an answer to "false" leaves the child's live stream alone.
  * - `heal`: a 1.37 child stops its answer at the first point without any value and still reports
- *   all of it as sent.  With E the end of the last point of an answer, E + ue is known to be empty
- * and (E + ue, before] is unproven: it becomes a part too, asked for with "false" once live rows
- * have passed it.  Each answer without points proves one grid point: after
- * QR_REPLICATION_SINGLE_PROBES of them in a row the stride doubles each time; when data is found
- * behind a stride, its begin is searched by halving.  So a run of data can only be missed if it is
- * shorter than the stride, that is, shorter than the silence before it.  After
- * QR_REPLICATION_PROBES_MAX requests of this kind the chart's open parts are given up.  See
- * docs/decisions/0005-replication-healing.md.
+ *   all of it as sent.  With E the end of the answer's last point, E + ue is known to be empty and
+ *   (E + ue, before] is unproven: it becomes a part too, asked for when live rows have passed it.
+ *   An answer without points proves one grid point: after QR_REPLICATION_SINGLE_PROBES of them in
+ *   a row the stride doubles each time; when data is found behind a stride, its begin is searched
+ * by halving.  So a run of data is only missed if it is shorter than the stride, that is, shorter
+ *   than the silence before it.  RSSTATE beyond the answer's end (a sample came in between) is an
+ *   unproven rest as well.  See docs/decisions/0005-replication-healing.md.
+ * - requests for parts are paced per connection, and after QR_REPLICATION_PROBES_MAX of them the
+ *   chart's open parts are given up.
  * - what is proven (or assumed, see above) to be missing in a part that was asked for is reported
  * as a gap: QR_GAP_RETENTION up to the child's first point, else QR_GAP_NOT_COLLECTED.  A row that
  *   comes later all the same is right and the gap is wrong.
@@ -47,12 +48,18 @@
 
 /* Empty answers in a row that are taken one grid point at a time. */
 #define QR_REPLICATION_SINGLE_PROBES 64
-/* Requests for parts, per chart and definition. */
-#define QR_REPLICATION_PROBES_MAX 8192
+/* Requests for parts, per chart and definition: a day of a chart that pauses every few seconds. */
+#define QR_REPLICATION_PROBES_MAX 32768
+/* Requests for parts, per connection: a child takes some 10 ms for one, in a thread that all its
+ * charts share. */
+#define QR_REPLICATION_PACE_MS    10
+#define QR_REPLICATION_PACE_BURST 200
 /* Open parts of a chart; more of them are joined with what lies between. */
 #define QR_REPLICATION_PARTS_MAX 512
 /* Answers in a row that bring nothing. */
 #define QR_REPLICATION_STALLS_MAX 3
+/* Parts wait so long for a live row to pass them: then the chart is one that pauses. */
+#define QR_REPLICATION_HEAL_AFTER_MS 10000
 /* An unanswered request is repeated after this, then after twice as long, up to the maximum.  A
  * child with a full send buffer may take its time; it ignores a repeated request. */
 #define QR_REPLICATION_TIMEOUT_MS     60000
@@ -60,11 +67,17 @@
 
 struct qr_replication;
 
+/* Of a connection, shared by its planners; zero it. */
+struct qr_replication_pace {
+    uint64_t next_ms;
+};
+
 /* Of a connection; outlives its planners. */
 struct qr_replication_config {
     uint32_t period_s; /* First contact: how far back. */
     uint32_t step_s;   /* The longest request. */
     bool heal;         /* The child's answers stop at empty points (1.37). */
+    struct qr_replication_pace *pace;
     /* (after_s, before_s] of the chart will not come.  Must not call the planner. */
     void (*gap)(struct qr_replication *replication, int64_t after_s, int64_t before_s,
                 enum qr_gap_reason reason);
@@ -90,7 +103,7 @@ enum qr_replication_kind {
     QR_REPLICATION_KIND_PART      /* A hole, or the unproven rest of an answer. */
 };
 
-/* (after_s, before_s] is to be asked for; (empty_s, after_s] is known to be empty. */
+/* (after_s, before_s] is to be asked for; nothing is known to be in (empty_s, after_s]. */
 struct qr_replication_part {
     int64_t after_s, before_s, empty_s;
 };
@@ -101,28 +114,34 @@ struct qr_replication {
     uint32_t update_every;
     enum qr_replication_phase phase;
     int64_t first_s, last_s, child_now_s; /* The child's, newest we heard. */
-    int64_t cursor_s;                     /* Catch-up: asked for up to here; on the grid. */
-    int64_t newest_s;                     /* Newest row of this connection. */
-    uint64_t heal_at_ms;                  /* Parts wait until then, or until live rows pass them. */
+    int64_t cursor_s;                     /* Catch-up: asked for up to here, on the grid. */
+    int64_t expect_s;       /* Catch-up: begin of the next point if nothing is missing; 0: any. */
+    int64_t newest_s;       /* Newest row of this connection. */
+    uint64_t not_before_ms; /* No new request until then. */
 
     /* The outstanding request and its answer so far. */
     enum qr_replication_kind kind;
     struct qr_replication_ask ask;
     uint64_t deadline_ms;
     uint32_t timeout_ms;
-    uint32_t n_repeats; /* Repeats whose answers may still come. */
+    bool repeated;      /* It was. */
+    uint32_t n_repeats; /* Of all requests: so many answers may be late ones. */
     uint32_t n_points;
     int64_t begin_s, end_s; /* Begin of the answer's first point, end of its last. */
     int64_t state_s;        /* RSSTATE's last_updated, 0: none. */
     uint32_t n_stalls, n_refusals;
 
-    /* Ascending, disjoint; the first is being asked for. */
+    /* Parts to ask for: the current one, and the others, ascending and disjoint. */
+    bool has_part;
+    struct qr_replication_part part;
     struct qr_replication_part *parts;
     uint32_t n_parts, capacity;
     uint32_t n_probes;     /* Requests for parts. */
     uint32_t n_misses;     /* Empty answers in a row. */
-    int64_t low_s, high_s; /* The begin of a run is searched in (low, high]; 0, 0: it is not. */
-    int64_t probed_s;      /* The last probe that was empty, while n_misses > 0. */
+    bool jumped;           /* The last probe left grid points out. */
+    bool halving;          /* The begin of a run of data is searched in (low, high]. */
+    int64_t low_s, high_s; /* Nothing until low (also while not halving); data behind high. */
+    int64_t run_end_s;     /* End of the run whose begin is searched. */
 };
 
 void qr_replication_init(struct qr_replication *replication,
@@ -145,7 +164,7 @@ int qr_replication_resume(struct qr_replication *replication,
 bool qr_replication_next(struct qr_replication *replication, uint64_t now_ms,
                          struct qr_replication_ask *ask);
 
-/* When qr_replication_next has something to say even if nothing comes; UINT64_MAX: never. */
+/* When to call qr_replication_next even if nothing comes; UINT64_MAX: never. */
 uint64_t qr_replication_deadline_ms(const struct qr_replication *replication);
 
 /* RBEGIN with times. */
@@ -174,8 +193,8 @@ struct qr_replication_end {
 int qr_replication_rend(struct qr_replication *replication, const struct qr_replication_end *end,
                         uint64_t now_ms);
 
-/* Whether R* lines that come now set the chart's clock (proto/arithmetic): not so for a chart that
- * streams, nor for the answer to a part. */
+/* Ask before qr_replication_rend: whether R* lines that come now set the chart's clock
+ * (proto/arithmetic): not so for a chart that streams, nor for the answer to a part. */
 static inline bool qr_replication_sets_clock(const struct qr_replication *replication)
 {
     return replication->phase != QR_REPLICATION_STREAMING &&
