@@ -45,7 +45,8 @@ struct qr_group_config {
 
 enum qr_group_role { QR_GROUP_FOLLOWER, QR_GROUP_CANDIDATE, QR_GROUP_LEADER, QR_GROUP_UNAVAILABLE };
 
-/* What the owner wants to hear; any may be NULL. */
+/* What the owner wants to hear; any may be NULL.  applied, owned, restored and diverged come from
+ * inside the library's step: they may propose and read, and nothing else. */
 struct qr_group_events {
     void *data;
     /* Role, term or leader changed.  leader 0: none known. */
@@ -63,8 +64,9 @@ struct qr_group_events {
     void (*fatal)(void *data, const char *sentence);
 };
 
-/* Opens the log, replays it into the sink, starts.  0 or an error that is logged with its reason.
- * Blocks while the log is read. */
+/* Opens the log, replays it into the sink, starts.  0 or an error that is logged with its reason;
+ * what was opened then closes as the loop turns.  Blocks while the log is read.  The link gets the
+ * handlers of this group's frames and the members of its configuration. */
 int qr_group_open(struct qr_group **group, const struct qr_group_config *config,
                   const struct qr_group_events *events);
 
@@ -73,8 +75,8 @@ int qr_group_open(struct qr_group **group, const struct qr_group_config *config,
 typedef void (*qr_proposal_cb)(void *data, int status, uint64_t index);
 
 /* Queues an entry; the body is copied.  Entries of a member enter the log in the order of these
- * calls.  0, QR_E_LIMIT (too long), QR_E_BUSY (more than `queue` waiting; see group_room),
- * UV_ENOMEM. */
+ * calls.  0, QR_E_LIMIT (too long), QR_E_BUSY (QR_PROPOSALS_WAITING_MAX wait), QR_E_CLOSED,
+ * UV_ENOMEM.  `done` may propose. */
 int qr_group_propose(struct qr_group *group, enum qr_command_type type, struct qr_slice body,
                      qr_proposal_cb done, void *data);
 

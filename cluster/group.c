@@ -1,0 +1,1024 @@
+#include "cluster/group.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "base/compiler.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "cluster/fsm.h"
+#include "cluster/guard.h"
+#include "cluster/latency.h"
+#include "cluster/marker.h"
+#include "cluster/peers.h"
+#include "cluster/proposer.h"
+#include "cluster/raft_error.h"
+#include "cluster/transport.h"
+
+/* The settings that docs/decisions/0002 argues for. */
+#define SEGMENT_BYTES          (8u * 1024 * 1024)
+#define CAPACITY_THRESHOLD_KIB 4096u
+#define DISK_RETRY_MS          1000u
+#define INSTALL_TIMEOUT_MS     30000u
+#define CATCH_UP_ROUNDS        100u
+#define CATCH_UP_ROUND_MS      50000u
+#define BEAT_MS                50u
+#define STATE_EVERY_MS         250u
+#define HOUSEKEEPING_EVERY_MS  1000u
+#define PROPOSE_RESULT_BYTES   24u
+
+/* What a leader knows of a member's forwarded entries: after one that it could not take it takes
+ * none behind it, so that the log has no jump. */
+struct intake {
+    uint32_t member;
+    uint64_t incarnation;
+    uint64_t refused_from; /* 0: none. */
+};
+
+struct qr_group {
+    struct qr_group_config config;
+    struct qr_group_events events;
+    char dir[PATH_MAX];
+
+    struct raft raft;
+    struct qr_transport transport;
+    struct qr_guard guard;
+    struct qr_fsm fsm;
+    struct qr_machine machine;
+    struct qr_proposer proposer;
+    struct qr_peers peers;
+    struct qr_latency latency;
+    struct intake intakes[QR_MEMBERS_MAX];
+
+    enum qr_group_role role; /* As of the last step. */
+    uint32_t leader;
+    uint64_t term;
+    bool role_changed;     /* Since the owner was told. */
+    bool barrier_pending;  /* `barrier` is the library's. */
+    uint64_t barrier_term; /* Of the last one issued. */
+    bool leads;            /* The barrier of this term has committed. */
+    struct raft_barrier barrier;
+    struct raft_transfer transfer;
+    bool transferring;
+    uint64_t transfer_ends_ms; /* The library forgets a transfer when it loses its quorum. */
+
+    bool ready; /* As last given to the proposer, and to whom: */
+    uint32_t route_leader;
+    uint64_t route_term, route_ups;
+
+    uint64_t leader_since_ms, no_leader_since_ms; /* One of them is 0. */
+    uint64_t state_sent_ms, housekept_ms;
+    raft_index configuration_index; /* The link's members are as of this one. */
+    bool disk_low, diverged, failed;
+
+    uv_prepare_t prepare;
+    uv_timer_t beat;
+    uv_work_t marker_work;
+    bool marker_busy;
+    uint64_t marker_written, marker_writing;
+    int marker_err;
+
+    bool closing, raft_closing;
+    unsigned handles_open;
+    void (*on_closed)(void *data);
+    void *on_closed_data;
+};
+
+static uint64_t now_ms(const struct qr_group *group)
+{
+    return qr_clock_mono_ms(group->config.clock);
+}
+
+static void fatal(void *data, const char *sentence)
+{
+    struct qr_group *group = data;
+    if (group->failed)
+        return;
+    group->failed = true;
+    group->proposer.ready = false;
+    if (group->events.fatal == NULL) {
+        qr_error("group cannot go on group=%u reason=\"%s\"", group->config.group_id, sentence);
+        abort();
+    }
+    group->events.fatal(group->events.data, sentence);
+}
+
+/* ---- what the machine says ---- */
+
+static void check_peers(struct qr_group *group)
+{
+    struct qr_peer *peer;
+    while ((peer = qr_peers_check(&group->peers, &group->machine)) != NULL) {
+        group->diverged = true;
+        qr_error("state differs from member=%u index=%llu", peer->id,
+                 (unsigned long long)group->machine.applied);
+        if (group->events.diverged != NULL)
+            group->events.diverged(group->events.data, peer->id, group->machine.applied);
+    }
+}
+
+static bool is_own(const struct qr_group *group, const struct qr_command *command)
+{
+    return command->member == group->config.member_id &&
+           command->incarnation == group->config.incarnation;
+}
+
+static void on_entry(void *data, const struct qr_command *command, uint64_t index, int result)
+{
+    struct qr_group *group = data;
+    check_peers(group);
+    if (group->events.applied != NULL)
+        group->events.applied(group->events.data, command, index, result);
+    if (!is_own(group, command) || result == QR_E_STALE)
+        return;
+    if (result == QR_E_GAP) {
+        qr_proposer_gap(&group->proposer, now_ms(group));
+        return;
+    }
+    qr_latency_add(&group->latency, qr_clock_real_us(group->config.clock) - command->time_us);
+    qr_proposer_applied(&group->proposer, command->sequence, result, index);
+}
+
+static void on_owned(void *data, const struct qr_owner *owner, uint64_t nonce)
+{
+    struct qr_group *group = data;
+    if (group->events.owned != NULL)
+        group->events.owned(group->events.data, owner, nonce);
+}
+
+static void on_restored(void *data, uint64_t index)
+{
+    struct qr_group *group = data;
+    qr_info("state restored from a snapshot group=%u index=%llu", group->config.group_id,
+            (unsigned long long)index);
+    if (group->events.restored != NULL)
+        group->events.restored(group->events.data, index);
+    check_peers(group);
+    qr_proposer_restored(&group->proposer,
+                         qr_machine_producer(&group->machine, group->config.member_id), index);
+}
+
+/* ---- into the log ---- */
+
+struct apply {
+    struct raft_apply req;
+};
+
+/* The machine has told who waits; what was lost is sent again after the leader change. */
+static void on_applied(struct raft_apply *req, int status, void *result)
+{
+    (void)status;
+    (void)result;
+    free(req->data);
+}
+
+/* Appends an entry on the leader.  0, or it is not in the log and will not be. */
+static int append(struct qr_group *group, struct qr_slice entry)
+{
+    if (!group->leads || group->transferring || group->disk_low)
+        return QR_E_BUSY;
+    assert(entry.len % 8 == 0);
+    struct apply *apply = calloc(1, sizeof *apply);
+    struct raft_buffer buf = {.base = raft_malloc(entry.len), .len = entry.len};
+    if (apply == NULL || buf.base == NULL) {
+        free(apply);
+        raft_free(buf.base);
+        return UV_ENOMEM;
+    }
+    memcpy(buf.base, entry.base, entry.len);
+    apply->req.data = apply;
+    int rv = raft_apply(&group->raft, &apply->req, &buf, 1, on_applied);
+    if (rv == 0)
+        return 0;
+    free(apply);
+    if (rv != RAFT_NOTLEADER && rv != RAFT_NOSPACE) {
+        /* The buffer may be the library's by now, and the entry in the log. */
+        char sentence[128];
+        snprintf(sentence, sizeof sentence, "an entry could not be appended: %s",
+                 raft_strerror(rv));
+        fatal(group, sentence);
+        return qr_error_of_raft(rv);
+    }
+    raft_free(buf.base);
+    return qr_error_of_raft(rv);
+}
+
+static int submit(void *data, uint64_t sequence, struct qr_slice entry)
+{
+    struct qr_group *group = data;
+    (void)sequence;
+    if (group->role == QR_GROUP_LEADER)
+        return append(group, entry);
+    if (group->leader == 0)
+        return QR_E_NO_QUORUM;
+    return qr_link_send(group->config.link, group->leader, group->config.group_id, QR_LINK_PROPOSE,
+                        &entry, 1, NULL, NULL);
+}
+
+static struct intake *intake_of(struct qr_group *group, uint32_t member)
+{
+    for (size_t i = 0; i < QR_COUNT(group->intakes); i++) {
+        struct intake *intake = &group->intakes[i];
+        if (intake->member == member || intake->member == 0) {
+            intake->member = member;
+            return intake;
+        }
+    }
+    return NULL;
+}
+
+/* Takes a member's entry into the log, if it is leader and none before it was refused. */
+static int take(struct qr_group *group, const struct qr_command *command, struct qr_slice entry)
+{
+    struct intake *intake = intake_of(group, command->member);
+    if (intake == NULL)
+        return QR_E_LIMIT;
+    if (group->role != QR_GROUP_LEADER)
+        return QR_E_NOT_LEADER;
+    if (intake->incarnation != command->incarnation) {
+        intake->incarnation = command->incarnation;
+        intake->refused_from = 0;
+    }
+    if (intake->refused_from != 0 && command->sequence > intake->refused_from)
+        return QR_E_GAP;
+    int err = append(group, entry);
+    intake->refused_from = err == 0 ? 0 : command->sequence;
+    return err;
+}
+
+static void put_u64(char *at, uint64_t v)
+{
+    for (unsigned i = 0; i < 8; i++)
+        at[i] = (char)(v >> (8 * i));
+}
+
+static int on_propose(void *data, uint32_t member, uint32_t group_id, struct qr_slice payload)
+{
+    struct qr_group *group = data;
+    if (group_id != group->config.group_id || group->closing || group->failed)
+        return 0;
+    struct qr_command command;
+    int err = qr_command_decode(&command, payload);
+    if (err == 0 && command.member != member)
+        err = QR_E_DENIED;
+    if (err != 0)
+        return err;
+    int status = take(group, &command, payload);
+    char bytes[PROPOSE_RESULT_BYTES];
+    put_u64(bytes, command.incarnation);
+    put_u64(bytes + 8, command.sequence);
+    put_u64(bytes + 16, (uint32_t)status);
+    struct qr_slice part = qr_slice_of(bytes, sizeof bytes);
+    /* If this is lost, the proposer's timeout finds out. */
+    (void)qr_link_send(group->config.link, member, group_id, QR_LINK_PROPOSE_RESULT, &part, 1, NULL,
+                       NULL);
+    return 0;
+}
+
+static int on_propose_result(void *data, uint32_t member, uint32_t group_id,
+                             struct qr_slice payload)
+{
+    struct qr_group *group = data;
+    struct qr_cursor in = qr_cursor_of(payload);
+    uint64_t incarnation = qr_cursor_u64(&in);
+    uint64_t sequence = qr_cursor_u64(&in);
+    int32_t status = (int32_t)qr_cursor_u32(&in);
+    qr_cursor_u32(&in);
+    if (!qr_cursor_done(&in))
+        return QR_E_MALFORMED;
+    if (group_id != group->config.group_id || member != group->leader ||
+        incarnation != group->config.incarnation)
+        return 0;
+    if (status != 0)
+        qr_proposer_refused(&group->proposer, sequence, now_ms(group));
+    return 0;
+}
+
+/* ---- state hashes ---- */
+
+static void tell_peers(struct qr_group *group)
+{
+    const struct qr_peer_state state = {
+        .applied = raft_last_applied(&group->raft),
+        .index = group->machine.applied,
+        .hash = group->machine.hash,
+        .term = group->term,
+        .role = group->role,
+        .ready = group->leads && !group->disk_low && !group->transferring && !group->closing,
+        .disk_low = group->disk_low,
+    };
+    struct qr_buf bytes = {0};
+    group->state_sent_ms = now_ms(group);
+    if (qr_peer_state_encode(&bytes, &state) == 0) {
+        struct qr_slice part = qr_buf_slice(&bytes);
+        for (unsigned i = 0; i < group->raft.configuration.n; i++) {
+            uint32_t id = (uint32_t)group->raft.configuration.servers[i].id;
+            if (id != group->config.member_id)
+                (void)qr_link_send(group->config.link, id, group->config.group_id,
+                                   QR_LINK_STATE_HASH, &part, 1, NULL, NULL);
+        }
+    }
+    qr_buf_release(&bytes);
+}
+
+static int on_state_hash(void *data, uint32_t member, uint32_t group_id, struct qr_slice payload)
+{
+    struct qr_group *group = data;
+    struct qr_peer_state state;
+    if (group_id != group->config.group_id || group->failed)
+        return 0;
+    int err = qr_peer_state_decode(&state, payload);
+    struct qr_peer *peer = qr_peers_get(&group->peers, member);
+    if (err != 0 || peer == NULL)
+        return err;
+    if (!qr_peers_told(peer, &state, &group->machine)) {
+        group->diverged = true;
+        qr_error("state differs from member=%u index=%llu", member,
+                 (unsigned long long)state.index);
+        if (group->events.diverged != NULL)
+            group->events.diverged(group->events.data, member, state.index);
+    }
+    return 0;
+}
+
+static int on_raft(void *data, uint32_t member, uint32_t group_id, struct qr_slice payload)
+{
+    struct qr_group *group = data;
+    if (group_id != group->config.group_id || group->failed)
+        return 0;
+    return qr_transport_receive(&group->transport, member, payload);
+}
+
+/* ---- leadership ---- */
+
+static enum qr_group_role role_of(const struct raft *raft)
+{
+    switch (raft->state) {
+    case RAFT_FOLLOWER:
+        return QR_GROUP_FOLLOWER;
+    case RAFT_CANDIDATE:
+        return QR_GROUP_CANDIDATE;
+    case RAFT_LEADER:
+        return QR_GROUP_LEADER;
+    default:
+        return QR_GROUP_UNAVAILABLE;
+    }
+}
+
+/* After each step of the library: a leader that was deposed must know at once.  No request may be
+ * made from here. */
+static void on_step(struct raft *raft)
+{
+    struct qr_guard *guard = raft->data;
+    struct qr_group *group = QR_CONTAINER_OF(guard, struct qr_group, guard);
+    raft_id leader;
+    const char *address;
+    raft_leader(raft, &leader, &address);
+    enum qr_group_role role = role_of(raft);
+    uint64_t term = raft_current_term(raft);
+    if (role == group->role && term == group->term && leader == group->leader)
+        return;
+    group->role = role;
+    group->term = term;
+    group->leader = (uint32_t)leader;
+    group->leads = false;
+    group->role_changed = true;
+}
+
+static void on_barrier(struct raft_barrier *req, int status)
+{
+    struct qr_group *group = req->data;
+    group->barrier_pending = false;
+    if (status == 0 && group->role == QR_GROUP_LEADER && group->barrier_term == group->term) {
+        group->leads = true;
+        memset(group->intakes, 0, sizeof group->intakes);
+        tell_peers(group);
+    } else {
+        group->barrier_term = 0;
+    }
+}
+
+/* A leader takes entries once an entry of its own term has committed. */
+static void issue_barrier(struct qr_group *group)
+{
+    if (group->role != QR_GROUP_LEADER || group->leads || group->barrier_pending ||
+        group->barrier_term == group->term)
+        return;
+    group->barrier.data = group;
+    int rv = raft_barrier(&group->raft, &group->barrier, on_barrier);
+    if (rv != 0)
+        return; /* No capacity yet, or deposed: tried again with the next turn. */
+    group->barrier_pending = true;
+    group->barrier_term = group->term;
+}
+
+static void note_leader(struct qr_group *group)
+{
+    uint64_t now = now_ms(group);
+    if (group->leader != 0 && group->leader_since_ms == 0) {
+        group->leader_since_ms = now;
+        group->no_leader_since_ms = 0;
+    } else if (group->leader == 0 && group->no_leader_since_ms == 0) {
+        group->no_leader_since_ms = now;
+        group->leader_since_ms = 0;
+    }
+}
+
+static void tell_leadership(struct qr_group *group)
+{
+    if (!group->role_changed)
+        return;
+    group->role_changed = false;
+    note_leader(group);
+    qr_info("leadership group=%u member=%u role=%s leader=%u term=%llu", group->config.group_id,
+            group->config.member_id, raft_state_name(group->raft.state), group->leader,
+            (unsigned long long)group->term);
+    if (group->role == QR_GROUP_UNAVAILABLE) {
+        fatal(group, "the consensus library gave up");
+        return;
+    }
+    if (group->events.leadership != NULL)
+        group->events.leadership(group->events.data, group->role, group->leader, group->term);
+}
+
+/* Can entries go to the leader now, and is it the same one on the same connection as before? */
+static void update_route(struct qr_group *group)
+{
+    bool ready = !group->disk_low && !group->closing && !group->failed;
+    uint64_t ups = 0;
+    if (group->role == QR_GROUP_LEADER) {
+        ready = ready && group->leads && !group->transferring;
+    } else {
+        struct qr_peer *peer =
+            group->leader != 0 ? qr_peers_get(&group->peers, group->leader) : NULL;
+        ready = ready && peer != NULL && peer->up && peer->told && peer->state.ready &&
+                peer->state.term == group->term;
+        ups = peer != NULL ? peer->n_ups : 0;
+    }
+    bool again = false;
+    if (ready) {
+        again = group->leader != group->route_leader || group->term != group->route_term ||
+                ups != group->route_ups;
+        group->route_leader = group->leader;
+        group->route_term = group->term;
+        group->route_ups = ups;
+    }
+    group->ready = ready;
+    qr_proposer_set_ready(&group->proposer, ready, again);
+}
+
+/* ---- the link's members ---- */
+
+static void sync_members(struct qr_group *group)
+{
+    const struct raft *raft = &group->raft;
+    raft_index index = raft->configuration_uncommitted_index != 0
+                           ? raft->configuration_uncommitted_index
+                           : raft->configuration_committed_index;
+    if (index == group->configuration_index)
+        return;
+    group->configuration_index = index;
+    for (unsigned i = 0; i < raft->configuration.n; i++) {
+        struct qr_link_member member = {.id = (uint32_t)raft->configuration.servers[i].id};
+        snprintf(member.address, sizeof member.address, "%s",
+                 raft->configuration.servers[i].address);
+        int err = qr_link_set_member(group->config.link, &member);
+        if (err != 0)
+            qr_warn("member not known to the link member=%u reason=\"%s\"", member.id,
+                    qr_strerror(err));
+    }
+}
+
+static void watch_links(struct qr_group *group)
+{
+    const struct raft *raft = &group->raft;
+    for (unsigned i = 0; i < raft->configuration.n; i++) {
+        uint32_t id = (uint32_t)raft->configuration.servers[i].id;
+        struct qr_peer *peer = qr_peers_get(&group->peers, id);
+        if (id == group->config.member_id || peer == NULL)
+            continue;
+        bool up = qr_link_is_up(group->config.link, id);
+        if (up == peer->up)
+            continue;
+        peer->up = up;
+        peer->told = false;
+        peer->n_ups += up;
+        if (up)
+            tell_peers(group);
+        else
+            qr_guard_peer_down(&group->guard, id);
+    }
+}
+
+/* ---- disk space, and handing over ---- */
+
+static void on_transferred(struct raft_transfer *req)
+{
+    struct qr_group *group = req->data;
+    group->transferring = false;
+}
+
+/* The voter that is best to lead: connected, with room, and farthest. */
+static uint32_t successor(struct qr_group *group)
+{
+    const struct raft *raft = &group->raft;
+    uint32_t best = 0;
+    uint64_t best_applied = 0;
+    for (unsigned i = 0; i < raft->configuration.n; i++) {
+        uint32_t id = (uint32_t)raft->configuration.servers[i].id;
+        struct qr_peer *peer = qr_peers_get(&group->peers, id);
+        if (id == group->config.member_id || raft->configuration.servers[i].role != RAFT_VOTER ||
+            peer == NULL || !peer->up || !peer->told || peer->state.disk_low)
+            continue;
+        if (best == 0 || peer->state.applied > best_applied) {
+            best = id;
+            best_applied = peer->state.applied;
+        }
+    }
+    return best;
+}
+
+/* Starts handing leadership over; false when there is nobody, or it is not ours. */
+static bool hand_over(struct qr_group *group)
+{
+    if (group->role != QR_GROUP_LEADER || group->transferring || group->failed)
+        return false;
+    watch_links(group);
+    uint32_t to = successor(group);
+    if (to == 0)
+        return false;
+    group->transfer.data = group;
+    int rv = raft_transfer(&group->raft, &group->transfer, to, on_transferred);
+    group->transferring = rv == 0;
+    group->transfer_ends_ms = now_ms(group) + 2 * group->config.election_timeout_ms;
+    if (rv == 0)
+        qr_info("handing leadership over group=%u to=%u", group->config.group_id, to);
+    return rv == 0;
+}
+
+static void check_disk(struct qr_group *group)
+{
+    struct statvfs fs;
+    if (statvfs(group->dir, &fs) != 0)
+        return;
+    uint64_t reserve = group->config.disk_reserve_bytes;
+    uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    bool low = free_bytes < (group->disk_low ? reserve + reserve / 4 : reserve);
+    if (low != group->disk_low) {
+        group->disk_low = low;
+        if (low)
+            qr_error("disk space is low, no more entries group=%u free=%llu reserve=%llu",
+                     group->config.group_id, (unsigned long long)free_bytes,
+                     (unsigned long long)reserve);
+        else
+            qr_info("disk space is back group=%u free=%llu", group->config.group_id,
+                    (unsigned long long)free_bytes);
+        tell_peers(group);
+    }
+    if (low)
+        hand_over(group);
+}
+
+/* ---- the marker ---- */
+
+/* What is committed and on this disk: never taken back. */
+static uint64_t held_index(struct qr_group *group)
+{
+    raft_index commit = raft_commit_index(&group->raft);
+    raft_index stored = group->raft.last_stored;
+    return commit < stored ? commit : stored;
+}
+
+static void maybe_free(struct qr_group *group);
+
+static void write_marker(uv_work_t *work)
+{
+    struct qr_group *group = work->data;
+    group->marker_err = qr_marker_write(group->dir, group->marker_writing);
+}
+
+static void on_marker_written(uv_work_t *work, int status)
+{
+    struct qr_group *group = work->data;
+    group->marker_busy = false;
+    if (status == 0 && group->marker_err == 0)
+        group->marker_written = group->marker_writing;
+    maybe_free(group);
+}
+
+static void update_marker(struct qr_group *group)
+{
+    uint64_t index = held_index(group);
+    if (group->marker_busy || index <= group->marker_written)
+        return;
+    group->marker_writing = index;
+    group->marker_work.data = group;
+    group->marker_busy = uv_queue_work(group->config.loop, &group->marker_work, write_marker,
+                                       on_marker_written) == 0;
+}
+
+/* ---- turns of the loop ---- */
+
+static void close_raft(struct qr_group *group);
+
+static void turn(struct qr_group *group)
+{
+    if (group->raft_closing || group->failed)
+        return;
+    tell_leadership(group);
+    watch_links(group);
+    if (group->transferring && now_ms(group) >= group->transfer_ends_ms)
+        group->transferring = false;
+    issue_barrier(group);
+    update_route(group);
+    if (group->closing) {
+        if (!group->transferring)
+            close_raft(group);
+        return;
+    }
+    qr_proposer_pump(&group->proposer, now_ms(group));
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    turn(prepare->data);
+}
+
+static void on_beat(uv_timer_t *timer)
+{
+    struct qr_group *group = timer->data;
+    if (group->raft_closing || group->failed)
+        return;
+    uint64_t now = now_ms(group);
+    if (now - group->state_sent_ms >= STATE_EVERY_MS)
+        tell_peers(group);
+    if (now - group->housekept_ms >= HOUSEKEEPING_EVERY_MS && !group->closing) {
+        group->housekept_ms = now;
+        sync_members(group);
+        check_disk(group);
+        update_marker(group);
+    }
+    turn(group);
+}
+
+/* ---- opening ---- */
+
+static const char *own_address(const struct qr_group_config *config)
+{
+    for (unsigned i = 0; i < config->n_members; i++) {
+        if (config->members[i].id == config->member_id)
+            return config->members[i].address;
+    }
+    return "";
+}
+
+static void configure(struct qr_group *group)
+{
+    struct raft *raft = &group->raft;
+    const struct qr_group_config *config = &group->config;
+    struct raft_io *io = &group->transport.io;
+    raft->tracer = NULL;
+    raft->legacy.step_cb = on_step;
+    raft_uv_set_tracer(io, qr_guard_tracer(&group->guard));
+    raft_uv_set_segment_size(io, SEGMENT_BYTES);
+    raft_uv_set_disk_retry(io, DISK_RETRY_MS);
+    raft_uv_set_auto_recovery(io, false);
+    raft_set_election_timeout(raft, config->election_timeout_ms);
+    raft_set_heartbeat_timeout(raft, config->heartbeat_ms);
+    raft_set_install_snapshot_timeout(raft, INSTALL_TIMEOUT_MS);
+    raft_set_pre_vote(raft, true);
+    raft_set_capacity_threshold(raft, CAPACITY_THRESHOLD_KIB);
+    raft_set_max_catch_up_rounds(raft, CATCH_UP_ROUNDS);
+    raft_set_max_catch_up_round_duration(raft, CATCH_UP_ROUND_MS);
+    raft_set_snapshot_threshold(raft, config->snapshot_threshold);
+    raft_set_snapshot_trailing(raft, config->snapshot_trailing);
+    raft_seed(raft, (unsigned)qr_rng_entropy());
+}
+
+/* Gives a virgin folder the first configuration.  0 also when it is none. */
+static int bootstrap(struct qr_group *group)
+{
+    struct raft_configuration configuration;
+    int rv = 0;
+    if (group->config.n_members == 0)
+        return 0;
+    raft_configuration_init(&configuration);
+    for (unsigned i = 0; i < group->config.n_members && rv == 0; i++) {
+        const struct qr_link_member *member = &group->config.members[i];
+        rv = raft_configuration_add(&configuration, member->id, member->address, RAFT_VOTER);
+    }
+    if (rv == 0)
+        rv = raft_bootstrap(&group->raft, &configuration);
+    raft_configuration_close(&configuration);
+    return rv == RAFT_CANTBOOTSTRAP ? 0 : qr_error_of_raft(rv);
+}
+
+/* The log must hold what this member is known to have held. */
+static int check_marker(struct qr_group *group, uint64_t marked)
+{
+    uint64_t last = raft_last_index(&group->raft);
+    if (last >= marked)
+        return 0;
+    qr_error("the log ends at index %llu, but this member held %llu: it was damaged or put back "
+             "from a copy; wipe the folder and let the member rejoin under a new id dir=%s",
+             (unsigned long long)last, (unsigned long long)marked, group->dir);
+    return QR_E_CORRUPT;
+}
+
+static int start(struct qr_group *group)
+{
+    uint64_t marked = 0;
+    int err = qr_marker_read(group->dir, &marked);
+    if (err == QR_E_CORRUPT)
+        qr_warn("the marker beside the log is damaged and not used dir=%s", group->dir);
+    else if (err != 0)
+        return err;
+    err = bootstrap(group);
+    if (err != 0)
+        return err;
+    int rv = raft_start(&group->raft);
+    if (rv != 0) {
+        qr_error("the log cannot be opened dir=%s reason=\"%s\"", group->dir,
+                 raft_errmsg(&group->raft));
+        return qr_error_of_raft(rv);
+    }
+    return check_marker(group, marked);
+}
+
+static void listen_to_link(struct qr_group *group, bool on)
+{
+    struct qr_link *link = group->config.link;
+    qr_link_on(link, QR_LINK_RAFT, on ? on_raft : NULL, group);
+    qr_link_on(link, QR_LINK_PROPOSE, on ? on_propose : NULL, group);
+    qr_link_on(link, QR_LINK_PROPOSE_RESULT, on ? on_propose_result : NULL, group);
+    qr_link_on(link, QR_LINK_STATE_HASH, on ? on_state_hash : NULL, group);
+}
+
+static void start_handles(struct qr_group *group)
+{
+    uv_prepare_init(group->config.loop, &group->prepare);
+    uv_timer_init(group->config.loop, &group->beat);
+    group->prepare.data = group;
+    group->beat.data = group;
+    group->handles_open = 2;
+    uv_prepare_start(&group->prepare, on_prepare);
+    uv_timer_start(&group->beat, on_beat, BEAT_MS, BEAT_MS);
+}
+
+/* The first entry of an incarnation: who we are, and the end of what an earlier one still sends. */
+static int introduce(struct qr_group *group)
+{
+    struct qr_buf body = {0};
+    int err = qr_machine_info_encode(&body, own_address(&group->config), QR_VERSION);
+    if (err == 0)
+        err = qr_group_propose(group, QR_COMMAND_MEMBER_INFO, qr_buf_slice(&body), NULL, NULL);
+    qr_buf_release(&body);
+    return err;
+}
+
+static int check_config(const struct qr_group_config *config)
+{
+    if (config->member_id == 0 || config->incarnation == 0 || config->heartbeat_ms == 0 ||
+        config->heartbeat_ms >= config->election_timeout_ms || config->snapshot_threshold == 0 ||
+        config->n_members > QR_MEMBERS_MAX || strlen(config->dir) >= PATH_MAX)
+        return QR_E_CONFIG;
+    return qr_guard_check_settings(SEGMENT_BYTES, CAPACITY_THRESHOLD_KIB);
+}
+
+/* Everything up to a library that can be started; undone on failure. */
+static int init(struct qr_group *group)
+{
+    const struct qr_group_config *config = &group->config;
+    const struct qr_machine_events events = {.data = group,
+                                             .entry = on_entry,
+                                             .owned = on_owned,
+                                             .restored = on_restored,
+                                             .fatal = fatal};
+    int err = qr_machine_init(&group->machine, &config->sink, &events);
+    if (err != 0)
+        return err;
+    qr_proposer_init(&group->proposer, config->member_id, config->incarnation,
+                     2 * config->election_timeout_ms, submit, group);
+    qr_fsm_init(&group->fsm, &group->raft, &group->machine);
+    err = qr_transport_init(&group->transport, config->loop, config->link, config->group_id,
+                            group->dir);
+    if (err != 0)
+        goto err_machine;
+    int rv = raft_init(&group->raft, &group->transport.io, &group->fsm.fsm, config->member_id,
+                       own_address(config));
+    if (rv != 0) {
+        qr_error("the log's folder cannot be used dir=%s reason=\"%s\"", group->dir,
+                 group->transport.io.errmsg);
+        err = qr_error_of_raft(rv);
+        goto err_transport;
+    }
+    qr_transport_install(&group->transport);
+    qr_guard_install(&group->guard, &group->raft, fatal, group);
+    configure(group);
+    return 0;
+
+err_transport:
+    qr_transport_release(&group->transport);
+err_machine:
+    qr_machine_release(&group->machine);
+    return err;
+}
+
+int qr_group_open(struct qr_group **out, const struct qr_group_config *config,
+                  const struct qr_group_events *events)
+{
+    int err = check_config(config);
+    if (err != 0) {
+        qr_error("the group's settings are not valid group=%u", config->group_id);
+        return err;
+    }
+    struct qr_group *group = calloc(1, sizeof *group);
+    if (group == NULL)
+        return UV_ENOMEM;
+    group->config = *config;
+    group->events = *events;
+    snprintf(group->dir, sizeof group->dir, "%s", config->dir);
+    group->no_leader_since_ms = now_ms(group);
+    group->role = QR_GROUP_UNAVAILABLE;
+    err = init(group);
+    if (err != 0) {
+        free(group);
+        return err;
+    }
+    *out = group; /* Events may come from here on. */
+    err = start(group);
+    if (err == 0)
+        err = introduce(group);
+    if (err != 0) {
+        *out = NULL;
+        close_raft(group);
+        return err;
+    }
+    listen_to_link(group, true);
+    sync_members(group);
+    check_disk(group);
+    start_handles(group);
+    return 0;
+}
+
+/* ---- proposing ---- */
+
+int qr_group_propose(struct qr_group *group, enum qr_command_type type, struct qr_slice body,
+                     qr_proposal_cb done, void *data)
+{
+    if (group->closing || group->failed)
+        return QR_E_CLOSED;
+    /* Sent with this turn of the loop: we may be inside the library's step here. */
+    return qr_proposer_add(&group->proposer, type, body, qr_clock_real_us(group->config.clock),
+                           done, data);
+}
+
+struct qr_group_load qr_group_get_load(const struct qr_group *group)
+{
+    const struct qr_proposer *p = &group->proposer;
+    return (struct qr_group_load){
+        .n_waiting = p->n - p->n_sent, .n_in_flight = p->n_sent, .bytes = p->bytes};
+}
+
+bool qr_group_ready(const struct qr_group *group)
+{
+    return group->ready;
+}
+
+const struct qr_ownership *qr_group_ownership(const struct qr_group *group)
+{
+    return &group->machine.ownership;
+}
+
+/* ---- status ---- */
+
+static void fill_member(const struct qr_group *group, const struct raft_server *server,
+                        struct qr_group_member_status *status)
+{
+    uint32_t id = (uint32_t)server->id;
+    status->id = id;
+    snprintf(status->address, sizeof status->address, "%s", server->address);
+    status->voter = server->role == RAFT_VOTER;
+    status->self = id == group->config.member_id;
+    if (status->self) {
+        status->up = true;
+        status->applied = group->raft.last_applied;
+        status->hash = group->machine.hash;
+        status->role = group->role;
+        return;
+    }
+    uint64_t heard = qr_link_last_heard_ms(group->config.link, id);
+    uint64_t now = now_ms(group);
+    status->up = qr_link_is_up(group->config.link, id);
+    status->last_contact_ms = heard == 0 ? UINT64_MAX : now > heard ? now - heard : 0;
+    for (size_t i = 0; i < QR_COUNT(group->peers.peers); i++) {
+        const struct qr_peer *peer = &group->peers.peers[i];
+        if (peer->id != id)
+            continue;
+        status->applied = peer->state.applied;
+        status->hash = peer->state.hash;
+        status->role = status->up && peer->told ? peer->state.role : QR_GROUP_UNAVAILABLE;
+        return;
+    }
+    status->role = QR_GROUP_UNAVAILABLE;
+}
+
+void qr_group_get_status(const struct qr_group *group, struct qr_group_status *status)
+{
+    const struct raft *raft = &group->raft;
+    uint64_t now = now_ms(group);
+    *status = (struct qr_group_status){
+        .group_id = group->config.group_id,
+        .member_id = group->config.member_id,
+        .leader = group->leader,
+        .role = group->role,
+        .term = group->term,
+        .applied = raft->last_applied,
+        .commit = raft_commit_index(raft),
+        .hash = group->machine.hash,
+        .leader_since_ms = group->leader_since_ms != 0 ? now - group->leader_since_ms + 1 : 0,
+        .without_leader_ms = group->no_leader_since_ms != 0 ? now - group->no_leader_since_ms : 0,
+        .ready = group->ready,
+        .disk_low = group->disk_low,
+        .diverged = group->diverged,
+        .n_proposed = group->proposer.n_added,
+        .n_applied = group->machine.n_applied,
+        .n_dropped = group->machine.n_dropped,
+        .n_refused = group->machine.n_refused,
+        .n_resent = group->proposer.n_resent,
+        .n_snapshots = group->fsm.n_snapshots,
+        .n_installs = group->fsm.n_restores,
+        .commit_latency_us_p50 = qr_latency_percentile(&group->latency, 50),
+        .commit_latency_us_p99 = qr_latency_percentile(&group->latency, 99),
+    };
+    /* The library's reader takes no const, and changes nothing. */
+    status->last_index = raft_last_index((struct raft *)(uintptr_t)raft);
+    for (unsigned i = 0; i < raft->configuration.n && i < QR_MEMBERS_MAX; i++)
+        fill_member(group, &raft->configuration.servers[i], &status->members[status->n_members++]);
+}
+
+/* ---- closing ---- */
+
+static void maybe_free(struct qr_group *group)
+{
+    if (!group->raft_closing || group->handles_open != 0 || group->marker_busy)
+        return;
+    void (*on_closed)(void *data) = group->on_closed;
+    void *data = group->on_closed_data;
+    qr_transport_release(&group->transport);
+    qr_fsm_release(&group->fsm);
+    qr_machine_release(&group->machine);
+    free(group);
+    if (on_closed != NULL)
+        on_closed(data);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct qr_group *group = handle->data;
+    group->handles_open--;
+    maybe_free(group);
+}
+
+static void on_raft_closed(struct raft *raft)
+{
+    struct qr_guard *guard = raft->data;
+    struct qr_group *group = QR_CONTAINER_OF(guard, struct qr_group, guard);
+    group->handles_open--; /* the library's */
+    if (group->beat.data != NULL) {
+        uv_close((uv_handle_t *)&group->prepare, on_handle_closed);
+        uv_close((uv_handle_t *)&group->beat, on_handle_closed);
+    }
+    maybe_free(group);
+}
+
+static void close_raft(struct qr_group *group)
+{
+    group->raft_closing = true;
+    group->handles_open++;
+    if (group->beat.data != NULL) {
+        listen_to_link(group, false);
+        uint64_t index = held_index(group);
+        if (!group->marker_busy && index > group->marker_written)
+            (void)qr_marker_write(group->dir, index);
+    }
+    qr_proposer_cancel(&group->proposer);
+    raft_close(&group->raft, on_raft_closed);
+}
+
+void qr_group_close(struct qr_group *group, void (*on_closed)(void *data), void *data)
+{
+    assert(!group->closing);
+    group->closing = true;
+    group->on_closed = on_closed;
+    group->on_closed_data = data;
+    if (!hand_over(group) && !group->transferring)
+        close_raft(group);
+    else
+        tell_peers(group); /* Then the next turn without a transfer closes. */
+}

@@ -1,0 +1,440 @@
+#include "cluster/guard.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/error.h"
+#include "base/log.h"
+
+/* What the library's disk back end traces when a write fails, just before it arms the retry that
+ * crashes (G4). */
+#define TRACE_OF_FAILED_WRITE "retry failed write"
+
+static struct qr_guard *guard_of(const struct raft_io *io)
+{
+    const struct raft *raft = io->data;
+    return raft->data;
+}
+
+static bool is_on(const struct qr_guard *guard, enum qr_guard_part part)
+{
+    return (guard->off & (unsigned)part) == 0;
+}
+
+static void stop(struct qr_guard *guard, const char *format, ...) QR_PRINTF(2, 3);
+
+static void stop(struct qr_guard *guard, const char *format, ...)
+{
+    char sentence[384];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+    guard->fail_stop(guard->data, sentence);
+}
+
+/* ---- writes: a failed one stops the member (G4) ---- */
+
+struct append {
+    struct raft_io_append req;
+    struct qr_guard *guard;
+    struct raft_io_append *above;
+    raft_io_append_cb cb;
+};
+
+static void on_appended(struct raft_io_append *req, int status)
+{
+    struct append *append = req->data;
+    struct qr_guard *guard = append->guard;
+    struct raft_io_append *above = append->above;
+    raft_io_append_cb cb = append->cb;
+    free(append);
+    bool canceled = status == RAFT_CANCELED && guard->closing;
+    if (status != 0 && !canceled && is_on(guard, QR_GUARD_G4)) {
+        stop(guard, "the log could not be written: %s", raft_strerror(status));
+        return;
+    }
+    cb(above, status);
+}
+
+static int guard_append(struct raft_io *io, struct raft_io_append *req,
+                        const struct raft_entry entries[], unsigned n, raft_io_append_cb cb)
+{
+    struct qr_guard *guard = guard_of(io);
+    struct append *append = malloc(sizeof *append);
+    if (append == NULL) {
+        stop(guard, "the log could not be written: out of memory");
+        return RAFT_NOMEM;
+    }
+    *append = (struct append){.req = {.data = append}, .guard = guard, .above = req, .cb = cb};
+    req->cb = cb;
+    int rv = guard->below.append(io, &append->req, entries, n, on_appended);
+    if (rv != 0) {
+        free(append);
+        if (is_on(guard, QR_GUARD_G4))
+            stop(guard, "the log could not be written: %s: %s", raft_strerror(rv), io->errmsg);
+    }
+    return rv;
+}
+
+static int written(struct qr_guard *guard, int rv, const char *what)
+{
+    if (rv != 0 && is_on(guard, QR_GUARD_G4))
+        stop(guard, "%s: %s: %s", what, raft_strerror(rv), guard->io->errmsg);
+    return rv;
+}
+
+static int guard_truncate(struct raft_io *io, raft_index index)
+{
+    struct qr_guard *guard = guard_of(io);
+    return written(guard, guard->below.truncate(io, index), "the log could not be truncated");
+}
+
+static int guard_set_term(struct raft_io *io, raft_term term)
+{
+    struct qr_guard *guard = guard_of(io);
+    return written(guard, guard->below.set_term(io, term), "the term could not be written");
+}
+
+static int guard_set_vote(struct raft_io *io, raft_id id)
+{
+    struct qr_guard *guard = guard_of(io);
+    return written(guard, guard->below.set_vote(io, id), "the vote could not be written");
+}
+
+static void guard_trace(struct raft_tracer *tracer, int type, const void *data)
+{
+    struct qr_guard *guard = tracer->impl;
+    const struct raft_tracer_info *info = data;
+    if (type != RAFT_TRACER_DIAGNOSTIC)
+        return;
+    const char *message = info->diagnostic.message;
+    if (strncmp(message, TRACE_OF_FAILED_WRITE, strlen(TRACE_OF_FAILED_WRITE)) == 0 &&
+        is_on(guard, QR_GUARD_G4)) {
+        stop(guard, "the log could not be written: %s", message);
+        return;
+    }
+    if (info->diagnostic.level <= 2)
+        qr_warn("raft disk message=\"%s\"", message);
+}
+
+struct raft_tracer *qr_guard_tracer(struct qr_guard *guard)
+{
+    return &guard->tracer;
+}
+
+/* ---- receiving ---- */
+
+static void free_snapshot(struct raft_message *message)
+{
+    raft_configuration_close(&message->install_snapshot.conf);
+    raft_free(message->install_snapshot.data.base);
+}
+
+/* G1: keeps the newest one until our own snapshot is written. */
+static void hold(struct qr_guard *guard, struct raft_message *message)
+{
+    if (guard->holding)
+        free_snapshot(&guard->held);
+    guard->held = *message;
+    snprintf(guard->held_address, sizeof guard->held_address, "%s", message->server_address);
+    guard->held.server_address = guard->held_address;
+    guard->holding = true;
+    guard->n_held++;
+}
+
+static void receive_snapshot(struct qr_guard *guard, struct raft_message *message)
+{
+    struct raft *raft = guard->raft;
+    if (raft->legacy.snapshot_taking && is_on(guard, QR_GUARD_G1)) {
+        hold(guard, message);
+        return;
+    }
+    /* The library would ignore it, and never free it. */
+    if (raft->legacy.snapshot_install &&
+        message->install_snapshot.term == raft_current_term(raft)) {
+        free_snapshot(message);
+        return;
+    }
+    guard->recv(guard->io, message);
+}
+
+/* G3: a message that ends below our commit index must not set it back. */
+static void raise_commit(struct qr_guard *guard, struct raft_append_entries *append)
+{
+    raft_index commit = raft_commit_index(guard->raft);
+    if (append->leader_commit > commit && append->prev_log_index + append->n_entries < commit &&
+        is_on(guard, QR_GUARD_G3)) {
+        append->leader_commit = commit;
+        guard->n_commits_raised++;
+    }
+}
+
+static void guard_recv(struct raft_io *io, struct raft_message *message)
+{
+    struct qr_guard *guard = guard_of(io);
+    if (message->type == RAFT_INSTALL_SNAPSHOT && !guard->closing) {
+        receive_snapshot(guard, message);
+        return;
+    }
+    if (message->type == RAFT_APPEND_ENTRIES)
+        raise_commit(guard, &message->append_entries);
+    guard->recv(io, message);
+}
+
+/* ---- sending ---- */
+
+struct drop {
+    struct qr_list node;
+    struct raft_io_send *req;
+    raft_io_send_cb cb;
+};
+
+static void complete_dropped(struct qr_guard *guard)
+{
+    while (!qr_list_empty(&guard->dropped)) {
+        struct drop *drop = QR_CONTAINER_OF(guard->dropped.next, struct drop, node);
+        struct drop copy = *drop;
+        qr_list_remove(&drop->node);
+        free(drop);
+        copy.cb(copy.req, RAFT_CANCELED);
+    }
+}
+
+struct snapshot_send {
+    struct raft_io_send req;
+    struct qr_guard *guard;
+    raft_id peer;
+    struct raft_io_send *above;
+    raft_io_send_cb cb;
+};
+
+/* The peer's record; a free one is taken; NULL when there are too many. */
+static struct qr_guard_peer *peer_of(struct qr_guard *guard, raft_id id)
+{
+    for (size_t i = 0; i < QR_COUNT(guard->peers); i++) {
+        struct qr_guard_peer *peer = &guard->peers[i];
+        if (peer->id == id || peer->id == 0) {
+            peer->id = id;
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+static void on_snapshot_sent(struct raft_io_send *req, int status)
+{
+    struct snapshot_send *send = req->data;
+    struct qr_guard *guard = send->guard;
+    struct qr_guard_peer *peer = peer_of(guard, send->peer);
+    peer->in_flight = false;
+    peer->sent = status == 0;
+    peer->sent_at = guard->io->time(guard->io);
+    struct raft_io_send *above = send->above;
+    raft_io_send_cb cb = send->cb;
+    free(send);
+    cb(above, status);
+}
+
+/* G7: it is on its way, or was sent a moment ago. */
+static bool is_repeat(const struct qr_guard *guard, const struct qr_guard_peer *peer,
+                      raft_index index)
+{
+    if (peer->in_flight)
+        return true;
+    return peer->sent && peer->index == index &&
+           guard->io->time(guard->io) - peer->sent_at < QR_GUARD_RESEND_MS;
+}
+
+static int drop_snapshot(struct qr_guard *guard, struct raft_io_send *req, raft_io_send_cb cb)
+{
+    struct drop *drop = malloc(sizeof *drop);
+    if (drop == NULL)
+        return RAFT_NOMEM;
+    *drop = (struct drop){.req = req, .cb = cb};
+    qr_list_add_tail(&guard->dropped, &drop->node);
+    guard->n_snapshots_dropped++;
+    return 0;
+}
+
+static int send_snapshot(struct qr_guard *guard, struct raft_io_send *req,
+                         const struct raft_message *message, raft_io_send_cb cb)
+{
+    struct raft_message copy = *message;
+    if (guard->loaded_index == message->install_snapshot.last_index &&
+        guard->loaded_term != message->install_snapshot.last_term && is_on(guard, QR_GUARD_G2)) {
+        copy.install_snapshot.last_term = guard->loaded_term;
+        guard->n_terms_mended++;
+    }
+    struct qr_guard_peer *peer = peer_of(guard, message->server_id);
+    if (peer == NULL || !is_on(guard, QR_GUARD_G7))
+        return guard->below.send(guard->io, req, &copy, cb);
+    if (is_repeat(guard, peer, message->install_snapshot.last_index))
+        return drop_snapshot(guard, req, cb);
+    struct snapshot_send *send = malloc(sizeof *send);
+    if (send == NULL)
+        return RAFT_NOMEM;
+    *send = (struct snapshot_send){
+        .req = {.data = send}, .guard = guard, .peer = peer->id, .above = req, .cb = cb};
+    int rv = guard->below.send(guard->io, &send->req, &copy, on_snapshot_sent);
+    if (rv != 0) {
+        free(send);
+        return rv;
+    }
+    peer->in_flight = true;
+    peer->index = message->install_snapshot.last_index;
+    guard->n_snapshots_sent++;
+    return 0;
+}
+
+/* G5: how many entries may go into one message with the first. */
+static unsigned entries_before_change(const struct raft_append_entries *append)
+{
+    for (unsigned i = 1; i < append->n_entries; i++) {
+        if (append->entries[i].type == RAFT_CHANGE)
+            return i;
+    }
+    return append->n_entries;
+}
+
+static int guard_send(struct raft_io *io, struct raft_io_send *req,
+                      const struct raft_message *message, raft_io_send_cb cb)
+{
+    struct qr_guard *guard = guard_of(io);
+    if (guard->closing)
+        return RAFT_CANCELED;
+    if (message->type == RAFT_INSTALL_SNAPSHOT)
+        return send_snapshot(guard, req, message, cb);
+    if (message->type == RAFT_APPEND_ENTRIES && is_on(guard, QR_GUARD_G5)) {
+        unsigned n = entries_before_change(&message->append_entries);
+        if (n < message->append_entries.n_entries) {
+            struct raft_message cut = *message;
+            cut.append_entries.n_entries = n;
+            guard->n_cut++;
+            return guard->below.send(io, req, &cut, cb);
+        }
+    }
+    return guard->below.send(io, req, message, cb);
+}
+
+/* ---- loading a snapshot to send ---- */
+
+struct load {
+    struct raft_io_snapshot_get req;
+    struct qr_guard *guard;
+    struct raft_io_snapshot_get *above;
+    raft_io_snapshot_get_cb cb;
+};
+
+static void on_loaded(struct raft_io_snapshot_get *req, struct raft_snapshot *snapshot, int status)
+{
+    struct load *load = req->data;
+    struct qr_guard *guard = load->guard;
+    struct load copy = *load;
+    free(load);
+    if (status != 0 && is_on(guard, QR_GUARD_G8)) {
+        /* While closing it leaks; the library would free what was never set. */
+        if (!guard->closing)
+            stop(guard, "a snapshot could not be read for a peer: %s", raft_strerror(status));
+        return;
+    }
+    if (status == 0) {
+        guard->loaded_index = snapshot->index;
+        guard->loaded_term = snapshot->term;
+    }
+    copy.cb(copy.above, snapshot, status); /* Sends it, from inside. */
+    guard->loaded_index = 0;
+}
+
+static int guard_snapshot_get(struct raft_io *io, struct raft_io_snapshot_get *req,
+                              raft_io_snapshot_get_cb cb)
+{
+    struct qr_guard *guard = guard_of(io);
+    if (guard->raft->trail.snapshot.index == 0 && is_on(guard, QR_GUARD_G8)) {
+        stop(guard, "a peer needs a snapshot and this member has none");
+        return RAFT_NOTFOUND;
+    }
+    struct load *load = malloc(sizeof *load);
+    if (load == NULL)
+        return RAFT_NOMEM;
+    *load = (struct load){.req = {.data = load}, .guard = guard, .above = req, .cb = cb};
+    req->cb = cb;
+    int rv = guard->below.snapshot_get(io, &load->req, on_loaded);
+    if (rv != 0)
+        free(load);
+    return rv;
+}
+
+/* ---- start, tick, close ---- */
+
+static void guard_tick(struct raft_io *io)
+{
+    struct qr_guard *guard = guard_of(io);
+    complete_dropped(guard);
+    if (guard->holding && !guard->raft->legacy.snapshot_taking) {
+        guard->holding = false;
+        receive_snapshot(guard, &guard->held);
+    }
+    guard->tick(io);
+}
+
+static int guard_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick,
+                       raft_io_recv_cb recv)
+{
+    struct qr_guard *guard = guard_of(io);
+    guard->tick = tick;
+    guard->recv = recv;
+    return guard->below.start(io, msecs, guard_tick, guard_recv);
+}
+
+static void guard_close(struct raft_io *io, raft_io_close_cb cb)
+{
+    struct qr_guard *guard = guard_of(io);
+    guard->closing = true;
+    complete_dropped(guard);
+    if (guard->holding)
+        free_snapshot(&guard->held);
+    guard->holding = false;
+    guard->below.close(io, cb);
+}
+
+void qr_guard_install(struct qr_guard *guard, struct raft *raft,
+                      void (*fail_stop)(void *data, const char *sentence), void *data)
+{
+    struct raft_io *io = raft->io;
+    *guard = (struct qr_guard){
+        .raft = raft, .io = io, .fail_stop = fail_stop, .data = data, .below = *io};
+    guard->tracer = (struct raft_tracer){.impl = guard, .version = 2, .emit = guard_trace};
+    qr_list_init(&guard->dropped);
+    raft->data = guard;
+    io->start = guard_start;
+    io->close = guard_close;
+    io->send = guard_send;
+    io->append = guard_append;
+    io->truncate = guard_truncate;
+    io->set_term = guard_set_term;
+    io->set_vote = guard_set_vote;
+    io->snapshot_get = guard_snapshot_get;
+}
+
+void qr_guard_peer_down(struct qr_guard *guard, raft_id peer)
+{
+    for (size_t i = 0; i < QR_COUNT(guard->peers); i++) {
+        if (guard->peers[i].id == peer)
+            guard->peers[i].sent = false;
+    }
+}
+
+int qr_guard_check_settings(uint64_t segment_bytes, unsigned capacity_threshold_kib)
+{
+    const uint64_t mib = 1024 * 1024;
+    if (segment_bytes < 4 * mib || segment_bytes > 16 * mib)
+        return QR_E_CONFIG;
+    if (capacity_threshold_kib == 0 || capacity_threshold_kib > segment_bytes / 1024)
+        return QR_E_CONFIG;
+    return 0;
+}

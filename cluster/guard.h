@@ -1,0 +1,96 @@
+/* cluster/guard.h — what stands between the raft library (0.22.1) and us.
+ *
+ * The library has eight defects that we know of.  The guard wraps the methods of raft_io, above our
+ * own transport and the library's disk back end, so that none of them is met:
+ *
+ *   G1  A snapshot that arrives while the member takes its own: NULL dereference.  Held back until
+ *       the own one is done, delivered from the tick.
+ *   G2  A newer snapshot than decided on is sent with the older one's term.  The term of what was
+ *       loaded is put right on the way out.
+ *   G3  A follower's commit index can go back (a probe whose previous index is below it).  The
+ *       message's commit index is raised to ours.  Second line: fsm.c.
+ *   G4  The retry of a failed log write crashes one retry period later.  Failed writes, and failed
+ *       term, vote, truncate and append calls, stop the member at once: fail-stop.
+ *   G5  A configuration entry that is not the first of its message is remembered at a wrong index.
+ *       Messages are cut before it; the follower asks for the rest.
+ *   G6  The disk capacity is a 16-bit number of KiB: settings are checked.
+ *   G7  A follower that is silent while it receives a large snapshot gets it again with each tick.
+ *       One in flight a peer, and the same one not again for QR_GUARD_RESEND_MS.
+ *   G8  If a snapshot to send can not be loaded, memory that was never set is freed: fail-stop.
+ *
+ * It also frees a snapshot that arrives while another is being installed, which the library leaks.
+ * docs/decisions/0002 tells how they were found.
+ *
+ * Order: raft_init, then the transport's methods, then qr_guard_install, then raft_start.  The
+ * guard takes raft->data; io->data is the library's.  Thread: consensus. */
+#ifndef QR_CLUSTER_GUARD_H
+#define QR_CLUSTER_GUARD_H
+
+#include <raft.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/list.h"
+
+#if RAFT_VERSION_NUMBER != 2201
+#error "cluster/guard knows libraft 0.22.1 and no other: see docs/decisions/0002"
+#endif
+
+#define QR_GUARD_RESEND_MS 10000u
+
+/* Bits of `off`, for the tests that show what happens without. */
+enum qr_guard_part {
+    QR_GUARD_G1 = 1 << 1,
+    QR_GUARD_G2 = 1 << 2,
+    QR_GUARD_G3 = 1 << 3,
+    QR_GUARD_G4 = 1 << 4,
+    QR_GUARD_G5 = 1 << 5,
+    QR_GUARD_G7 = 1 << 7,
+    QR_GUARD_G8 = 1 << 8,
+};
+
+struct qr_guard_peer {
+    raft_id id; /* 0: free. */
+    raft_index index;
+    bool in_flight;
+    bool sent;
+    raft_time sent_at;
+};
+
+struct qr_guard {
+    struct raft *raft;
+    struct raft_io *io;
+    void (*fail_stop)(void *data, const char *sentence); /* Does not return, or ends the use. */
+    void *data;
+    unsigned off;
+    bool closing;
+    struct raft_io below; /* The wrapped methods. */
+    raft_io_tick_cb tick; /* The library's. */
+    raft_io_recv_cb recv; /* The library's. */
+    bool holding;         /* G1 */
+    struct raft_message held;
+    char held_address[QR_ADDRESS_BYTES_MAX];
+    raft_index loaded_index; /* G2: of the snapshot that is being sent; 0: none. */
+    raft_term loaded_term;
+    struct qr_guard_peer peers[QR_MEMBERS_MAX]; /* G7 */
+    struct qr_list dropped;                     /* Sends to complete with the next tick. */
+    struct raft_tracer tracer;                  /* G4: sees the back end's failed writes. */
+    uint64_t n_held, n_terms_mended, n_commits_raised, n_cut, n_snapshots_sent, n_snapshots_dropped;
+};
+
+/* Wraps raft->io; fail_stop gets a sentence that says why this member must stop. */
+void qr_guard_install(struct qr_guard *guard, struct raft *raft,
+                      void (*fail_stop)(void *data, const char *sentence), void *data);
+
+/* For raft_uv_set_tracer: how the guard hears of failed writes. */
+struct raft_tracer *qr_guard_tracer(struct qr_guard *guard);
+
+/* The connection to this peer was lost: it may have lost what was sent, too. */
+void qr_guard_peer_down(struct qr_guard *guard, raft_id peer);
+
+/* G6: 0, or QR_E_CONFIG for a log segment below 4 or above 16 MiB, or a threshold that two prepared
+ * segments can not meet. */
+int qr_guard_check_settings(uint64_t segment_bytes, unsigned capacity_threshold_kib);
+
+#endif

@@ -1,0 +1,93 @@
+#include "cluster/peers.h"
+
+#include "base/compiler.h"
+#include "base/cursor.h"
+#include "base/error.h"
+
+enum { FLAG_READY = 1, FLAG_DISK_LOW = 2 };
+
+int qr_peer_state_encode(struct qr_buf *out, const struct qr_peer_state *state)
+{
+    qr_buf_add_u64(out, state->applied);
+    qr_buf_add_u64(out, state->index);
+    qr_buf_add_u64(out, state->hash);
+    qr_buf_add_u64(out, state->term);
+    qr_buf_add_u8(out, (uint8_t)state->role);
+    qr_buf_add_u8(
+        out, (uint8_t)((state->ready ? FLAG_READY : 0) | (state->disk_low ? FLAG_DISK_LOW : 0)));
+    qr_buf_add_u16(out, 0);
+    return qr_buf_add_u32(out, 0);
+}
+
+int qr_peer_state_decode(struct qr_peer_state *state, struct qr_slice payload)
+{
+    struct qr_cursor in = qr_cursor_of(payload);
+    struct qr_peer_state got = {.applied = qr_cursor_u64(&in)};
+    got.index = qr_cursor_u64(&in);
+    got.hash = qr_cursor_u64(&in);
+    got.term = qr_cursor_u64(&in);
+    uint8_t role = qr_cursor_u8(&in);
+    uint8_t flags = qr_cursor_u8(&in);
+    qr_cursor_u16(&in);
+    qr_cursor_u32(&in);
+    if (!qr_cursor_done(&in) || role > QR_GROUP_UNAVAILABLE)
+        return QR_E_MALFORMED;
+    got.role = (enum qr_group_role)role;
+    got.ready = (flags & FLAG_READY) != 0;
+    got.disk_low = (flags & FLAG_DISK_LOW) != 0;
+    *state = got;
+    return 0;
+}
+
+struct qr_peer *qr_peers_get(struct qr_peers *peers, uint32_t id)
+{
+    for (size_t i = 0; i < QR_COUNT(peers->peers); i++) {
+        struct qr_peer *peer = &peers->peers[i];
+        if (peer->id == id || peer->id == 0) {
+            peer->id = id;
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+/* False once for each time that they differ. */
+static bool compare(struct qr_peer *peer, uint64_t index, uint64_t hash,
+                    const struct qr_machine *machine)
+{
+    uint64_t own;
+    if (!qr_machine_hash_at(machine, index, &own))
+        return true;
+    bool was = peer->diverged;
+    peer->diverged = own != hash;
+    return !peer->diverged || was;
+}
+
+bool qr_peers_told(struct qr_peer *peer, const struct qr_peer_state *state,
+                   const struct qr_machine *machine)
+{
+    peer->state = *state;
+    peer->told = true;
+    if (state->index > machine->applied) {
+        if (peer->waiting_index <= machine->applied) {
+            peer->waiting_index = state->index;
+            peer->waiting_hash = state->hash;
+        }
+        return true;
+    }
+    return compare(peer, state->index, state->hash, machine);
+}
+
+struct qr_peer *qr_peers_check(struct qr_peers *peers, const struct qr_machine *machine)
+{
+    for (size_t i = 0; i < QR_COUNT(peers->peers) && peers->peers[i].id != 0; i++) {
+        struct qr_peer *peer = &peers->peers[i];
+        if (peer->waiting_index == 0 || peer->waiting_index > machine->applied)
+            continue;
+        uint64_t index = peer->waiting_index;
+        peer->waiting_index = 0;
+        if (!compare(peer, index, peer->waiting_hash, machine))
+            return peer;
+    }
+    return NULL;
+}

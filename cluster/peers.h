@@ -1,0 +1,56 @@
+/* cluster/peers.h — what the other members say of themselves, and whether their state is ours.
+ *
+ *   QR_LINK_STATE_HASH payload, about four times a second: u64 applied index, u64 index of the last
+ *   entry that the machine applied, u64 state hash after it, u64 term, u8 role, u8 flags (1: leader
+ *   that takes entries, 2: short of disk), u16 0, u32 0
+ *
+ * Two machines that have applied the same entries have the same hash.  A peer that is ahead is
+ * compared when this member gets there, one that is behind with the hashes that the machine keeps.
+ * Thread: consensus. */
+#ifndef QR_CLUSTER_PEERS_H
+#define QR_CLUSTER_PEERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "cluster/group.h"
+#include "cluster/machine.h"
+
+struct qr_peer_state {
+    uint64_t applied, index, hash, term;
+    enum qr_group_role role;
+    bool ready;
+    bool disk_low;
+};
+
+int qr_peer_state_encode(struct qr_buf *out, const struct qr_peer_state *state);
+/* 0 or QR_E_MALFORMED. */
+int qr_peer_state_decode(struct qr_peer_state *state, struct qr_slice payload);
+
+struct qr_peer {
+    uint32_t id; /* 0: free. */
+    bool told;   /* `state` is set. */
+    struct qr_peer_state state;
+    bool up;
+    uint64_t n_ups;                       /* How often the connection came up. */
+    uint64_t waiting_index, waiting_hash; /* To compare when we get there; 0: none. */
+    bool diverged;
+};
+
+struct qr_peers {
+    struct qr_peer peers[QR_MEMBERS_MAX];
+};
+
+/* The record of a member, made if need be; NULL when there are too many. */
+struct qr_peer *qr_peers_get(struct qr_peers *peers, uint32_t id);
+
+/* Notes what a peer says.  Returns false when its hash is not ours at the same index. */
+bool qr_peers_told(struct qr_peer *peer, const struct qr_peer_state *state,
+                   const struct qr_machine *machine);
+
+/* The machine has applied another entry: the next peer that turns out to differ, or NULL. */
+struct qr_peer *qr_peers_check(struct qr_peers *peers, const struct qr_machine *machine);
+
+#endif

@@ -1,0 +1,709 @@
+/* Real groups on real disks, over the link in memory, on the machine's clock: up to three members
+ * in one process and one loop.  Waiting is always for the thing, with a deadline. */
+#include "cluster/group.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cluster/tests/memory_sink.h"
+#include "testing/cmocka.h"
+#include "testing/fake_link.h"
+
+#define N           3u
+#define DEADLINE_MS 20000u
+
+struct member {
+    uint32_t id;
+    char dir[64];
+    uint64_t incarnation;
+    struct qr_link *link;
+    struct qr_group *group;
+    struct memory_sink sink;
+    uint64_t proposed; /* The number of the last entry given to it. */
+    uint64_t done, failed, canceled;
+    uint64_t n_owned, last_nonce, diverged_from;
+    char fatal[256];
+    bool closed;
+};
+
+struct cluster {
+    uv_loop_t loop;
+    uv_timer_t alarm;
+    bool alarmed;
+    struct qr_fake_net net;
+    struct member members[N + 1]; /* By id. */
+    unsigned n;
+    uint32_t snapshot_threshold, snapshot_trailing;
+    uint64_t disk_reserve;
+    struct qr_link_member configuration[N];
+};
+
+static struct cluster *cluster; /* One at a time. */
+
+/* ---- fixtures ---- */
+
+static void on_alarm(uv_timer_t *timer)
+{
+    (void)timer;
+    cluster->alarmed = true;
+}
+
+static void setup_cluster(unsigned n)
+{
+    cluster = calloc(1, sizeof *cluster);
+    cluster->n = n;
+    cluster->snapshot_threshold = 1000;
+    cluster->snapshot_trailing = 1000;
+    assert_int_equal(uv_loop_init(&cluster->loop), 0);
+    uv_timer_init(&cluster->loop, &cluster->alarm);
+    qr_fake_net_init(&cluster->net, &cluster->loop, 1);
+    for (uint32_t id = 1; id <= n; id++) {
+        struct member *m = &cluster->members[id];
+        m->id = id;
+        snprintf(m->dir, sizeof m->dir, "/tmp/qr-group-XXXXXX");
+        assert_non_null(mkdtemp(m->dir));
+        cluster->configuration[id - 1].id = id;
+        snprintf(cluster->configuration[id - 1].address, 64, "127.0.0.1:%u", 19990 + id);
+    }
+}
+
+static void on_diverged(void *data, uint32_t member, uint64_t index)
+{
+    struct member *m = data;
+    (void)index;
+    m->diverged_from = member;
+}
+
+static void on_owned(void *data, const struct qr_owner *owner, uint64_t nonce)
+{
+    struct member *m = data;
+    (void)owner;
+    m->n_owned++;
+    m->last_nonce = nonce;
+}
+
+static void on_fatal(void *data, const char *sentence)
+{
+    struct member *m = data;
+    snprintf(m->fatal, sizeof m->fatal, "%s", sentence);
+}
+
+static int open_member(struct member *m)
+{
+    const struct qr_group_config config = {
+        .loop = &cluster->loop,
+        .clock = &qr_clock_system,
+        .link = m->link = qr_fake_link_new(&cluster->net, m->id),
+        .sink = memory_sink_of(&m->sink),
+        .group_id = 1,
+        .member_id = m->id,
+        .incarnation = ++m->incarnation,
+        .dir = m->dir,
+        .members = cluster->configuration,
+        .n_members = cluster->n,
+        .election_timeout_ms = 300,
+        .heartbeat_ms = 30,
+        .snapshot_threshold = cluster->snapshot_threshold,
+        .snapshot_trailing = cluster->snapshot_trailing,
+        .disk_reserve_bytes = cluster->disk_reserve,
+    };
+    const struct qr_group_events events = {
+        .data = m, .owned = on_owned, .diverged = on_diverged, .fatal = on_fatal};
+    m->closed = false;
+    m->proposed = m->done = m->failed = m->canceled = 0;
+    return qr_group_open(&m->group, &config, &events);
+}
+
+static void start_member(uint32_t id)
+{
+    assert_int_equal(open_member(&cluster->members[id]), 0);
+}
+
+/* ---- waiting ---- */
+
+/* Turns the loop until `is` says so; false after the deadline. */
+static bool wait_for(bool (*is)(void))
+{
+    cluster->alarmed = false;
+    uv_timer_start(&cluster->alarm, on_alarm, DEADLINE_MS, 0);
+    bool ok;
+    while (!(ok = is()) && !cluster->alarmed)
+        uv_run(&cluster->loop, UV_RUN_ONCE);
+    uv_timer_stop(&cluster->alarm);
+    return ok;
+}
+
+static bool elapsed(void)
+{
+    return false;
+}
+
+static void run_ms(unsigned ms)
+{
+    cluster->alarmed = false;
+    uv_timer_start(&cluster->alarm, on_alarm, ms, 0);
+    while (!elapsed() && !cluster->alarmed)
+        uv_run(&cluster->loop, UV_RUN_ONCE);
+}
+
+static void on_closed(void *data)
+{
+    struct member *m = data;
+    m->closed = true;
+    m->group = NULL;
+}
+
+static struct member *closing;
+
+static bool is_closed(void)
+{
+    return closing->closed;
+}
+
+static void stop_member(uint32_t id)
+{
+    closing = &cluster->members[id];
+    qr_group_close(closing->group, on_closed, closing);
+    assert_true(wait_for(is_closed));
+    qr_link_close(closing->link, NULL, NULL);
+    closing->link = NULL;
+}
+
+static void remove_dir(const char *dir)
+{
+    DIR *d = opendir(dir);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        if (e->d_name[0] != '.')
+            unlinkat(dirfd(d), e->d_name, 0);
+    }
+    closedir(d);
+}
+
+static void teardown_cluster(void)
+{
+    for (uint32_t id = 1; id <= cluster->n; id++) {
+        struct member *m = &cluster->members[id];
+        if (m->group != NULL)
+            stop_member(id);
+    }
+    uv_close((uv_handle_t *)&cluster->alarm, NULL);
+    qr_fake_net_close(&cluster->net);
+    while (uv_run(&cluster->loop, UV_RUN_DEFAULT) != 0)
+        ;
+    assert_int_equal(uv_loop_close(&cluster->loop), 0);
+    for (uint32_t id = 1; id <= cluster->n; id++) {
+        remove_dir(cluster->members[id].dir);
+        rmdir(cluster->members[id].dir);
+    }
+    free(cluster);
+}
+
+static struct qr_group_status status_of(uint32_t id)
+{
+    struct qr_group_status status;
+    qr_group_get_status(cluster->members[id].group, &status);
+    return status;
+}
+
+static bool is_running(uint32_t id)
+{
+    return cluster->members[id].group != NULL;
+}
+
+static bool all_ready(void)
+{
+    for (uint32_t id = 1; id <= cluster->n; id++) {
+        if (is_running(id) && !qr_group_ready(cluster->members[id].group))
+            return false;
+    }
+    return true;
+}
+
+static uint32_t leader(void)
+{
+    for (uint32_t id = 1; id <= cluster->n; id++) {
+        if (is_running(id) && status_of(id).role == QR_GROUP_LEADER)
+            return id;
+    }
+    return 0;
+}
+
+static uint32_t follower(void)
+{
+    for (uint32_t id = 1; id <= cluster->n; id++) {
+        if (is_running(id) && status_of(id).role == QR_GROUP_FOLLOWER)
+            return id;
+    }
+    return 0;
+}
+
+static void on_done(void *data, int status, uint64_t index)
+{
+    struct member *m = data;
+    if (status == 0) {
+        assert_true(index != 0);
+        m->done++;
+    } else if (status == UV_ECANCELED) {
+        m->canceled++;
+    } else {
+        m->failed++;
+    }
+}
+
+/* Gives `n` numbered entries of `bytes` each to a member. */
+static void propose(uint32_t id, unsigned n, size_t bytes)
+{
+    struct member *m = &cluster->members[id];
+    char *body = calloc(1, bytes);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t number = m->sink.last[id] > m->proposed ? m->sink.last[id] : m->proposed;
+        m->proposed = number + 1;
+        memcpy(body, &m->proposed, 8);
+        int err;
+        while ((err = qr_group_propose(m->group, QR_COMMAND_SAMPLES, qr_slice_of(body, bytes),
+                                       on_done, m)) == QR_E_BUSY)
+            uv_run(&cluster->loop, UV_RUN_ONCE);
+        assert_int_equal(err, 0);
+    }
+    free(body);
+}
+
+/* All running members have applied all that was given to any, and agree. */
+static bool all_equal(void)
+{
+    const struct member *first = NULL;
+    uint64_t hash = 0;
+    for (uint32_t id = 1; id <= cluster->n; id++) {
+        const struct member *m = &cluster->members[id];
+        if (!is_running(id))
+            continue;
+        struct qr_group_load load = qr_group_get_load(m->group);
+        if (load.n_waiting + load.n_in_flight != 0)
+            return false;
+        struct qr_group_status status = status_of(id);
+        if (first == NULL) {
+            first = m;
+            hash = status.hash;
+        }
+        if (status.hash != hash || m->sink.digest != first->sink.digest ||
+            memcmp(m->sink.last, first->sink.last, sizeof first->sink.last) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void assert_sound(void)
+{
+    for (uint32_t id = 1; id <= cluster->n; id++) {
+        const struct member *m = &cluster->members[id];
+        if (!is_running(id))
+            continue;
+        assert_int_equal(m->sink.n_wrong, 0);
+        assert_int_equal(m->failed, 0);
+        assert_string_equal(m->fatal, "");
+        assert_int_equal(m->diverged_from, 0);
+        assert_false(status_of(id).diverged);
+        for (unsigned i = 1; i <= cluster->n; i++)
+            assert_int_equal(m->sink.n[i], m->sink.last[i]);
+    }
+}
+
+static void start_all(unsigned n)
+{
+    setup_cluster(n);
+    for (uint32_t id = 1; id <= n; id++)
+        start_member(id);
+    assert_true(wait_for(all_ready));
+}
+
+/* ---- one member ---- */
+
+static void a_single_member_commits(void **state)
+{
+    (void)state;
+    start_all(1);
+    propose(1, 50, 100);
+    assert_true(wait_for(all_equal));
+    struct member *m = &cluster->members[1];
+    assert_int_equal(m->done, 50);
+    assert_int_equal(m->sink.last[1], 50);
+    struct qr_group_status status = status_of(1);
+    assert_int_equal(status.leader, 1);
+    assert_int_equal(status.n_proposed, 51); /* and its introduction */
+    assert_int_equal(status.n_applied, 51);
+    assert_int_equal(status.commit, status.applied);
+    assert_true(status.commit_latency_us_p50 > 0);
+    assert_true(status.leader_since_ms > 0);
+    assert_sound();
+    teardown_cluster();
+}
+
+static void a_single_member_comes_back_from_disk(void **state)
+{
+    (void)state;
+    setup_cluster(1);
+    cluster->snapshot_threshold = 64;
+    cluster->snapshot_trailing = 16;
+    struct member *m = &cluster->members[1];
+    uint64_t hash = 0, n = 0;
+    for (int round = 0; round < 3; round++) {
+        start_member(1);
+        assert_true(wait_for(all_ready));
+        assert_true(wait_for(all_equal)); /* its introduction is in */
+        assert_int_equal(m->sink.last[1], n);
+        assert_true(round == 0 || status_of(1).hash != hash);
+        propose(1, 100, 64);
+        assert_true(wait_for(all_equal));
+        n += 100;
+        hash = status_of(1).hash;
+        assert_sound();
+        assert_true(status_of(1).n_snapshots > 0);
+        stop_member(1);
+    }
+    teardown_cluster();
+}
+
+static void what_the_sink_refuses_is_told_to_the_proposer(void **state)
+{
+    (void)state;
+    start_all(1);
+    struct member *m = &cluster->members[1];
+    m->sink.fail_with = QR_E_FENCED;
+    assert_int_equal(
+        qr_group_propose(m->group, QR_COMMAND_SAMPLES, qr_slice_of("12345678", 8), on_done, m), 0);
+    propose(1, 3, 16);
+    assert_true(wait_for(all_equal));
+    assert_int_equal(m->failed, 1);
+    assert_int_equal(m->done, 3);
+    assert_int_equal(status_of(1).n_refused, 1);
+    teardown_cluster();
+}
+
+static bool has_fatal(void)
+{
+    return cluster->members[1].fatal[0] != '\0';
+}
+
+static void trouble_of_the_sink_itself_stops_the_member(void **state)
+{
+    (void)state;
+    start_all(1);
+    cluster->members[1].sink.fail_with = UV_ENOMEM;
+    propose(1, 1, 16);
+    assert_true(wait_for(has_fatal));
+    assert_non_null(strstr(cluster->members[1].fatal, "not enough memory"));
+    teardown_cluster();
+}
+
+static void the_window_and_the_queue_are_bounded(void **state)
+{
+    (void)state;
+    start_all(1);
+    assert_true(wait_for(all_equal)); /* its introduction is in */
+    struct member *m = &cluster->members[1];
+    char body[16] = {0};
+    int err = 0;
+    unsigned n = 0;
+    for (; err == 0 && n < 10000; n++)
+        err = qr_group_propose(m->group, QR_COMMAND_SAMPLES, qr_slice_of(body, sizeof body), NULL,
+                               NULL);
+    assert_int_equal(err, QR_E_BUSY);
+    assert_int_equal(n - 1, QR_PROPOSALS_WAITING_MAX + QR_PROPOSALS_IN_FLIGHT_MAX);
+    uv_run(&cluster->loop, UV_RUN_ONCE);
+    assert_true(qr_group_get_load(m->group).n_in_flight <= QR_PROPOSALS_IN_FLIGHT_MAX);
+    assert_int_equal(qr_group_propose(m->group, QR_COMMAND_SAMPLES,
+                                      qr_slice_of(body, QR_ENTRY_BYTES_MAX), NULL, NULL),
+                     QR_E_BUSY);
+    assert_true(wait_for(all_equal));
+    teardown_cluster();
+}
+
+static void a_log_that_forgot_is_refused(void **state)
+{
+    (void)state;
+    start_all(1);
+    propose(1, 20, 64);
+    assert_true(wait_for(all_equal));
+    stop_member(1);
+    /* All but the marker: as if the folder had been put back from an old copy. */
+    struct member *m = &cluster->members[1];
+    DIR *d = opendir(m->dir);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        if (e->d_name[0] != '.' && strcmp(e->d_name, "marker") != 0)
+            unlinkat(dirfd(d), e->d_name, 0);
+    }
+    closedir(d);
+    assert_int_equal(open_member(m), QR_E_CORRUPT);
+    assert_null(m->group);
+    run_ms(50);
+    qr_link_close(m->link, NULL, NULL);
+    teardown_cluster();
+}
+
+/* ---- three members ---- */
+
+static void three_members_elect_and_agree(void **state)
+{
+    (void)state;
+    start_all(3);
+    for (uint32_t id = 1; id <= 3; id++)
+        propose(id, 200, 200);
+    assert_true(wait_for(all_equal));
+    for (uint32_t id = 1; id <= 3; id++) {
+        assert_int_equal(cluster->members[id].done, 200);
+        assert_int_equal(cluster->members[1].sink.last[id], 200);
+        struct qr_group_status status = status_of(id);
+        assert_int_equal(status.n_members, 3);
+        assert_int_equal(status.leader, leader());
+        assert_int_equal(status.n_dropped, 0);
+        assert_int_equal(status.n_resent, 0);
+        assert_true(status.members[id - 1].self);
+    }
+    assert_sound();
+    teardown_cluster();
+}
+
+static void ownership_is_handed_out_by_the_log(void **state)
+{
+    (void)state;
+    start_all(3);
+    struct qr_buf body = {0};
+    struct qr_guid guid = {{42}};
+    qr_buf_add(&body, guid.bytes, sizeof guid.bytes);
+    qr_buf_add_u64(&body, 77);
+    for (uint32_t id = 1; id <= 3; id++) {
+        struct member *m = &cluster->members[id];
+        assert_int_equal(
+            qr_group_propose(m->group, QR_COMMAND_OWN, qr_buf_slice(&body), on_done, m), 0);
+        assert_true(wait_for(all_equal));
+        for (uint32_t other = 1; other <= 3; other++) {
+            const struct qr_ownership *o = qr_group_ownership(cluster->members[other].group);
+            assert_int_equal(qr_ownership_get(o, 42).member, id);
+            assert_int_equal(qr_ownership_get(o, 42).epoch, id);
+            assert_int_equal(cluster->members[other].n_owned, id);
+            assert_int_equal(cluster->members[other].last_nonce, 77);
+        }
+    }
+    qr_buf_release(&body);
+    assert_sound();
+    teardown_cluster();
+}
+
+static void isolate(uint32_t id, bool cut)
+{
+    for (uint32_t other = 1; other <= cluster->n; other++) {
+        if (other != id)
+            qr_fake_net_cut(&cluster->net, id, other, cut);
+    }
+}
+
+static uint32_t old_leader;
+
+static bool has_other_leader(void)
+{
+    for (uint32_t id = 1; id <= cluster->n; id++) {
+        if (id != old_leader && is_running(id) && status_of(id).role == QR_GROUP_LEADER &&
+            qr_group_ready(cluster->members[id].group))
+            return true;
+    }
+    return false;
+}
+
+/* What a deposed leader and the followers had on their way is applied once, in order. */
+static void a_cut_off_leader_is_replaced_and_nothing_is_lost_or_doubled(void **state)
+{
+    (void)state;
+    start_all(3);
+    for (int round = 0; round < 4; round++) {
+        old_leader = leader();
+        assert_int_not_equal(old_leader, 0);
+        for (uint32_t id = 1; id <= 3; id++)
+            propose(id, 60, 500);
+        run_ms(5 * (unsigned)round); /* Some are in flight. */
+        isolate(old_leader, true);
+        for (uint32_t id = 1; id <= 3; id++)
+            propose(id, 20, 500);
+        assert_true(wait_for(has_other_leader));
+        isolate(old_leader, false);
+        assert_true(wait_for(all_equal));
+        assert_true(wait_for(all_ready));
+    }
+    for (uint32_t id = 1; id <= 3; id++)
+        assert_int_equal(cluster->members[id].done, 4 * 80);
+    assert_sound();
+    teardown_cluster();
+}
+
+static bool majority_equal_and_ready(void)
+{
+    return all_ready() && all_equal();
+}
+
+static void closing_hands_leadership_over(void **state)
+{
+    (void)state;
+    start_all(3);
+    propose(2, 30, 100);
+    assert_true(wait_for(all_equal));
+    old_leader = leader();
+    uint64_t started = qr_clock_mono_ms(&qr_clock_system);
+    stop_member(old_leader);
+    assert_true(wait_for(has_other_leader));
+    /* Without the hand-over it takes an election timeout of silence first. */
+    uint64_t took = qr_clock_mono_ms(&qr_clock_system) - started;
+    printf("leadership moved in %llu ms\n", (unsigned long long)took);
+    assert_true(took < 290);
+    start_member(old_leader);
+    assert_true(wait_for(majority_equal_and_ready));
+    assert_sound();
+    teardown_cluster();
+}
+
+static void a_member_that_was_away_installs_a_snapshot(void **state)
+{
+    (void)state;
+    setup_cluster(3);
+    cluster->snapshot_threshold = 50;
+    cluster->snapshot_trailing = 10;
+    for (uint32_t id = 1; id <= 3; id++)
+        start_member(id);
+    assert_true(wait_for(all_ready));
+    uint32_t away = follower();
+    propose(away, 10, 100);
+    assert_true(wait_for(all_equal));
+    stop_member(away);
+    for (uint32_t id = 1; id <= 3; id++) {
+        if (id != away)
+            propose(id, 300, 100);
+    }
+    assert_true(wait_for(all_equal));
+    start_member(away);
+    assert_true(wait_for(majority_equal_and_ready));
+    assert_true(status_of(away).n_installs > 0);
+    propose(away, 10, 100);
+    assert_true(wait_for(all_equal));
+    assert_sound();
+    assert_int_equal(cluster->members[1].sink.last[away], 20);
+    teardown_cluster();
+}
+
+static void all_members_come_back_from_disk(void **state)
+{
+    (void)state;
+    start_all(3);
+    for (uint32_t id = 1; id <= 3; id++)
+        propose(id, 100, 1000);
+    assert_true(wait_for(all_equal));
+    for (uint32_t id = 1; id <= 3; id++)
+        stop_member(id);
+    for (uint32_t id = 1; id <= 3; id++)
+        start_member(id);
+    assert_true(wait_for(majority_equal_and_ready));
+    for (uint32_t id = 1; id <= 3; id++)
+        assert_int_equal(cluster->members[id].sink.last[id], 100);
+    assert_sound();
+    teardown_cluster();
+}
+
+/* Entries and snapshots far above a link frame's usual size; large messages are split. */
+static void large_entries_and_snapshots_pass(void **state)
+{
+    (void)state;
+    setup_cluster(3);
+    cluster->snapshot_threshold = 8;
+    cluster->snapshot_trailing = 4;
+    for (uint32_t id = 1; id <= 3; id++) {
+        cluster->members[id].sink.ballast = 4u * 1024 * 1024;
+        start_member(id);
+    }
+    assert_true(wait_for(all_ready));
+    uint32_t away = follower();
+    stop_member(away);
+    for (uint32_t id = 1; id <= 3; id++) {
+        if (id != away)
+            propose(id, 20, 900u * 1024);
+    }
+    assert_true(wait_for(all_equal));
+    start_member(away);
+    assert_true(wait_for(majority_equal_and_ready));
+    assert_true(cluster->net.largest > 4u * 1024 * 1024);
+    assert_sound();
+    teardown_cluster();
+}
+
+static bool someone_diverged(void)
+{
+    return cluster->members[1].diverged_from != 0 && cluster->members[2].diverged_from != 0 &&
+           cluster->members[3].diverged_from != 0;
+}
+
+static void a_store_that_behaves_differently_is_found_out(void **state)
+{
+    (void)state;
+    start_all(3);
+    propose(1, 10, 50);
+    assert_true(wait_for(all_equal));
+    cluster->members[2].sink.lie = true;
+    propose(3, 1, 50);
+    assert_true(wait_for(someone_diverged));
+    assert_int_equal(cluster->members[1].diverged_from, 2);
+    assert_true(status_of(1).diverged);
+    teardown_cluster();
+}
+
+static bool first_is_low(void)
+{
+    return status_of(1).disk_low && !qr_group_ready(cluster->members[1].group);
+}
+
+static void a_member_short_of_disk_does_not_propose(void **state)
+{
+    (void)state;
+    setup_cluster(3);
+    cluster->disk_reserve = UINT64_MAX / 2;
+    start_member(1);
+    cluster->disk_reserve = 0;
+    start_member(2);
+    start_member(3);
+    assert_true(wait_for(first_is_low));
+    old_leader = 1;
+    assert_true(wait_for(has_other_leader));
+    propose(2, 10, 100);
+    propose(3, 10, 100);
+    run_ms(100);
+    assert_int_equal(cluster->members[1].done, 0);
+    assert_false(qr_group_ready(cluster->members[1].group));
+    assert_true(wait_for(has_other_leader));
+    teardown_cluster();
+    /* Its introduction was never sent. */
+}
+
+int main(void)
+{
+    qr_log_open(2, getenv("QR_TEST_LOG") != NULL ? QR_LOG_DEBUG : QR_LOG_ERROR);
+    cmocka_set_test_filter(getenv("QR_TEST_FILTER"));
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_single_member_commits),
+        cmocka_unit_test(a_single_member_comes_back_from_disk),
+        cmocka_unit_test(what_the_sink_refuses_is_told_to_the_proposer),
+        cmocka_unit_test(trouble_of_the_sink_itself_stops_the_member),
+        cmocka_unit_test(the_window_and_the_queue_are_bounded),
+        cmocka_unit_test(a_log_that_forgot_is_refused),
+        cmocka_unit_test(three_members_elect_and_agree),
+        cmocka_unit_test(ownership_is_handed_out_by_the_log),
+        cmocka_unit_test(a_cut_off_leader_is_replaced_and_nothing_is_lost_or_doubled),
+        cmocka_unit_test(closing_hands_leadership_over),
+        cmocka_unit_test(a_member_that_was_away_installs_a_snapshot),
+        cmocka_unit_test(all_members_come_back_from_disk),
+        cmocka_unit_test(large_entries_and_snapshots_pass),
+        cmocka_unit_test(a_store_that_behaves_differently_is_found_out),
+        cmocka_unit_test(a_member_short_of_disk_does_not_propose),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

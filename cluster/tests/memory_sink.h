@@ -1,0 +1,102 @@
+/* cluster/tests/memory_sink.h — a small sink for tests: a log of what was applied, in memory.
+ *
+ * Keeps, for each member, how often each of its numbers was applied (the body of a SAMPLES entry is
+ * a u64 number that counts 1, 2, .. per member) and a rolling digest; snapshot and restore.  Hosts:
+ * the GUID's first byte is the id.  `lie` makes it a store with a defect. */
+#ifndef QR_CLUSTER_TESTS_MEMORY_SINK_H
+#define QR_CLUSTER_TESTS_MEMORY_SINK_H
+
+#include <string.h>
+
+#include "base/cursor.h"
+#include "base/error.h"
+#include "cluster/sink.h"
+
+#define MEMORY_SINK_MEMBERS 9u
+
+struct memory_sink {
+    uint64_t last[MEMORY_SINK_MEMBERS]; /* Number applied last, by member. */
+    uint64_t n[MEMORY_SINK_MEMBERS];    /* How many. */
+    uint64_t n_wrong;                   /* Not last + 1: lost, doubled or out of order. */
+    uint64_t digest;
+    size_t ballast; /* Bytes that make the snapshot large. */
+    bool lie;
+    int fail_with; /* Answer to the next entry. */
+};
+
+static inline int memory_sink_apply(void *data, const struct qr_command *command,
+                                    struct qr_ownership *ownership, uint64_t index,
+                                    uint64_t *effect)
+{
+    struct memory_sink *sink = data;
+    (void)ownership;
+    if (sink->fail_with != 0) {
+        int err = sink->fail_with;
+        sink->fail_with = 0;
+        return err;
+    }
+    if (command->body.len < 8 || command->member >= MEMORY_SINK_MEMBERS)
+        return QR_E_MALFORMED;
+    struct qr_cursor in = qr_cursor_of(command->body);
+    uint64_t number = qr_cursor_u64(&in);
+    sink->n_wrong += number != sink->last[command->member] + 1;
+    sink->last[command->member] = number;
+    sink->n[command->member]++;
+    sink->digest = (sink->digest ^ (index * 31 + number)) * 1099511628211ull;
+    *effect = sink->digest + sink->lie;
+    return 0;
+}
+
+static inline uint32_t memory_sink_host_id(void *data, const struct qr_guid *guid)
+{
+    (void)data;
+    return guid->bytes[0];
+}
+
+static inline int memory_sink_snapshot(void *data, struct qr_buf *out)
+{
+    const struct memory_sink *sink = data;
+    for (unsigned i = 0; i < MEMORY_SINK_MEMBERS; i++) {
+        qr_buf_add_u64(out, sink->last[i]);
+        qr_buf_add_u64(out, sink->n[i]);
+    }
+    qr_buf_add_u64(out, sink->n_wrong);
+    qr_buf_add_u64(out, sink->digest);
+    if (qr_buf_reserve(out, sink->ballast) != 0)
+        return QR_E_LIMIT;
+    if (sink->ballast != 0)
+        memset(out->base + out->len, 0x5a, sink->ballast);
+    out->len += sink->ballast;
+    return out->failed ? QR_E_LIMIT : 0;
+}
+
+static inline int memory_sink_restore(void *data, struct qr_slice state)
+{
+    struct memory_sink *sink = data;
+    size_t ballast = sink->ballast;
+    bool lie = sink->lie;
+    memset(sink, 0, sizeof *sink);
+    sink->ballast = ballast;
+    sink->lie = lie;
+    if (state.len == 0)
+        return 0;
+    struct qr_cursor in = qr_cursor_of(state);
+    for (unsigned i = 0; i < MEMORY_SINK_MEMBERS; i++) {
+        sink->last[i] = qr_cursor_u64(&in);
+        sink->n[i] = qr_cursor_u64(&in);
+    }
+    sink->n_wrong = qr_cursor_u64(&in);
+    sink->digest = qr_cursor_u64(&in);
+    return in.failed ? QR_E_MALFORMED : 0;
+}
+
+static inline struct qr_sink memory_sink_of(struct memory_sink *sink)
+{
+    return (struct qr_sink){.data = sink,
+                            .apply = memory_sink_apply,
+                            .host_id = memory_sink_host_id,
+                            .snapshot = memory_sink_snapshot,
+                            .restore = memory_sink_restore};
+}
+
+#endif
