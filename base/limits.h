@@ -35,6 +35,10 @@ static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request lin
 #define QR_GAPS_MAX 65536u
 /* End times of samples, s: the year 2242; leaves room for arithmetic and for 33 bits in names. */
 #define QR_TIME_S_MAX (INT64_C(1) << 33)
+/* All definitions of one connection; a child with 20000 charts needs some 20 MiB. */
+#define QR_DEFINITION_BYTES_MAX (256u * 1024 * 1024)
+/* The body of a function's result or a JSON payload, which is skipped: 2.9 sends up to 100 MiB. */
+#define QR_PAYLOAD_BYTES_MAX (128u * 1024 * 1024)
 
 /* ---- the log ---- */
 

@@ -109,6 +109,7 @@ enum qr_gap_reason {
     QR_GAP_NO_REPLICATION /* The child cannot replay. */
 };
 
+/* Callbacks but define and row may be NULL.  None may feed or free the stream. */
 struct qr_stream_handler {
     void *data;
     void (*define)(void *data, struct qr_stream_chart *chart);
@@ -133,6 +134,7 @@ struct qr_stream_config {
     uint32_t replication_step_s;
     bool heal; /* Probe 1.37's truncated answers (its bug, section 11.6 item 4). */
     const struct qr_clock *clock;
+    const struct qr_guid *machine_guid; /* The child's, copied: claims of others are ignored. */
 };
 
 /* From when the owner wants the chart: all it knows of it.  Slices of holes are borrowed for the
@@ -159,6 +161,10 @@ void qr_stream_free(struct qr_stream *stream);
 int qr_stream_feed(struct qr_stream *stream, struct qr_slice text);
 const char *qr_stream_error_text(const struct qr_stream *stream);
 
+/* About once a second, also while nothing comes: requests that were not answered are sent again.
+ * (Feeding does the same.) */
+void qr_stream_tick(struct qr_stream *stream);
+
 /* Answers define(): the owner is ready to take rows of the chart.  May be called at any time after
  * define, also from inside it.  0 or UV_ENOMEM. */
 int qr_stream_resume(struct qr_stream *stream, struct qr_stream_chart *chart,
@@ -167,6 +173,9 @@ int qr_stream_resume(struct qr_stream *stream, struct qr_stream_chart *chart,
 /* Counters since the start. */
 struct qr_stream_stats {
     uint64_t lines, rows_live, rows_replayed, samples;
+    uint64_t lines_unknown;  /* Skipped: their keyword is not known here. */
+    uint64_t rows_refused;   /* With impossible times, skipped as stock parents do. */
+    uint64_t labels_dropped; /* Beyond QR_LABELS_MAX. */
     uint32_t charts, charts_replicating;
 };
 void qr_stream_get_stats(const struct qr_stream *stream, struct qr_stream_stats *stats);

@@ -1,0 +1,196 @@
+#include "proto/define.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "proto/caps.h"
+#include "proto/number.h"
+
+/* ---- asking the child ---- */
+
+static QR_PRINTF(2, 3) void send_line(struct qr_stream *s, const char *format, ...)
+{
+    va_list args;
+    qr_buf_clear(&s->out);
+    va_start(args, format);
+    int err = qr_buf_vprintf(&s->out, format, args);
+    va_end(args);
+    /* The room was reserved at the start for the longest id, so there is always space. */
+    assert(err == 0);
+    if (s->handler.send != NULL)
+        s->handler.send(s->handler.data, qr_buf_slice(&s->out));
+}
+
+void qr_define_ask(struct qr_stream *s, struct qr_chart *chart)
+{
+    struct qr_replication_ask a;
+    if (qr_replication_next(&chart->replication, s->now_ms, &a))
+        send_line(s, "REPLAY_CHART \"%.*s\" \"%s\" %lld %lld\n", (int)chart->pub.id.len,
+                  chart->pub.id.base, a.start_streaming ? "true" : "false", (long long)a.after_s,
+                  (long long)a.before_s);
+}
+
+static void tell_gap(struct qr_stream *s, struct qr_chart *chart, int64_t after_s, int64_t before_s,
+                     enum qr_gap_reason reason)
+{
+    if (s->handler.gap != NULL)
+        s->handler.gap(s->handler.data, &chart->pub, after_s, before_s, reason);
+}
+
+void qr_define_on_gap(struct qr_replication *replication, int64_t after_s, int64_t before_s,
+                      enum qr_gap_reason reason)
+{
+    struct qr_chart *chart = replication->data;
+    tell_gap(chart->stream, chart, after_s, before_s, reason);
+}
+
+void qr_define_tell_past(struct qr_stream *s, struct qr_chart *chart)
+{
+    if (chart->past_is_told || !chart->resumed || !chart->has_row)
+        return;
+    chart->past_is_told = true;
+    if (chart->watermark_s > 0 && chart->first_row_begin_s > chart->watermark_s)
+        tell_gap(s, chart, chart->watermark_s, chart->first_row_begin_s, QR_GAP_NO_REPLICATION);
+}
+
+int qr_stream_resume(struct qr_stream *stream, struct qr_stream_chart *pub,
+                     const struct qr_stream_resume *resume)
+{
+    struct qr_chart *chart = QR_CONTAINER_OF(pub, struct qr_chart, pub);
+    assert(chart->stream == stream);
+    bool first = !chart->resumed;
+    if (stream->planning) {
+        int err = qr_replication_resume(&chart->replication, resume);
+        if (err != 0)
+            return err;
+        chart->resumed = true;
+        qr_define_ask(stream, chart);
+        return 0;
+    }
+    chart->resumed = true;
+    chart->watermark_s = resume->watermark_s;
+    for (uint32_t i = 0; first && i < resume->n_holes; i++)
+        tell_gap(stream, chart, resume->holes[i].after_s, resume->holes[i].before_s,
+                 QR_GAP_NO_REPLICATION);
+    /* Without replication here, a child that has it must still be told to start. */
+    if (chart->waits_for_start) {
+        chart->waits_for_start = false;
+        send_line(stream, "REPLAY_CHART \"%.*s\" \"true\" 0 0\n", (int)pub->id.len, pub->id.base);
+    }
+    qr_define_tell_past(stream, chart);
+    return 0;
+}
+
+static int fit_cells(struct qr_stream *s)
+{
+    if (s->charts.dims_max <= s->n_cells)
+        return 0;
+    uint32_t n = s->charts.dims_max * 2;
+    double *values = realloc(s->values, n * sizeof *values);
+    if (values == NULL)
+        return UV_ENOMEM;
+    s->values = values;
+    uint8_t *flags = realloc(s->flags, n);
+    if (flags == NULL)
+        return UV_ENOMEM;
+    s->flags = flags;
+    s->n_cells = n;
+    return 0;
+}
+
+int qr_define_settle(struct qr_stream *s, struct qr_chart *chart)
+{
+    if (QR_LIKELY(!chart->dirty))
+        return 0;
+    int err = fit_cells(s);
+    if (err != 0)
+        return qr_engine_fail(s, err, "no memory for a row");
+    chart->dirty = false;
+    s->handler.define(s->handler.data, &chart->pub);
+    return 0;
+}
+
+/* ---- definitions ---- */
+
+static int definition_failed(struct qr_stream *s, int err, const char *reason)
+{
+    if (err == QR_E_LIMIT)
+        reason = "the definitions of this child are too many";
+    return qr_engine_fail(s, err, "%s", reason != NULL ? reason : qr_strerror(err));
+}
+
+int qr_define_chart(struct qr_stream *s, struct qr_args args)
+{
+    if (s->block != QR_BLOCK_NONE)
+        return qr_engine_malformed(s, "CHART inside a block of rows");
+    struct qr_chart *chart;
+    const char *reason = NULL;
+    int err = qr_charts_define(&s->charts, args, s->config.update_every, &chart, &reason);
+    if (err != 0)
+        return definition_failed(s, err, reason);
+    if (chart->stream == NULL) {
+        chart->stream = s;
+        qr_replication_init(&chart->replication, &s->replication);
+        chart->replication.data = chart;
+    }
+    s->defining = chart;
+    qr_label_set_release(&s->chart_labels);
+    return 0;
+}
+
+int qr_define_dimension(struct qr_stream *s, struct qr_args args)
+{
+    if (s->defining == NULL)
+        return qr_engine_malformed(s, "DIMENSION without CHART");
+    const char *reason = NULL;
+    int err = qr_charts_dimension(&s->charts, s->defining, args, &reason);
+    return err != 0 ? definition_failed(s, err, reason) : 0;
+}
+
+int qr_define_clabel(struct qr_stream *s, struct qr_args args)
+{
+    if (s->defining == NULL)
+        return qr_engine_malformed(s, "CLABEL without CHART");
+    int64_t source;
+    if (qr_number_int(args.at[2], &source) != 0)
+        return qr_engine_malformed(s, "CLABEL with a source that is not a number");
+    int err = qr_label_set_add(&s->chart_labels, args.at[0], args.at[1], (unsigned)source);
+    return err != 0 ? qr_engine_fail(s, err, "no memory for a label") : 0;
+}
+
+int qr_define_clabel_commit(struct qr_stream *s, struct qr_args args)
+{
+    if (s->defining == NULL)
+        return qr_engine_malformed(s, "CLABEL_COMMIT without CHART");
+    qr_chart_set_labels(s->defining, &s->chart_labels);
+    return 0;
+}
+
+int qr_define_chart_definition_end(struct qr_stream *s, struct qr_args args)
+{
+    if (s->defining == NULL)
+        return qr_engine_malformed(s, "CHART_DEFINITION_END without CHART");
+    int64_t times[3];
+    for (size_t i = 0; i < 3; i++) {
+        if (qr_number_int(args.at[i], &times[i]) != 0)
+            return qr_engine_malformed(s, "CHART_DEFINITION_END with a time that is not a number");
+        if (times[i] < 0 || times[i] > QR_TIME_S_MAX)
+            times[i] = 0;
+    }
+    struct qr_chart *chart = s->defining;
+    s->defining = NULL;
+    chart->pub.first_s = times[0];
+    chart->pub.last_s = times[1];
+    chart->pub.child_now_s = times[2];
+    if (s->planning)
+        qr_replication_definition(&chart->replication, chart->pub.update_every, times[0], times[1],
+                                  times[2]);
+    else
+        chart->waits_for_start = (s->config.caps & QR_CAP_REPLICATION) != 0;
+    chart->dirty = true;
+    return qr_define_settle(s, chart);
+}

@@ -1,0 +1,414 @@
+#include "proto/rows.h"
+
+#include <math.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "proto/caps.h"
+#include "proto/define.h"
+#include "proto/number.h"
+
+static uint32_t count_values(const uint8_t *flags, uint32_t n)
+{
+    uint32_t n_empty = 0;
+    for (uint32_t i = 0; i < n; i++)
+        n_empty += flags[i] & QR_STREAM_EMPTY;
+    static_assert(QR_STREAM_EMPTY == 1, "the flag counts by itself");
+    return n - n_empty;
+}
+
+/* A row without any value is what no row is. */
+static void emit(struct qr_stream *s, struct qr_chart *chart, const struct qr_stream_row *row)
+{
+    uint32_t n_values = count_values(row->flags, row->n);
+    if (n_values == 0)
+        return;
+    if (row->end_s <= 0 || row->end_s > QR_TIME_S_MAX) {
+        s->stats.rows_refused++; /* The arithmetic of v1 has a wider limit. */
+        return;
+    }
+    s->stats.samples += n_values;
+    if (row->replayed)
+        s->stats.rows_replayed++;
+    else
+        s->stats.rows_live++;
+    s->handler.row(s->handler.data, &chart->pub, row);
+}
+
+static void emit_live(struct qr_stream *s, struct qr_chart *chart, const struct qr_stream_row *row)
+{
+    if (s->planning) {
+        qr_replication_row(&chart->replication, row->end_s);
+    } else if (!chart->has_row) {
+        chart->has_row = true;
+        chart->first_row_begin_s = row->end_s - row->update_every;
+        qr_define_tell_past(s, chart);
+    }
+    emit(s, chart, row);
+}
+
+/* Parts of the past may have waited for live rows. */
+static void ask_after_row(struct qr_stream *s, struct qr_chart *chart)
+{
+    if (s->planning && (chart->replication.has_part || chart->replication.n_parts > 0))
+        qr_define_ask(s, chart);
+}
+
+static void open_row(struct qr_stream *s, int64_t end_s, uint32_t update_every)
+{
+    uint32_t n = s->open->pub.n_dims;
+    for (uint32_t i = 0; i < n; i++)
+        s->values[i] = NAN;
+    if (n > 0)
+        memset(s->flags, QR_STREAM_EMPTY, n);
+    s->row_open = true;
+    s->row_end_s = end_s;
+    s->row_update_every = update_every;
+}
+
+static struct qr_stream_row row_of(struct qr_stream *s)
+{
+    return (struct qr_stream_row){
+        .end_s = s->row_end_s,
+        .update_every = s->row_update_every,
+        .n = s->open->pub.n_dims,
+        .values = s->values,
+        .flags = s->flags,
+        .replayed = s->block == QR_BLOCK_REPLAY,
+    };
+}
+
+/* Flags of SET2 and RSET.  Only senders of INTERPOLATED know anomalies, and mark their absence. */
+static void fill_cell(struct qr_stream *s, uint32_t i, double value, struct qr_slice word)
+{
+    bool normal = false, reset = false, empty = isnan(value);
+    for (size_t k = 0; k < word.len; k++) {
+        normal |= word.base[k] == 'A';
+        reset |= word.base[k] == 'R';
+        empty |= word.base[k] == 'E';
+    }
+    bool anomalous = !normal && (s->config.caps & QR_CAP_INTERPOLATED) != 0;
+    s->values[i] = empty ? (double)NAN : value;
+    s->flags[i] =
+        empty ? QR_STREAM_EMPTY
+              : (uint8_t)((reset ? QR_STREAM_RESET : 0) | (anomalous ? QR_STREAM_ANOMALOUS : 0));
+}
+
+/* Opens a block: no other may be open, and the chart must be known. */
+static int open_block(struct qr_stream *s, enum qr_block block, struct qr_slice id)
+{
+    if (s->block != QR_BLOCK_NONE)
+        return qr_engine_malformed(s, "a block of rows begins inside another one");
+    struct qr_chart *chart = qr_charts_find(&s->charts, id);
+    if (chart == NULL)
+        return qr_engine_fail(s, QR_E_UNKNOWN, "rows of a chart that was not defined");
+    s->defining = NULL;
+    int err = qr_define_settle(s, chart);
+    if (err != 0)
+        return err;
+    s->block = block;
+    s->open = chart;
+    s->row_open = false;
+    chart->next_dim = 0;
+    return 0;
+}
+
+static int find_dim(struct qr_stream *s, struct qr_slice id, uint32_t *i)
+{
+    *i = qr_chart_find_dim(s->open, id);
+    if (QR_UNLIKELY(*i == UINT32_MAX))
+        return qr_engine_fail(s, QR_E_UNKNOWN, "a value of a dimension that was not defined");
+    return 0;
+}
+
+/* ---- live rows of v1 senders ---- */
+
+int qr_rows_begin(struct qr_stream *s, struct qr_args args)
+{
+    int64_t usec = 0;
+    struct qr_slice word = qr_args_get(args, 1);
+    if (word.len > 0 && (qr_number_int(word, &usec) != 0 || usec < 0))
+        return qr_engine_malformed(s, "BEGIN with a duration that is not a number");
+    int err = open_block(s, QR_BLOCK_V1, args.at[0]);
+    if (err != 0)
+        return err;
+    qr_arith_begin(&s->open->arith, (uint64_t)usec, s->now_us);
+    return 0;
+}
+
+int qr_rows_set(struct qr_stream *s, struct qr_args args)
+{
+    if (s->block != QR_BLOCK_V1)
+        return qr_engine_malformed(s, "SET outside of BEGIN and END");
+    uint32_t i;
+    int err = find_dim(s, args.at[0], &i);
+    if (err != 0)
+        return err;
+    struct qr_slice word = qr_args_get(args, 1);
+    int64_t raw;
+    if (word.len == 0)
+        return 0; /* Not collected. */
+    if (qr_number_int(word, &raw) != 0)
+        return qr_engine_malformed(s, "SET with a value that is not an integer");
+    qr_arith_set(&s->open->arith_dims[i], raw);
+    return 0;
+}
+
+bool qr_rows_try_set(struct qr_stream *s, struct qr_slice line)
+{
+    static const char head[] = "SET \"", middle[] = "\" = ";
+    size_t n_head = sizeof head - 1, n_middle = sizeof middle - 1;
+    struct qr_chart *chart = s->open;
+    uint32_t i = chart->next_dim;
+    if (i >= chart->pub.n_dims)
+        return false;
+    struct qr_slice id = chart->pub.dims[i].id;
+    if (line.len <= n_head + id.len + n_middle)
+        return false;
+    const char *p = line.base;
+    if (memcmp(p, head, n_head) != 0 || memcmp(p + n_head, id.base, id.len) != 0 ||
+        memcmp(p + n_head + id.len, middle, n_middle) != 0)
+        return false;
+    size_t used = n_head + id.len + n_middle;
+    int64_t raw;
+    if (qr_number_int(qr_slice_of(p + used, line.len - used), &raw) != 0)
+        return false;
+    qr_arith_set(&chart->arith_dims[i], raw);
+    chart->next_dim = i + 1;
+    return true;
+}
+
+static void on_point(void *data, int64_t end_s, const double *values, const uint8_t *flags)
+{
+    struct qr_stream *s = data;
+    const struct qr_stream_row row = {
+        .end_s = end_s,
+        .update_every = s->open->arith.update_every,
+        .n = s->open->pub.n_dims,
+        .values = values,
+        .flags = flags,
+    };
+    emit_live(s, s->open, &row);
+}
+
+int qr_rows_end(struct qr_stream *s, struct qr_args args)
+{
+    if (s->block != QR_BLOCK_V1)
+        return qr_engine_malformed(s, "END without BEGIN");
+    struct qr_chart *chart = s->open;
+    qr_arith_end(&chart->arith, chart->arith_dims, chart->pub.n_dims, s->now_us, s->values,
+                 s->flags, on_point, s);
+    s->block = QR_BLOCK_NONE;
+    ask_after_row(s, chart);
+    return 0;
+}
+
+/* ---- live rows of v2 senders ---- */
+
+/* The interval changed at run time; the handler hears of it before the next row. */
+static void set_update_every(struct qr_chart *chart, uint32_t update_every)
+{
+    if (chart->pub.update_every == update_every)
+        return;
+    chart->pub.update_every = update_every;
+    chart->dirty = true;
+}
+
+int qr_rows_begin2(struct qr_stream *s, struct qr_args args)
+{
+    int64_t every, end;
+    if (qr_number_int(args.at[1], &every) != 0 || every < 1 || every > QR_UPDATE_EVERY_MAX)
+        return qr_engine_malformed(s, "BEGIN2 with an update_every that is not valid");
+    if (qr_number_int(args.at[2], &end) != 0 || end < every || end > QR_TIME_S_MAX)
+        return qr_engine_malformed(s, "BEGIN2 with an end time that is not valid");
+    struct qr_chart *chart = qr_charts_find(&s->charts, args.at[0]);
+    if (chart != NULL && s->block == QR_BLOCK_NONE)
+        set_update_every(chart, (uint32_t)every);
+    int err = open_block(s, QR_BLOCK_V2, args.at[0]);
+    if (err == 0)
+        open_row(s, end, (uint32_t)every);
+    return err;
+}
+
+static bool is_hash(struct qr_slice word)
+{
+    return word.len == 1 && word.base[0] == '#';
+}
+
+/* The collected number is one iteration behind and has no use here, but for the value "#". */
+int qr_rows_set2(struct qr_stream *s, struct qr_args args)
+{
+    if (s->block != QR_BLOCK_V2)
+        return qr_engine_malformed(s, "SET2 outside of BEGIN2 and END2");
+    uint32_t i;
+    int err = find_dim(s, args.at[0], &i);
+    if (err != 0)
+        return err;
+    double value;
+    if (qr_number_double(is_hash(args.at[2]) ? args.at[1] : args.at[2], &value) != 0)
+        return qr_engine_malformed(s, "SET2 with a value that is not a number");
+    fill_cell(s, i, value, args.at[3]);
+    return 0;
+}
+
+int qr_rows_end2(struct qr_stream *s, struct qr_args args)
+{
+    if (s->block != QR_BLOCK_V2)
+        return qr_engine_malformed(s, "END2 without BEGIN2");
+    struct qr_stream_row row = row_of(s);
+    struct qr_chart *chart = s->open;
+    s->block = QR_BLOCK_NONE;
+    emit_live(s, chart, &row);
+    ask_after_row(s, chart);
+    return 0;
+}
+
+/* ---- replayed rows ---- */
+
+/* Whether R* lines set the clock of the v1 arithmetic. */
+static bool sets_clock(const struct qr_stream *s)
+{
+    return !s->planning || qr_replication_sets_clock(&s->open->replication);
+}
+
+/* A replayed row ends where the next line is no RSET. */
+static void close_replayed_row(struct qr_stream *s)
+{
+    if (!s->row_open)
+        return;
+    s->row_open = false;
+    struct qr_stream_row row = row_of(s);
+    emit(s, s->open, &row);
+}
+
+static int open_replayed_row(struct qr_stream *s, struct qr_args args)
+{
+    int64_t start, end, child_now = 0;
+    if (qr_number_int(args.at[1], &start) != 0 || qr_number_int(qr_args_get(args, 2), &end) != 0 ||
+        (args.n > 3 && qr_number_int(args.at[3], &child_now) != 0))
+        return qr_engine_malformed(s, "RBEGIN with a time that is not a number");
+    const struct qr_chart *chart = s->open;
+    if (start <= 0 || end <= start || end > QR_TIME_S_MAX ||
+        (child_now > 0 && end > child_now + chart->pub.update_every)) {
+        s->stats.rows_refused++;
+        s->row_refused = true;
+        return 0;
+    }
+    int64_t every = end - start;
+    open_row(s, end, every <= QR_UPDATE_EVERY_MAX ? (uint32_t)every : chart->pub.update_every);
+    if (sets_clock(s))
+        qr_arith_replay_point(&s->open->arith, end);
+    if (s->planning)
+        qr_replication_point(&s->open->replication, start, end);
+    return 0;
+}
+
+int qr_rows_rbegin(struct qr_stream *s, struct qr_args args)
+{
+    if (args.at[0].len > 0) {
+        int err = open_block(s, QR_BLOCK_REPLAY, args.at[0]);
+        if (err != 0)
+            return err;
+    } else if (s->block != QR_BLOCK_REPLAY) {
+        return qr_engine_malformed(s, "RBEGIN without a chart");
+    }
+    close_replayed_row(s);
+    s->row_refused = false;
+    s->open->next_dim = 0;
+    return args.n > 1 ? open_replayed_row(s, args) : 0;
+}
+
+int qr_rows_rset(struct qr_stream *s, struct qr_args args)
+{
+    if (s->block != QR_BLOCK_REPLAY || !(s->row_open || s->row_refused))
+        return qr_engine_malformed(s, "RSET outside of a replayed row");
+    uint32_t i;
+    int err = find_dim(s, args.at[0], &i);
+    if (err != 0)
+        return err;
+    double value;
+    if (qr_number_double(args.at[1], &value) != 0)
+        return qr_engine_malformed(s, "RSET with a value that is not a number");
+    if (s->row_refused)
+        return 0;
+    fill_cell(s, i, value, qr_args_get(args, 2));
+    if (sets_clock(s))
+        qr_arith_replay_value(&s->open->arith_dims[i]);
+    return 0;
+}
+
+int qr_rows_rdstate(struct qr_stream *s, struct qr_args args)
+{
+    if (s->block != QR_BLOCK_REPLAY)
+        return qr_engine_malformed(s, "RDSTATE outside of RBEGIN and REND");
+    close_replayed_row(s);
+    uint32_t i;
+    int err = find_dim(s, args.at[0], &i);
+    if (err != 0)
+        return err;
+    int64_t raw;
+    int64_t collected_us;
+    double calculated;
+    if (qr_number_int(args.at[1], &collected_us) != 0 || qr_number_int(args.at[2], &raw) != 0 ||
+        qr_number_double(args.at[3], &calculated) != 0)
+        return qr_engine_malformed(s, "RDSTATE with a value that is not a number");
+    if (sets_clock(s))
+        qr_arith_replay_dim_state(&s->open->arith_dims[i], collected_us, raw, calculated);
+    return 0;
+}
+
+int qr_rows_rsstate(struct qr_stream *s, struct qr_args args)
+{
+    if (s->block != QR_BLOCK_REPLAY)
+        return qr_engine_malformed(s, "RSSTATE outside of RBEGIN and REND");
+    close_replayed_row(s);
+    int64_t collected_us, updated_us;
+    if (qr_number_int(args.at[0], &collected_us) != 0 ||
+        qr_number_int(args.at[1], &updated_us) != 0)
+        return qr_engine_malformed(s, "RSSTATE with a time that is not a number");
+    if (sets_clock(s))
+        qr_arith_replay_chart_state(&s->open->arith, collected_us, updated_us);
+    if (s->planning)
+        qr_replication_state(&s->open->replication, updated_us);
+    return 0;
+}
+
+static int parse_rend(struct qr_stream *s, struct qr_args args, struct qr_replication_end *end)
+{
+    int64_t every;
+    if (qr_number_int(args.at[0], &every) != 0 || every < 0 || every > QR_UPDATE_EVERY_MAX)
+        return qr_engine_malformed(s, "REND with an update_every that is not valid");
+    if (qr_number_int(args.at[1], &end->first_s) != 0 ||
+        qr_number_int(args.at[2], &end->last_s) != 0 ||
+        qr_number_int(args.at[4], &end->after_s) != 0 ||
+        qr_number_int(args.at[5], &end->before_s) != 0 ||
+        qr_number_int(args.at[6], &end->child_now_s) != 0)
+        return qr_engine_malformed(s, "REND with a time that is not a number");
+    end->update_every = every > 0 ? (uint32_t)every : s->open->pub.update_every;
+    end->streaming = qr_slice_is(args.at[3], "true");
+    return 0;
+}
+
+int qr_rows_rend(struct qr_stream *s, struct qr_args args)
+{
+    if (s->block != QR_BLOCK_REPLAY)
+        return qr_engine_malformed(s, "REND without RBEGIN");
+    struct qr_replication_end end;
+    int err = parse_rend(s, args, &end);
+    if (err != 0)
+        return err;
+    close_replayed_row(s);
+    struct qr_chart *chart = s->open;
+    if (sets_clock(s)) {
+        qr_arith_replay_end(&chart->arith, end.update_every, end.streaming);
+        set_update_every(chart, chart->arith.update_every);
+    }
+    s->block = QR_BLOCK_NONE;
+    if (!s->planning)
+        return 0;
+    err = qr_replication_rend(&chart->replication, &end, s->now_ms);
+    if (err != 0)
+        return qr_engine_fail(s, err, "no memory for the plan of a chart");
+    qr_define_ask(s, chart);
+    return 0;
+}

@@ -1,0 +1,29 @@
+/* proto/rows.h — a stream's blocks of rows, live and replayed.
+ *
+ *   BEGIN SET.. END            integers of v1 senders, through proto/arithmetic
+ *   BEGIN2 SET2.. END2         values of v2 senders
+ *   RBEGIN (RBEGIN RSET..).. RDSTATE.. RSSTATE REND
+ *
+ * A part of proto/stream; see proto/engine.h. */
+#ifndef QR_PROTO_ROWS_H
+#define QR_PROTO_ROWS_H
+
+#include "proto/engine.h"
+
+int qr_rows_begin(struct qr_stream *s, struct qr_args args);
+int qr_rows_set(struct qr_stream *s, struct qr_args args);
+int qr_rows_end(struct qr_stream *s, struct qr_args args);
+int qr_rows_begin2(struct qr_stream *s, struct qr_args args);
+int qr_rows_set2(struct qr_stream *s, struct qr_args args);
+int qr_rows_end2(struct qr_stream *s, struct qr_args args);
+int qr_rows_rbegin(struct qr_stream *s, struct qr_args args);
+int qr_rows_rset(struct qr_stream *s, struct qr_args args);
+int qr_rows_rdstate(struct qr_stream *s, struct qr_args args);
+int qr_rows_rsstate(struct qr_stream *s, struct qr_args args);
+int qr_rows_rend(struct qr_stream *s, struct qr_args args);
+
+/* SET in the form in which all of them come: SET "dim" = 123, with the dimension that is expected
+ * next.  False: it is something else, and nothing was done.  Within BEGIN .. END only. */
+bool qr_rows_try_set(struct qr_stream *s, struct qr_slice line);
+
+#endif

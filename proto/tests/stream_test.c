@@ -1,0 +1,162 @@
+/* The stream as a whole: lines, host lines, payloads, errors.  Definitions are in define_test.c,
+ * rows in rows_test.c, real children in replay_test.c. */
+#include "proto/stream.h"
+
+#include "base/limits.h"
+#include "proto/tests/recorder.h"
+
+#define GUID  "6bd9a29e-e6ef-11f1-8720-02fc00000001"
+#define CLAIM "11111111-2222-3333-4444-555555555555"
+
+static void takes_the_lines_of_the_host(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    recorder_expect(&r, "CLAIMED_ID " GUID " NULL\n", "claimed -\n");
+    recorder_expect(&r, "CLAIMED_ID '" GUID "' '" CLAIM "'\n", "claimed " CLAIM "\n");
+    recorder_expect(&r,
+                    "LABEL \"_os\" = 1 \"a b\"\nLABEL x = 2147483657 two words\n"
+                    "LABEL \"empty\" = 2 \"\"\n",
+                    "");
+    recorder_expect(&r, "OVERWRITE labels\n", "labels _os=1:a b x=9:two words empty=2:\n");
+    recorder_expect(&r, "OVERWRITE labels\n", "labels\n");
+    recorder_expect(&r, "VARIABLE HOST qtest_host_var = 42.5000000\n",
+                    "variable - qtest_host_var=42.5\n");
+    recorder_expect(&r, "VARIABLE plain = 1\nVARIABLE CHART nobodys = 1\n", "variable - plain=1\n");
+    recorder_expect(&r, "FUNCTION GLOBAL \"f\" 10 \"help\" \"top\" 0x13 101 0\n", "");
+    recorder_close(&r);
+}
+
+static void ignores_the_claim_of_another_machine(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    qr_stream_free(r.stream);
+    struct qr_guid guid;
+    assert_int_equal(qr_guid_parse(&guid, qr_slice_str(GUID)), 0);
+    const struct qr_stream_config config = {
+        .update_every = 1, .clock = &r.clock, .machine_guid = &guid};
+    const struct qr_stream_handler handler = {
+        .data = &r, .define = recorder_define, .row = recorder_row, .claimed = recorder_claimed};
+    assert_int_equal(qr_stream_new(&r.stream, &config, &handler), 0);
+    recorder_expect(&r, "CLAIMED_ID " CLAIM " NULL\n", "");
+    recorder_expect(&r, "CLAIMED_ID " GUID " NULL\n", "claimed -\n");
+    recorder_expect(&r, "VARIABLE HOST a 1\nOVERWRITE labels\n", ""); /* callbacks may be absent */
+    recorder_close(&r);
+}
+
+/* Bodies may look like commands; only their exact end counts. */
+static void skips_payloads_to_their_exact_end(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    recorder_expect(&r,
+                    "FUNCTION_RESULT_BEGIN \"t\" 200 \"text/plain\" 0\nEND\nSET \"x\" = 1\n"
+                    "FUNCTION_RESULT_ENDX\n FUNCTION_RESULT_END\nJSON_PAYLOAD_END\n\n"
+                    "FUNCTION_RESULT_END\nVARIABLE HOST a = 1\n",
+                    "variable - a=1\n");
+    recorder_expect(&r,
+                    "JSON STREAM_PATH\n{\"version\":1,\nBEGIN x\nJSON_PAYLOAD_END\n"
+                    "JSON UNHEARD_OF\nFUNCTION_RESULT_END\nJSON_PAYLOAD_END\n"
+                    "VARIABLE HOST b = 2\n",
+                    "variable - b=2\n");
+
+    size_t len = 3 * QR_LINE_BYTES_MAX;
+    char *body = malloc(len);
+    assert_non_null(body);
+    memset(body, 'x', len);
+    recorder_expect(&r, "JSON A\n", "");
+    assert_int_equal(qr_stream_feed(r.stream, qr_slice_of(body, len)), 0);
+    recorder_expect(&r, "\nJSON_PAYLOAD_END\nVARIABLE HOST c = 3\n", "variable - c=3\n");
+    assert_int_equal(qr_stream_feed(r.stream, qr_slice_of(body, len)), QR_E_LIMIT);
+    free(body);
+    recorder_close(&r);
+}
+
+static void skips_and_counts_what_it_does_not_know(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    recorder_expect(&r,
+                    "\n  \r\nDYNCFG_ENABLE x\nfoo 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 "
+                    "20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35\nFOO=1\n",
+                    "");
+    struct qr_stream_stats stats;
+    qr_stream_get_stats(r.stream, &stats);
+    assert_int_equal(stats.lines, 5);
+    assert_int_equal(stats.lines_unknown, 3);
+    recorder_close(&r);
+}
+
+static void refuses_with_a_sentence(void **state)
+{
+    static const struct {
+        const char *text;
+        int err;
+        const char *part;
+    } cases[] = {
+        {"SET \"x\" = 1\n", QR_E_MALFORMED, "SET outside of BEGIN and END, line 1: SET \\x22x"},
+        {"\nEND\n", QR_E_MALFORMED, "END without BEGIN, line 2: END"},
+        {"SET2 a b c ''\n", QR_E_MALFORMED, "SET2 outside"},
+        {"END2\n", QR_E_MALFORMED, "END2 without BEGIN2"},
+        {"RSET a 1 ''\n", QR_E_MALFORMED, "RSET outside"},
+        {"RDSTATE a 1 1 1 1\n", QR_E_MALFORMED, "RDSTATE outside"},
+        {"RSSTATE 1 1\n", QR_E_MALFORMED, "RSSTATE outside"},
+        {"REND 1 1 1 true 1 1 1\n", QR_E_MALFORMED, "REND without RBEGIN"},
+        {"RBEGIN '' 1 2 3\n", QR_E_MALFORMED, "RBEGIN without a chart"},
+        {"BEGIN a.b\n", QR_E_UNKNOWN, "a chart that was not defined"},
+        {"BEGIN2 a.b 1 10 #\n", QR_E_UNKNOWN, "a chart that was not defined"},
+        {"RBEGIN a.b\n", QR_E_UNKNOWN, "a chart that was not defined"},
+        {"BEGIN\n", QR_E_MALFORMED, "BEGIN needs 1 words"},
+        {"BEGIN2 a.b 0 10 #\n", QR_E_MALFORMED, "BEGIN2 with an update_every"},
+        {"DIMENSION a\n", QR_E_MALFORMED, "DIMENSION without CHART"},
+        {"CLABEL a b 1\n", QR_E_MALFORMED, "CLABEL without CHART"},
+        {"CLABEL_COMMIT\n", QR_E_MALFORMED, "CLABEL_COMMIT without CHART"},
+        {"CHART_DEFINITION_END 1 2 3\n", QR_E_MALFORMED, "CHART_DEFINITION_END without CHART"},
+        {"CHART nodot\n", QR_E_MALFORMED, "must be type.id"},
+        {"CHART a.\n", QR_E_MALFORMED, "must be type.id"},
+        {"CHART 'a.\"b'\n", QR_E_MALFORMED, "must be type.id"},
+        {"CHART a.b n t u f c line 1 99999\n", QR_E_MALFORMED, "update_every is not valid"},
+        {"LABEL a b c\n", QR_E_MALFORMED, "LABEL with a source"},
+        {"VARIABLE HOST a = x\n", QR_E_MALFORMED, "VARIABLE with a value"},
+        {"CLAIMED_ID x NULL\n", QR_E_MALFORMED, "not a UUID"},
+        {"CHART a.b 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 "
+         "30 31 32\n",
+         QR_E_LIMIT, "too many words"},
+    };
+    for (size_t i = 0; i < QR_COUNT(cases); i++) {
+        struct recorder r;
+        recorder_open(&r, CAPS_137);
+        recorder_refuses(&r, cases[i].text, cases[i].err, cases[i].part);
+        recorder_close(&r);
+    }
+}
+
+/* Bytes of a stranger reach the error text only escaped, and never overrun it. */
+static void escapes_what_it_quotes(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    char line[4000];
+    memset(line, '\x1b', sizeof line);
+    memcpy(line, "END ", 4);
+    memcpy(line, "CHART ", 6);
+    line[sizeof line - 2] = '\n';
+    line[sizeof line - 1] = '\0';
+    recorder_refuses(&r, line, QR_E_MALFORMED, "\\x1b\\x1b");
+    assert_null(strchr(qr_stream_error_text(r.stream), '\x1b'));
+    recorder_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_the_lines_of_the_host),
+        cmocka_unit_test(ignores_the_claim_of_another_machine),
+        cmocka_unit_test(skips_payloads_to_their_exact_end),
+        cmocka_unit_test(skips_and_counts_what_it_does_not_know),
+        cmocka_unit_test(refuses_with_a_sentence),
+        cmocka_unit_test(escapes_what_it_quotes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
