@@ -417,10 +417,10 @@ static void the_window_and_the_queue_are_bounded(void **state)
     assert_int_equal(n - 1, QR_PROPOSALS_WAITING_MAX + QR_PROPOSALS_IN_FLIGHT_MAX);
     uv_run(&cluster->loop, UV_RUN_ONCE);
     assert_true(qr_group_get_load(m->group).n_in_flight <= QR_PROPOSALS_IN_FLIGHT_MAX);
+    assert_true(wait_for(all_equal));
     assert_int_equal(qr_group_propose(m->group, QR_COMMAND_SAMPLES,
                                       qr_slice_of(body, QR_ENTRY_BYTES_MAX), NULL, NULL),
-                     QR_E_BUSY);
-    assert_true(wait_for(all_equal));
+                     QR_E_LIMIT);
     teardown_cluster();
 }
 
