@@ -2,7 +2,10 @@
 
 #include <inttypes.h>
 
+#include "base/limits.h"
+#include "proto/number.h"
 #include "proto/tests/replication_child.h"
+#include "proto/words.h"
 
 /* ---- collectors ---- */
 
@@ -641,6 +644,124 @@ static void survives_random_answers(void **state)
     }
 }
 
+/* ---- against what a real child answered ---- */
+
+/* Each chart of the capture, once for each connection.  The requests in it were made by hand, by
+ * the same rules: the planner must ask the same in the same order, given the same answers. */
+struct recorded {
+    char id[64];
+    struct one one;
+    bool asked;
+    struct qr_replication_end definition;
+};
+
+static struct recorded recorded[32];
+static struct recorded *current, *answering;
+static uint32_t n_recorded, n_matched;
+
+static int64_t number_at(const struct qr_words *w, size_t i)
+{
+    int64_t value = 0;
+    assert_int_equal(qr_number_int(qr_words_get(w, i), &value), 0);
+    return value;
+}
+
+static struct recorded *find_recorded(struct qr_slice id)
+{
+    for (uint32_t i = n_recorded; i-- > 0;)
+        if (strlen(recorded[i].id) == id.len && memcmp(recorded[i].id, id.base, id.len) == 0)
+            return &recorded[i];
+    return NULL;
+}
+
+static void see_chart(const struct qr_words *w)
+{
+    assert_true(n_recorded < 32);
+    current = &recorded[n_recorded++];
+    memset(current, 0, sizeof *current);
+    snprintf(current->id, sizeof current->id, "%.*s", (int)w->at[1].len, w->at[1].base);
+    current->definition.update_every = (uint32_t)number_at(w, 9);
+}
+
+static void see_definition_end(const struct qr_words *w)
+{
+    one_start(&current->one, true);
+    current->one.config.period_s = 60;
+    qr_replication_definition(&current->one.planner, current->definition.update_every,
+                              number_at(w, 1), number_at(w, 2), number_at(w, 3));
+}
+
+/* The first connection asks for the last minute, the second from what was stored. */
+static void see_request(const struct qr_words *w, bool reconnected)
+{
+    struct recorded *chart = find_recorded(w->at[1]);
+    assert_non_null(chart);
+    if (!chart->asked)
+        resume(&chart->one, reconnected ? number_at(w, 3) : 0, NULL, 0);
+    chart->asked = true;
+    assert_asks(&chart->one, QR_REPLICATION_HEAL_AFTER_MS, w->at[2].len == 4, number_at(w, 3),
+                number_at(w, 4));
+    n_matched++;
+}
+
+static void see_answer(const struct qr_words *w)
+{
+    if (w->at[0].len == 6 && w->at[0].base[1] == 'B') { /* RBEGIN */
+        if (w->at[1].len > 0)
+            answering = find_recorded(w->at[1]);
+        if (w->n > 3)
+            qr_replication_point(&answering->one.planner, number_at(w, 2), number_at(w, 3));
+    } else if (w->at[0].len == 7 && w->at[0].base[2] == 'S') { /* RSSTATE */
+        qr_replication_state(&answering->one.planner, number_at(w, 2));
+    } else if (w->at[0].len == 4 && w->at[0].base[1] == 'E') { /* REND */
+        struct qr_replication_end end = {
+            (uint32_t)number_at(w, 1), number_at(w, 2), number_at(w, 3), w->at[4].len == 4,
+            number_at(w, 5),           number_at(w, 6), number_at(w, 7)};
+        assert_int_equal(qr_replication_rend(&answering->one.planner, &end, T0), 0);
+    }
+}
+
+static void see_record(const char *text, uint32_t n_connections)
+{
+    struct qr_words w;
+    assert_int_equal(qr_words_split(&w, qr_slice_of(text + 2, strlen(text + 2))), 0);
+    if (w.n == 0)
+        return;
+    if (text[0] == '>' && strncmp(text + 2, "REPLAY_CHART", 12) == 0)
+        see_request(&w, n_connections > 1);
+    else if (text[0] == '<' && strncmp(text + 2, "CHART ", 6) == 0)
+        see_chart(&w);
+    else if (text[0] == '<' && strncmp(text + 2, "CHART_DEFINITION_END", 20) == 0)
+        see_definition_end(&w);
+    else if (text[0] == '<' && text[2] == 'R')
+        see_answer(&w);
+}
+
+static void asks_a_real_child_what_heals_it(void **state)
+{
+    (void)state;
+    char line[8192];
+    uint32_t n_connections = 0;
+    FILE *file = fopen("proto/tests/captures/137-outage-heal.transcript", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        const char *text = strchr(line, ' ');
+        if (text == NULL)
+            continue;
+        n_connections += strncmp(text, " # accepted", 11) == 0;
+        if (text[2] == ' ')
+            see_record(text + 1, n_connections);
+    }
+    fclose(file);
+    assert_int_equal(n_connections, 2);
+    assert_int_equal(n_matched, 38);
+    for (uint32_t i = 0; i < n_recorded; i++) {
+        assert_int_equal(recorded[i].one.planner.phase, QR_REPLICATION_STREAMING);
+        assert_silent(&recorded[i].one, 2 * QR_REPLICATION_HEAL_AFTER_MS);
+        qr_replication_release(&recorded[i].one.planner);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -662,6 +783,7 @@ int main(void)
         cmocka_unit_test(ends_with_a_chart_full_of_holes),
         cmocka_unit_test(respects_the_childs_retention),
         cmocka_unit_test(survives_random_answers),
+        cmocka_unit_test(asks_a_real_child_what_heals_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
