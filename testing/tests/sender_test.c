@@ -5,8 +5,12 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/rng.h"
 #include "proto/caps.h"
 #include "proto/number.h"
+#include "proto/stream.h"
 #include "proto/words.h"
 #include "testing/cmocka.h"
 
@@ -199,6 +203,247 @@ static void says_stored_values_as_v2(void **state)
     drop(sender, &said);
 }
 
+/* ---- the sender against our own stream: two programs written from one protocol ---- */
+
+#define RUN_S 240
+
+struct session {
+    uint32_t caps;
+    bool rules_29, truncate;
+    uint32_t late_every;
+};
+
+/* Printed if it fails. */
+static const struct session *running;
+static uint64_t running_seed;
+
+struct store {
+    int64_t last_s[8]; /* Newest row of each chart. */
+    double value[8][8][RUN_S];
+    bool present[8][8][RUN_S], row[8][RUN_S], gap[8][RUN_S];
+    char lines[65536]; /* What the stream wants to say to the child. */
+    size_t n_lines;
+    struct qr_stream *stream;
+};
+
+static unsigned number_of(struct qr_slice id, size_t prefix)
+{
+    unsigned n = 0;
+    for (size_t i = prefix; i < id.len; i++)
+        n = n * 10 + (unsigned)(id.base[i] - '0');
+    return n;
+}
+
+static void on_define(void *data, struct qr_stream_chart *chart)
+{
+    struct store *store = data;
+    unsigned c = number_of(chart->id, 11);
+    int64_t ue = chart->update_every, last = store->last_s[c];
+    struct qr_stream_hole holes[RUN_S];
+    struct qr_stream_resume resume = {.watermark_s = last, .holes = holes};
+    bool open = false;
+    for (int64_t t = qr_model_collected_from(&model, c, T0) + ue; t < last; t += ue) {
+        bool known = store->row[c][t - T0] || store->gap[c][t - T0];
+        if (!known && !open)
+            holes[resume.n_holes++] = (struct qr_stream_hole){t - ue, t};
+        else if (!known)
+            holes[resume.n_holes - 1].before_s = t;
+        open = !known;
+    }
+    assert_int_equal(qr_stream_resume(store->stream, chart, &resume), 0);
+}
+
+static void on_row(void *data, struct qr_stream_chart *chart, const struct qr_stream_row *row)
+{
+    struct store *store = data;
+    unsigned c = number_of(chart->id, 11);
+    int64_t at = row->end_s - T0;
+    assert_in_range(at, 0, RUN_S - 1);
+    store->row[c][at] = true;
+    if (row->end_s > store->last_s[c])
+        store->last_s[c] = row->end_s;
+    for (uint32_t i = 0; i < row->n; i++) {
+        unsigned dim = number_of(chart->dims[i].id, 4);
+        double expected;
+        bool has = qr_model_value(&model, 0, c, dim, row->end_s, &expected);
+        if (row->flags[i] & QR_STREAM_EMPTY) {
+            if (has && !store->present[c][dim][at])
+                fail_msg("chart %u dim %u second %lld (%s): empty instead of %g", c, dim,
+                         (long long)at, row->replayed ? "replayed" : "live", expected);
+            continue;
+        }
+        if (!has || fabs(row->values[i] - expected) > fmax(2e-7, 1e-6 * fabs(expected)))
+            fail_msg("chart %u dim %u second %lld (%s): %g instead of %g", c, dim, (long long)at,
+                     row->replayed ? "replayed" : "live", row->values[i], has ? expected : NAN);
+        store->present[c][dim][at] = true;
+    }
+}
+
+static void on_gap(void *data, struct qr_stream_chart *chart, int64_t after_s, int64_t before_s,
+                   enum qr_gap_reason reason)
+{
+    struct store *store = data;
+    for (int64_t t = after_s + 1; t <= before_s; t++) {
+        if (t >= T0)
+            store->gap[number_of(chart->id, 11)][t - T0] = true;
+        for (uint32_t dim = 0; dim < model.n_dims; dim++) {
+            double value;
+            bool has = qr_model_value(&model, 0, number_of(chart->id, 11), dim, t, &value);
+            if (has && t > T0)
+                fail_msg("second %lld of %.*s is given up although the child has it",
+                         (long long)(t - T0), (int)chart->id.len, chart->id.base);
+        }
+    }
+}
+
+static void on_labels(void *data, const struct qr_stream_label *labels, uint32_t n)
+{
+    assert_int_equal(n, 4);
+}
+
+static void on_claimed(void *data, const struct qr_guid *claim_id)
+{
+    assert_null(claim_id);
+}
+
+static void on_variable(void *data, struct qr_stream_chart *chart, struct qr_slice name,
+                        double value)
+{
+}
+
+static void on_send(void *data, struct qr_slice line)
+{
+    struct store *store = data;
+    assert_true(store->n_lines + line.len < sizeof store->lines);
+    memcpy(store->lines + store->n_lines, line.base, line.len);
+    store->n_lines += line.len;
+}
+
+/* The child's blocks go to the stream, cut into pieces. */
+static void feed(struct store *store, struct said *said, struct qr_rng *rng)
+{
+    size_t at = 0;
+    while (at < said->text.len) {
+        size_t n = 1 + (size_t)qr_rng_below(rng, 700);
+        n = n < said->text.len - at ? n : said->text.len - at;
+        if (qr_stream_feed(store->stream, qr_slice_of(said->text.base + at, n)) != 0)
+            fail_msg("%s", qr_stream_error_text(store->stream));
+        at += n;
+    }
+    qr_buf_clear(&said->text);
+}
+
+static void deliver(struct store *store, struct qr_sender *sender)
+{
+    static char lines[sizeof store->lines];
+    size_t n = store->n_lines;
+    memcpy(lines, store->lines, n);
+    store->n_lines = 0;
+    for (char *p = lines, *newline; p < lines + n; p = newline + 1) {
+        newline = memchr(p, '\n', (size_t)(lines + n - p));
+        assert_non_null(newline);
+        qr_sender_command(sender, qr_slice_of(p, (size_t)(newline - p)));
+    }
+}
+
+static void connect_again(struct store *store, struct qr_sender *sender,
+                          const struct session *session)
+{
+    struct qr_stream_handler handler = {store,     on_define,  on_row,      on_gap,
+                                        on_labels, on_claimed, on_variable, on_send};
+    struct qr_stream_config config = {.caps = session->caps,
+                                      .update_every = 1,
+                                      .replication = true,
+                                      .replication_period_s = 86400,
+                                      .replication_step_s = 40,
+                                      .heal = !session->rules_29,
+                                      .clock = &qr_clock_system};
+    qr_stream_free(store->stream);
+    store->n_lines = 0;
+    assert_int_equal(qr_stream_new(&store->stream, &config, &handler), 0);
+    qr_sender_connect(sender, session->caps);
+}
+
+static void check_all_is_there(const struct store *store, int64_t until)
+{
+    for (uint32_t chart = 0; chart < model.n_charts; chart++) {
+        int64_t first = qr_model_collected_from(&model, chart, T0);
+        for (int64_t t = first + 1; t < until; t++)
+            for (uint32_t dim = 0; dim < model.n_dims; dim++) {
+                double value;
+                if (qr_model_value(&model, 0, chart, dim, t, &value) &&
+                    !store->present[chart][dim][t - T0])
+                    fail_msg("chart %u dim %u second %lld is missing", chart, dim,
+                             (long long)(t - T0));
+            }
+    }
+}
+
+/* Connections of random length, outages between them, requests that take a while to arrive. */
+static void run_session(const struct session *session, uint64_t seed)
+{
+    struct said said;
+    struct qr_rng rng;
+    struct store *store = calloc(1, sizeof *store);
+    assert_non_null(store);
+    running = session;
+    running_seed = seed;
+    struct qr_sender *sender =
+        make(&said, (struct qr_sender_config){.rules_29 = session->rules_29,
+                                              .truncate = session->truncate,
+                                              .late_every = session->late_every});
+    qr_rng_seed(&rng, seed);
+    int64_t t = T0 + 60;
+    while (t < T0 + RUN_S) {
+        connect_again(store, sender, session);
+        bool last = t > T0 + RUN_S - 80;
+        int64_t until = last ? T0 + RUN_S : t + 1 + (int64_t)qr_rng_below(&rng, 50);
+        for (; t < until && t < T0 + RUN_S; t++) {
+            qr_sender_collect(sender, t);
+            feed(store, &said, &rng);
+            for (int i = 0; i < 60 && (last || qr_rng_below(&rng, 3) > 0); i++) {
+                deliver(store, sender);
+                feed(store, &said, &rng);
+            }
+        }
+        qr_sender_disconnect(sender);
+        int64_t back = t + (int64_t)qr_rng_below(&rng, 25);
+        for (; !last && t < back; t++)
+            qr_sender_collect(sender, t);
+    }
+    check_all_is_there(store, T0 + RUN_S - 16);
+    assert_int_equal(qr_sender_stats(sender)->unknown_commands, 0);
+    assert_int_equal(qr_sender_stats(sender)->empty_requests, 0);
+    assert_int_equal(qr_sender_stats(sender)->off_grid_requests, 0);
+    qr_stream_free(store->stream);
+    free(store);
+    drop(sender, &said);
+}
+
+static int name_session(void **state)
+{
+    if (running != NULL)
+        print_message("last session: caps=%x rules_29=%d truncate=%d late_every=%u seed=%llu\n",
+                      running->caps, running->rules_29, running->truncate, running->late_every,
+                      (unsigned long long)running_seed);
+    return 0;
+}
+
+static void our_stream_takes_every_sample_once_and_right(void **state)
+{
+    (void)state;
+    const struct session sessions[] = {
+        {.caps = CAPS},
+        {.caps = CAPS, .truncate = true},
+        {.caps = CAPS, .truncate = true, .late_every = 3},
+        {.caps = CAPS | QR_CAP_INTERPOLATED, .rules_29 = true},
+        {.caps = CAPS | QR_CAP_INTERPOLATED | QR_CAP_IEEE754, .rules_29 = true},
+    };
+    for (size_t i = 0; i < QR_COUNT(sessions); i++)
+        for (uint64_t seed = 1; seed <= 20; seed++)
+            run_session(&sessions[i], seed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +451,7 @@ int main(void)
         cmocka_unit_test(answers_by_the_rules_of_137),
         cmocka_unit_test(answers_by_the_rules_of_29),
         cmocka_unit_test(says_stored_values_as_v2),
+        cmocka_unit_test_teardown(our_stream_takes_every_sample_once_and_right, name_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
