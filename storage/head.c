@@ -111,6 +111,17 @@ static int compare_charts(const void *a, const void *b)
     return (ida > idb) - (ida < idb);
 }
 
+struct qr_head_slab **qr_head_sorted(const struct qr_head_window *window)
+{
+    struct qr_head_slab **slabs = malloc((window->n + 1) * sizeof(struct qr_head_slab *));
+    if (slabs == NULL)
+        return NULL;
+    if (window->n != 0)
+        memcpy(slabs, window->slabs, window->n * sizeof(struct qr_head_slab *));
+    qsort(slabs, window->n, sizeof(struct qr_head_slab *), compare_charts);
+    return slabs;
+}
+
 bool qr_head_freeze(struct qr_head *head, int64_t start_s, struct qr_head_window *frozen)
 {
     uint32_t at = window_at(head, start_s);
@@ -234,6 +245,21 @@ const _Atomic uint32_t *qr_head_row(const struct qr_head_slab *slab, uint32_t ro
     const _Atomic uint32_t *chunk =
         atomic_load_explicit(&slab->chunks[row / QR_SLAB_CHUNK_ROWS], memory_order_acquire);
     return chunk != NULL ? chunk + (size_t)(row % QR_SLAB_CHUNK_ROWS) * slab->n_cols : NULL;
+}
+
+int qr_head_copy(const struct qr_head_slab *slab, uint32_t first, uint32_t n, struct qr_grid *grid)
+{
+    int err = qr_grid_reset(grid, slab->first_s + (int64_t)first * slab->step_s, slab->step_s, n,
+                            slab->n_cols);
+    if (err != 0)
+        return err;
+    for (uint32_t i = 0; i < n; i++) {
+        const _Atomic uint32_t *cells = qr_head_row(slab, first + i);
+        uint32_t *out = grid->cells + (size_t)i * slab->n_cols;
+        for (uint32_t c = 0; cells != NULL && c < slab->n_cols; c++)
+            out[c] = atomic_load_explicit(&cells[c], memory_order_relaxed);
+    }
+    return 0;
 }
 
 struct qr_head_slab *qr_head_first(const struct qr_chart_head *chart)

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/epoch.h"
+#include "storage/grid.h"
 
 #define QR_SLAB_CHUNK_ROWS 64u
 
@@ -83,6 +84,8 @@ bool qr_head_freeze(struct qr_head *head, int64_t start_s, struct qr_head_window
  * window's array. */
 void qr_head_drop(struct qr_head *head, struct qr_head_window *frozen);
 void qr_head_window_release(struct qr_head_window *window);
+/* A copy of a window's slabs in order of chart ids, to be freed; NULL: no memory. */
+struct qr_head_slab **qr_head_sorted(const struct qr_head_window *window);
 
 /* ---- reading: any thread ---- */
 
@@ -92,5 +95,8 @@ struct qr_head_slab *qr_head_next(const struct qr_head_slab *slab);
 
 /* The cells of a row, EMPTY included; NULL: the row was never written to. */
 const _Atomic uint32_t *qr_head_row(const struct qr_head_slab *slab, uint32_t row);
+
+/* Rows first .. first + n - 1 as they are now.  0 or UV_ENOMEM. */
+int qr_head_copy(const struct qr_head_slab *slab, uint32_t first, uint32_t n, struct qr_grid *grid);
 
 #endif

@@ -2,20 +2,33 @@
 #ifndef QR_STORAGE_INTERNAL_H
 #define QR_STORAGE_INTERNAL_H
 
+#include "base/log.h"
+#include "storage/jobs.h"
 #include "storage/state.h"
 #include "storage/store.h"
+
+#define QR_PATH_BYTES_MAX 1024
 
 struct qr_store {
     struct qr_store_config config;
     struct qr_store_events events;
     char *dir;
     struct qr_epoch epoch;
+    struct qr_jobs jobs;
     _Atomic(struct qr_state *) state;
+    _Atomic bool found_damage; /* By a reader; the writer has to look at the blocks. */
+    _Atomic uint64_t n_bad_pages;
+    struct qr_log_limit log_limit;
+    bool closing;
 };
 
 static inline struct qr_state *qr_store_state(const struct qr_store *store)
 {
     return atomic_load(&store->state);
 }
+
+/* Where a block file is.  0 or UV_ENAMETOOLONG. */
+int qr_store_path(const struct qr_store *store, const struct qr_block_id *id,
+                  char path[QR_PATH_BYTES_MAX]);
 
 #endif

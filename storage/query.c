@@ -12,7 +12,8 @@
 struct part {
     int64_t window_start_s;
     uint32_t rank;
-    const struct qr_head_slab *slab;
+    const struct qr_head_slab *slab; /* Or: */
+    struct qr_block *block;
 };
 
 struct qr_query {
@@ -23,6 +24,7 @@ struct qr_query {
     size_t n_parts, capacity, at;
     uint32_t n_bad;
     struct qr_grid rows, part, spare;
+    struct qr_block_reader reader;
 };
 
 /* ---- what there is ---- */
@@ -49,7 +51,29 @@ static int add_slabs(struct qr_query *query)
         int64_t last = slab->first_s + (int64_t)(slab->n_rows - 1) * slab->step_s;
         if (slab->first_s > query->last_s || last < query->first_s)
             continue;
-        struct part part = {slab->window_start_s, rank, slab};
+        struct part part = {slab->window_start_s, rank, slab, NULL};
+        int err = add_part(query, &part);
+        if (err != 0)
+            return err;
+    }
+    return 0;
+}
+
+static int add_blocks(struct qr_query *query)
+{
+    const struct qr_block_set *set = atomic_load(&qr_state_of(query->chart)->manifest.set);
+    uint32_t low = 0, high = set != NULL ? set->n : 0;
+    while (low < high) { /* The first window that ends after the span's beginning. */
+        uint32_t middle = low + (high - low) / 2;
+        const struct qr_block_id *id = &set->at[middle]->id;
+        if (id->start_s + id->window_s <= query->first_s)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; set != NULL && low < set->n && set->at[low]->id.start_s <= query->last_s; low++) {
+        struct qr_block *block = set->at[low];
+        struct part part = {block->id.start_s, block->id.generation, NULL, block};
         int err = add_part(query, &part);
         if (err != 0)
             return err;
@@ -75,7 +99,10 @@ int qr_query_open(struct qr_query **query, struct qr_store *store, const struct 
     q->chart = chart;
     q->first_s = first_s;
     q->last_s = last_s;
+    /* Slabs first: a window that is sealed meanwhile is then seen twice, not never. */
     int err = add_slabs(q);
+    if (err == 0)
+        err = add_blocks(q);
     if (err != 0) {
         qr_query_close(q);
         return err;
@@ -91,6 +118,7 @@ void qr_query_close(struct qr_query *query)
     qr_grid_release(&query->rows);
     qr_grid_release(&query->part);
     qr_grid_release(&query->spare);
+    qr_block_reader_release(&query->reader);
     free(query->parts);
     free(query);
 }
@@ -123,20 +151,41 @@ static int read_slab(const struct qr_query *query, const struct qr_head_slab *sl
     uint32_t first, n;
     if (!clip(query, slab->first_s, slab->step_s, slab->n_rows, &first, &n))
         return 0;
-    int err = qr_grid_reset(grid, slab->first_s + (int64_t)first * slab->step_s, slab->step_s, n,
-                            slab->n_cols);
-    if (err != 0)
-        return err;
-    for (uint32_t i = 0; i < n; i++) {
-        const _Atomic uint32_t *cells = qr_head_row(slab, first + i);
-        uint32_t *out = grid->cells + (size_t)i * slab->n_cols;
-        for (uint32_t c = 0; cells != NULL && c < slab->n_cols; c++)
-            out[c] = atomic_load_explicit(&cells[c], memory_order_relaxed);
-    }
-    return 1;
+    int err = qr_head_copy(slab, first, n, grid);
+    return err != 0 ? err : 1;
 }
 
-/* All parts of the next window, as one grid.  1, 0: nothing in it, or an error. */
+/* The file does not hold what the group agreed on: the writer is told. */
+static void note_damage(struct qr_query *query, struct qr_block *block, enum qr_block_health health)
+{
+    int sound = QR_BLOCK_SOUND;
+    atomic_compare_exchange_strong(&block->health, &sound, (int)health);
+    atomic_fetch_add_explicit(&query->store->n_bad_pages, 1, memory_order_relaxed);
+    atomic_store(&query->store->found_damage, true);
+}
+
+/* 1, or 0 if the chart has no rows there; QR_E_CORRUPT: it cannot be known. */
+static int read_block(struct qr_query *query, struct qr_block *block, struct qr_grid *grid)
+{
+    if (atomic_load(&block->health) == QR_BLOCK_MISSING)
+        return QR_E_CORRUPT;
+    struct qr_disk *disk = query->store->config.disk;
+    char path[QR_PATH_BYTES_MAX];
+    const struct qr_block_index *index;
+    int err = qr_store_path(query->store, &block->id, path);
+    if (err == 0)
+        err = qr_block_get_index(block, disk, path, &index);
+    if (err == 0)
+        err = qr_block_read(&query->reader, index, disk, path, query->chart->id, grid);
+    if (err == UV_ENOENT || err == QR_E_CORRUPT) {
+        note_damage(query, block, err == UV_ENOENT ? QR_BLOCK_MISSING : QR_BLOCK_DAMAGED);
+        return QR_E_CORRUPT;
+    }
+    return err;
+}
+
+/* All parts of the next window, as one grid.  1, 0: nothing in it, or an error.  If one of its
+ * files is bad the window is left out: what is in the others may be what that one overrules. */
 static int read_window(struct qr_query *query)
 {
     int64_t window = query->parts[query->at].window_start_s;
@@ -149,11 +198,16 @@ static int read_window(struct qr_query *query)
         if (err < 0)
             continue;
         struct qr_grid *grid = have_rows ? &query->part : &query->rows;
-        err = read_slab(query, part->slab, grid);
+        err = part->slab != NULL ? read_slab(query, part->slab, grid)
+                                 : read_block(query, part->block, grid);
         if (err == 1 && have_rows)
             err = qr_grid_overlay(&query->rows, grid, &query->spare);
         else if (err == 1)
             have_rows = true;
+    }
+    if (err == QR_E_CORRUPT) {
+        query->n_bad++;
+        return 0;
     }
     return err < 0 ? err : have_rows;
 }

@@ -1,5 +1,6 @@
 #include "storage/state.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -17,14 +18,19 @@ int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoc
     s->epoch = epoch;
     qr_catalog_init(&s->catalog, epoch);
     qr_head_init(&s->head, epoch, window_s);
+    qr_manifest_init(&s->manifest, epoch);
+    qr_list_init(&s->seals);
     *state = s;
     return 0;
 }
 
-void qr_state_free(struct qr_state *state)
+void qr_state_release(void *memory)
 {
+    struct qr_state *state = memory;
+    assert(qr_list_empty(&state->seals));
     qr_catalog_release(&state->catalog);
     qr_head_release(&state->head);
+    qr_manifest_release(&state->manifest);
     free(atomic_load(&state->gaps));
     free(state);
 }
@@ -50,5 +56,27 @@ int qr_state_add_gap(struct qr_state *state, const struct qr_gap *gap)
     }
     list->gaps[n] = *gap;
     atomic_store_explicit(&list->n, n + 1, memory_order_release);
+    return 0;
+}
+
+int qr_state_expire_gaps(struct qr_state *state, int64_t edge_s)
+{
+    struct qr_gap_list *old = atomic_load_explicit(&state->gaps, memory_order_relaxed);
+    uint32_t n_old = old != NULL ? atomic_load_explicit(&old->n, memory_order_relaxed) : 0, n = 0;
+    for (uint32_t i = 0; i < n_old; i++)
+        n += old->gaps[i].before_s > edge_s;
+    if (n == n_old)
+        return 0;
+    struct qr_gap_list *list = malloc(sizeof *list + n * sizeof list->gaps[0]);
+    if (list == NULL)
+        return UV_ENOMEM;
+    list->capacity = n;
+    atomic_init(&list->n, n);
+    n = 0;
+    for (uint32_t i = 0; i < n_old; i++)
+        if (old->gaps[i].before_s > edge_s)
+            list->gaps[n++] = old->gaps[i];
+    atomic_store(&state->gaps, list);
+    qr_epoch_retire(state->epoch, old, free);
     return 0;
 }

@@ -7,6 +7,8 @@
 
 #include "storage/catalog.h"
 #include "storage/head.h"
+#include "storage/manifest.h"
+#include "storage/seal.h"
 #include "storage/store.h"
 
 /* Gaps in log order; immutable but for what is added at the end. */
@@ -21,6 +23,9 @@ struct qr_state {
     struct qr_epoch *epoch;
     struct qr_catalog catalog;
     struct qr_head head;
+    struct qr_manifest manifest;
+    struct qr_list seals; /* Frozen windows whose files are not written. */
+    bool detached;        /* Replaced by a restore; lives until its running job ends. */
     _Atomic(struct qr_gap_list *) gaps;
     int64_t retain_s; /* Windows that ended at or before it are gone. */
     _Atomic uint64_t n_rows, n_samples, n_duplicates;
@@ -28,7 +33,11 @@ struct qr_state {
 
 int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoch *epoch,
                  uint32_t window_s);
-void qr_state_free(struct qr_state *state);
+/* No reader inside, no job running. */
+void qr_state_release(void *state);
+
+/* Drops gaps that end at or before edge_s.  0 or UV_ENOMEM. */
+int qr_state_expire_gaps(struct qr_state *state, int64_t edge_s);
 
 /* Appends; 0, QR_E_LIMIT or UV_ENOMEM. */
 int qr_state_add_gap(struct qr_state *state, const struct qr_gap *gap);

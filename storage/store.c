@@ -1,6 +1,7 @@
 #include "storage/store.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -8,14 +9,126 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "storage/internal.h"
+#include "storage/snapshot.h"
 
 #define DAY_S 86400
 
+/* ---- names ---- */
+
+static int path_of(const struct qr_store *store, const char *name, const char *suffix, char *path,
+                   size_t len)
+{
+    int n = snprintf(path, len, "%s/%s%s", store->dir, name, suffix);
+    return n > 0 && (size_t)n < len ? 0 : UV_ENAMETOOLONG;
+}
+
+int qr_store_path(const struct qr_store *store, const struct qr_block_id *id,
+                  char path[QR_PATH_BYTES_MAX])
+{
+    char name[QR_BLOCK_NAME_BYTES];
+    qr_block_format_name(id, name);
+    return path_of(store, name, "", path, QR_PATH_BYTES_MAX);
+}
+
+/* ---- files that nobody needs any more ---- */
+
+struct removal {
+    struct qr_job job;
+    struct qr_disk *disk;
+    char path[QR_PATH_BYTES_MAX];
+};
+
+static void run_removal(struct qr_job *job)
+{
+    struct removal *removal = QR_CONTAINER_OF(job, struct removal, job);
+    removal->disk->unlink(removal->disk, removal->path);
+}
+
+static void on_removed(struct qr_job *job)
+{
+    free(QR_CONTAINER_OF(job, struct removal, job));
+}
+
+/* Called when no reader sees the block.  What is not removed (no memory, the store closes, the
+ * disk fails) is found by qr_store_sweep after the next start. */
+static void remove_file(void *data, const struct qr_block *block)
+{
+    struct qr_store *store = data;
+    struct removal *removal = store->closing ? NULL : calloc(1, sizeof *removal);
+    if (removal == NULL)
+        return;
+    if (qr_store_path(store, &block->id, removal->path) != 0) {
+        free(removal);
+        return;
+    }
+    removal->disk = store->config.disk;
+    removal->job.run = run_removal;
+    removal->job.done = on_removed;
+    qr_jobs_add(&store->jobs, &removal->job);
+}
+
+static int new_state(struct qr_store *store, struct qr_state **state)
+{
+    int err = qr_state_new(state, store, &store->epoch, store->config.window_s);
+    if (err != 0)
+        return err;
+    (*state)->manifest.doomed = remove_file;
+    (*state)->manifest.data = store;
+    return 0;
+}
+
+struct sweep {
+    struct qr_store *store;
+    unsigned n_removed;
+};
+
+static void sweep_file(void *data, const char *name)
+{
+    struct sweep *sweep = data;
+    const struct qr_state *state = qr_store_state(sweep->store);
+    struct qr_disk *disk = sweep->store->config.disk;
+    struct qr_block_id id;
+    char path[QR_PATH_BYTES_MAX];
+    if (!qr_block_parse_name(&id, name) ||
+        qr_manifest_find(&state->manifest, id.start_s, id.generation) != NULL ||
+        qr_seal_find(state, id.start_s, id.generation) != NULL ||
+        qr_store_path(sweep->store, &id, path) != 0)
+        return;
+    if (disk->unlink(disk, path) == 0)
+        sweep->n_removed++;
+}
+
+unsigned qr_store_sweep(struct qr_store *store)
+{
+    struct sweep sweep = {store, 0};
+    store->config.disk->list(store->config.disk, store->dir, sweep_file, &sweep);
+    if (sweep.n_removed != 0)
+        qr_info("block files that the manifest does not name were removed n=%u", sweep.n_removed);
+    return sweep.n_removed;
+}
+
 /* ---- life ---- */
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), end_len = strlen(end);
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+/* Removes what a crash left half written. */
+static void remove_tmp(void *data, const char *name)
+{
+    struct qr_store *store = data;
+    char path[QR_PATH_BYTES_MAX];
+    if (ends_with(name, ".tmp") && path_of(store, name, "", path, sizeof path) == 0)
+        store->config.disk->unlink(store->config.disk, path);
+}
 
 int qr_store_open(struct qr_store **store, const struct qr_store_config *config,
                   const struct qr_store_events *events)
 {
+    if (config->window_s == 0 || config->window_s > QR_WINDOW_S_MAX)
+        return QR_E_CONFIG;
     struct qr_store *s = calloc(1, sizeof *s);
     if (s == NULL)
         return UV_ENOMEM;
@@ -25,8 +138,13 @@ int qr_store_open(struct qr_store **store, const struct qr_store_config *config,
     s->dir = strdup(config->dir);
     s->config.dir = s->dir;
     qr_epoch_init(&s->epoch);
+    qr_jobs_init(&s->jobs, config->loop);
     struct qr_state *state = NULL;
-    int err = s->dir != NULL ? qr_state_new(&state, s, &s->epoch, config->window_s) : UV_ENOMEM;
+    int err = s->dir != NULL ? 0 : UV_ENOMEM;
+    if (err == 0)
+        err = config->disk->list(config->disk, s->dir, remove_tmp, s);
+    if (err == 0)
+        err = new_state(s, &state);
     if (err != 0) {
         free(s->dir);
         free(s);
@@ -40,15 +158,18 @@ int qr_store_open(struct qr_store **store, const struct qr_store_config *config,
 void qr_store_close(struct qr_store *store)
 {
     assert(qr_store_busy(store) == 0);
+    store->closing = true;
+    struct qr_state *state = qr_store_state(store);
+    qr_seal_detach(state);
     qr_epoch_release(&store->epoch);
-    qr_state_free(qr_store_state(store));
+    qr_state_release(state);
     free(store->dir);
     free(store);
 }
 
 unsigned qr_store_busy(const struct qr_store *store)
 {
-    return 0;
+    return store->jobs.n;
 }
 
 /* ---- writing ---- */
@@ -152,6 +273,136 @@ int qr_store_apply_connected(struct qr_store *store, uint32_t host_id, bool conn
     return 0;
 }
 
+/* ---- windows and their files ---- */
+
+int qr_store_apply_seal(struct qr_store *store, int64_t window_start_s)
+{
+    struct qr_state *state = qr_store_state(store);
+    if (window_start_s < 0 || window_start_s % state->head.window_s != 0)
+        return QR_E_LIMIT;
+    int err = qr_seal_start(state, window_start_s);
+    qr_epoch_collect(&store->epoch);
+    return err;
+}
+
+static void report_block(struct qr_store *store, const struct qr_block_id *id, const char *sentence)
+{
+    char name[QR_BLOCK_NAME_BYTES];
+    qr_block_format_name(id, name);
+    qr_error("%s file=%s", sentence, name);
+    if (store->events.bad_block != NULL)
+        store->events.bad_block(store->events.data, name, sentence);
+}
+
+/* This member made another file than the others: theirs counts, ours is kept aside to be looked
+ * at.  Until theirs is fetched the window is not served. */
+static int replace_block(struct qr_store *store, struct qr_block *block, uint64_t bytes,
+                         uint64_t hash)
+{
+    struct qr_block *named = qr_block_new(&block->id, bytes, hash, QR_BLOCK_MISSING);
+    if (named == NULL)
+        return UV_ENOMEM;
+    named->confirmed = true;
+    named->reported = true;
+    struct qr_block_id id = block->id;
+    char path[QR_PATH_BYTES_MAX], aside[QR_PATH_BYTES_MAX];
+    struct qr_disk *disk = store->config.disk;
+    if (qr_store_path(store, &id, path) == 0 &&
+        snprintf(aside, sizeof aside, "%s.bad", path) < (int)sizeof aside)
+        disk->rename(disk, path, aside);
+    int err = qr_manifest_put(&qr_store_state(store)->manifest, named);
+    if (err == 0)
+        report_block(store, &id, "this member's block file differs from the group's");
+    return err;
+}
+
+int qr_store_apply_sealed(struct qr_store *store, int64_t window_start_s, uint32_t generation,
+                          uint64_t bytes, uint64_t hash)
+{
+    struct qr_state *state = qr_store_state(store);
+    struct qr_seal *seal = qr_seal_find(state, window_start_s, generation);
+    if (seal != NULL) {
+        seal->is_named = true;
+        seal->named_bytes = bytes;
+        seal->named_hash = hash;
+        return 0;
+    }
+    struct qr_block *block = qr_manifest_find(&state->manifest, window_start_s, generation);
+    int err = 0;
+    if (block == NULL)
+        err = window_start_s < state->retain_s ? 0 : QR_E_UNKNOWN;
+    else if (block->bytes == bytes && block->hash == hash)
+        block->confirmed = true;
+    else
+        err = replace_block(store, block, bytes, hash);
+    qr_epoch_collect(&store->epoch);
+    return err;
+}
+
+/* Samples that are too old now, and were not sealed yet. */
+static void expire_head(struct qr_state *state)
+{
+    struct qr_head *head = &state->head;
+    while (head->n_windows > 0 && head->windows[0].start_s + head->window_s <= state->retain_s) {
+        struct qr_head_window frozen;
+        if (qr_head_freeze(head, head->windows[0].start_s, &frozen))
+            qr_head_drop(head, &frozen);
+    }
+}
+
+static void expire_charts(const struct qr_state *state)
+{
+    uint32_t n = qr_catalog_n_charts(&state->catalog);
+    for (uint32_t id = 1; id <= n; id++) {
+        struct qr_chart *chart = qr_catalog_chart(&state->catalog, id);
+        int64_t first = atomic_load(&chart->first_s);
+        if (first == 0 || first >= state->retain_s)
+            continue;
+        bool has_newer = atomic_load(&chart->watermark_s) >= state->retain_s;
+        atomic_store(&chart->first_s, has_newer ? state->retain_s : 0);
+    }
+}
+
+int qr_store_apply_retain(struct qr_store *store, int64_t before_s)
+{
+    struct qr_state *state = qr_store_state(store);
+    if (before_s > QR_TIME_S_MAX)
+        return QR_E_LIMIT;
+    int64_t edge_s = before_s > 0 ? qr_head_window_of(&state->head, before_s) : 0;
+    if (edge_s <= state->retain_s)
+        return 0;
+    int err = qr_manifest_expire(&state->manifest, edge_s);
+    if (err == 0)
+        err = qr_state_expire_gaps(state, edge_s);
+    if (err != 0)
+        return err;
+    state->retain_s = edge_s;
+    expire_head(state);
+    expire_charts(state);
+    qr_epoch_collect(&store->epoch);
+    return 0;
+}
+
+void qr_store_poll(struct qr_store *store)
+{
+    struct qr_state *state = qr_store_state(store);
+    qr_seal_retry(state);
+    qr_epoch_collect(&store->epoch);
+    if (!atomic_exchange(&store->found_damage, false))
+        return;
+    const struct qr_block_set *set = atomic_load(&state->manifest.set);
+    for (uint32_t i = 0; set != NULL && i < set->n; i++) {
+        struct qr_block *block = set->at[i];
+        int health = atomic_load(&block->health);
+        if (health == QR_BLOCK_SOUND || block->reported)
+            continue;
+        block->reported = true;
+        report_block(store, &block->id,
+                     health == QR_BLOCK_DAMAGED ? "a page of a block file failed its checksum"
+                                                : "a block file is not there");
+    }
+}
+
 unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64_t *starts,
                            unsigned max)
 {
@@ -161,6 +412,143 @@ unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64
         if (head->windows[i].start_s + head->window_s <= before_s)
             starts[n++] = head->windows[i].start_s;
     return n;
+}
+
+/* ---- snapshots ---- */
+
+int qr_store_snapshot(struct qr_store *store, struct qr_buf *out)
+{
+    struct qr_state *state = qr_store_state(store);
+    qr_seal_retry(state);
+    if (!qr_list_empty(&state->seals))
+        return QR_E_BUSY;
+    return qr_snapshot_encode(state, out);
+}
+
+/* Which files of the manifest are here; only their footers are read. */
+static void find_files(struct qr_store *store, struct qr_state *state)
+{
+    const struct qr_block_set *set = atomic_load(&state->manifest.set);
+    struct qr_disk *disk = store->config.disk;
+    char path[QR_PATH_BYTES_MAX];
+    for (uint32_t i = 0; set != NULL && i < set->n; i++) {
+        struct qr_block *block = set->at[i];
+        int err = qr_store_path(store, &block->id, path);
+        if (err == 0)
+            err = qr_block_check(disk, path, block->bytes, block->hash);
+        if (err == 0)
+            atomic_store(&block->health, QR_BLOCK_SOUND);
+    }
+}
+
+static void report_missing(struct qr_store *store, const struct qr_state *state)
+{
+    const struct qr_block_set *set = atomic_load(&state->manifest.set);
+    for (uint32_t i = 0; set != NULL && i < set->n; i++) {
+        struct qr_block *block = set->at[i];
+        if (atomic_load(&block->health) == QR_BLOCK_SOUND)
+            continue;
+        block->reported = true;
+        if (store->events.sealed != NULL)
+            store->events.sealed(store->events.data, block->id.start_s, block->id.generation,
+                                 QR_E_UNKNOWN, block->bytes, block->hash);
+    }
+}
+
+int qr_store_restore(struct qr_store *store, struct qr_slice snapshot)
+{
+    struct qr_state *state;
+    int err = new_state(store, &state);
+    if (err != 0)
+        return err;
+    if (snapshot.len != 0)
+        err = qr_snapshot_decode(state, snapshot);
+    if (err != 0) {
+        /* What it retired while it grew is nobody's else; but readers may be inside the store. */
+        qr_epoch_retire(&store->epoch, state, qr_state_release);
+        qr_epoch_collect(&store->epoch);
+        return err;
+    }
+    find_files(store, state);
+    struct qr_state *old = qr_store_state(store);
+    atomic_store(&store->state, state);
+    if (!qr_seal_detach(old))
+        qr_epoch_retire(&store->epoch, old, qr_state_release);
+    qr_epoch_collect(&store->epoch);
+    report_missing(store, state);
+    return 0;
+}
+
+/* ---- block files by name ---- */
+
+static struct qr_block *find_named(const struct qr_store *store, const char *name)
+{
+    struct qr_block_id id;
+    if (!qr_block_parse_name(&id, name))
+        return NULL;
+    struct qr_block *block =
+        qr_manifest_find(&qr_store_state(store)->manifest, id.start_s, id.generation);
+    return block != NULL && block->id.window_s == id.window_s ? block : NULL;
+}
+
+unsigned qr_store_missing(const struct qr_store *store, struct qr_block_name *names, unsigned max)
+{
+    const struct qr_block_set *set = atomic_load(&qr_store_state(store)->manifest.set);
+    unsigned n = 0;
+    for (uint32_t i = 0; set != NULL && i < set->n && n < max; i++) {
+        const struct qr_block *block = set->at[i];
+        if (atomic_load(&block->health) == QR_BLOCK_SOUND)
+            continue;
+        qr_block_format_name(&block->id, names[n].name);
+        names[n].bytes = block->bytes;
+        names[n].hash = block->hash;
+        n++;
+    }
+    return n;
+}
+
+int qr_store_block_path(const struct qr_store *store, const char *name, char *path, size_t len)
+{
+    const struct qr_block *block = find_named(store, name);
+    if (block == NULL || atomic_load(&block->health) != QR_BLOCK_SOUND)
+        return QR_E_UNKNOWN;
+    return path_of(store, name, "", path, len);
+}
+
+int qr_store_fetch_path(const struct qr_store *store, const char *name, char *path, size_t len)
+{
+    const struct qr_block *block = find_named(store, name);
+    if (block == NULL || atomic_load(&block->health) == QR_BLOCK_SOUND)
+        return QR_E_UNKNOWN;
+    return path_of(store, name, ".fetch.tmp", path, len);
+}
+
+int qr_store_fetched(struct qr_store *store, const char *name)
+{
+    char fetched[QR_PATH_BYTES_MAX], path[QR_PATH_BYTES_MAX];
+    struct qr_disk *disk = store->config.disk;
+    int err = qr_store_fetch_path(store, name, fetched, sizeof fetched);
+    if (err != 0)
+        return err;
+    struct qr_block *block = find_named(store, name);
+    err = qr_block_verify(disk, fetched, block->bytes, block->hash);
+    if (err == QR_E_CORRUPT)
+        disk->unlink(disk, fetched);
+    if (err == 0)
+        err = disk->sync(disk, fetched);
+    if (err == 0)
+        err = qr_store_path(store, &block->id, path);
+    if (err == 0)
+        err = disk->rename(disk, fetched, path);
+    if (err != 0)
+        return err;
+    struct qr_block *sound = qr_block_new(&block->id, block->bytes, block->hash, QR_BLOCK_SOUND);
+    if (sound == NULL)
+        return UV_ENOMEM;
+    sound->confirmed = block->confirmed;
+    err = qr_manifest_put(&qr_store_state(store)->manifest, sound);
+    qr_epoch_collect(&store->epoch);
+    return err;
 }
 
 /* ---- reading ---- */
@@ -239,5 +627,12 @@ void qr_store_get_stats(const struct qr_store *store, struct qr_store_stats *sta
         .n_duplicates = atomic_load_explicit(&state->n_duplicates, memory_order_relaxed),
         .n_rows = atomic_load_explicit(&state->n_rows, memory_order_relaxed),
         .head_bytes = atomic_load_explicit(&state->head.bytes, memory_order_relaxed),
+        .n_bad_pages = atomic_load_explicit(&store->n_bad_pages, memory_order_relaxed),
     };
+    const struct qr_block_set *set = atomic_load(&state->manifest.set);
+    stats->n_blocks = set != NULL ? set->n : 0;
+    for (uint32_t i = 0; set != NULL && i < set->n; i++) {
+        stats->block_bytes += set->at[i]->bytes;
+        stats->n_missing += atomic_load(&set->at[i]->health) != QR_BLOCK_SOUND;
+    }
 }

@@ -90,20 +90,22 @@ unsigned qr_store_busy(const struct qr_store *store);
 
 /* ---- writing: pure functions of (state, arguments), C ---- */
 
-/* Creates or changes a host by the GUID in its definition.  Takes `def` (frees it when replaced).
- * 0 or UV_ENOMEM; *id is its id. */
+/* Creates or changes a host by the GUID in its definition.  Takes `def` (frees it when replaced,
+ * and on error).  0 or UV_ENOMEM; *id is its id. */
 int qr_store_apply_host(struct qr_store *store, struct qr_host_def *def, uint32_t *id);
 
 /* Creates or changes a chart of a host.  Dimensions already known keep their place: those of `def`
  * are matched by id, unknown ones are appended, and known ones missing in `def` are kept and marked
- * obsolete.  Takes `def`.  0, QR_E_UNKNOWN (host), QR_E_LIMIT or UV_ENOMEM. */
+ * obsolete.  Takes `def`, also on error.  0, QR_E_UNKNOWN (host), QR_E_LIMIT or UV_ENOMEM. */
 int qr_store_apply_chart(struct qr_store *store, uint32_t host, struct qr_chart_def *def,
                          uint32_t *id);
 
 /* Stores one row: n values in the order of the chart's dimensions; n may be less than the chart
  * has now.  0, QR_E_UNKNOWN (no such chart of that host), QR_E_LIMIT (n too large, or a time
  * before 1 or beyond now_s + 1 day, now_s being the entry's time).  *n_new: cells that were empty
- * before. */
+ * in the window's head before; what block files of the window hold already is not looked up, it
+ * wins when both are read.  A row of a window that retention has dropped moves the watermark and
+ * stores nothing. */
 int qr_store_apply_row(struct qr_store *store, uint32_t host, uint32_t chart, int64_t now_s,
                        int64_t end_s, const uint32_t *values, uint32_t n, uint32_t *n_new);
 
@@ -111,15 +113,20 @@ int qr_store_apply_gap(struct qr_store *store, const struct qr_gap *gap);
 int qr_store_apply_connected(struct qr_store *store, uint32_t host, bool connected,
                              int64_t time_us);
 
-/* Freezes a window's head (or late head) and starts the job that writes its file.  A window
- * without data is noted as sealed and has no file.  0 or UV_ENOMEM. */
+/* Freezes a window's head (or late head) and starts the job that writes its file, as the window's
+ * next generation; without data it does nothing.  If the disk fails, events.sealed says so, the
+ * samples stay in memory, and qr_store_poll tries again.  0, QR_E_LIMIT (not a window's start) or
+ * UV_ENOMEM. */
 int qr_store_apply_seal(struct qr_store *store, int64_t window_start_s);
 
-/* The hash that the log gives a block file; this member's own is compared to it. */
+/* The hash that the log gives a block file; this member's own is compared to it, now or when it is
+ * written.  If they differ this member's is set aside (NAME.bad), reported by events.bad_block, and
+ * missing until the group's is fetched.  0, QR_E_UNKNOWN (no such file) or UV_ENOMEM. */
 int qr_store_apply_sealed(struct qr_store *store, int64_t window_start_s, uint32_t generation,
                           uint64_t bytes, uint64_t hash);
 
-/* Drops block files whose window ended at or before `before_s`; and the gaps in it. */
+/* Drops windows that ended at or before `before_s`: block files, head, gaps, and rows to come.
+ * 0, QR_E_LIMIT or UV_ENOMEM. */
 int qr_store_apply_retain(struct qr_store *store, int64_t before_s);
 
 /* Windows that have unsealed data and ended at or before `before_s`, oldest first: what the leader
@@ -127,11 +134,19 @@ int qr_store_apply_retain(struct qr_store *store, int64_t before_s);
 unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64_t *starts,
                            unsigned max);
 
+/* Now and then (every second): tries again to write files that failed, reports what readers found
+ * damaged, frees what nobody reads any more.  Changes nothing that is replicated. */
+void qr_store_poll(struct qr_store *store);
+
+/* After the log is replayed: removes block files that the manifest does not name.  Returns how
+ * many.  Blocks on the disk. */
+unsigned qr_store_sweep(struct qr_store *store);
+
 /* Snapshot: manifest + catalog + unsealed tail.  QR_E_BUSY while a file is still being written. */
 int qr_store_snapshot(struct qr_store *store, struct qr_buf *out);
-/* Replaces everything.  An empty slice is the initial state.  QR_E_MALFORMED, QR_E_VERSION,
- * UV_ENOMEM leave the old state.  Block files named by the manifest that this member lacks or that
- * do not verify are listed by qr_store_missing until they are put. */
+/* Replaces everything.  An empty slice is the initial state.  QR_E_MALFORMED, QR_E_CORRUPT,
+ * QR_E_VERSION, UV_ENOMEM leave the old state.  Block files named by the manifest that this member
+ * lacks or that do not verify are listed by qr_store_missing until they are put. */
 int qr_store_restore(struct qr_store *store, struct qr_slice snapshot);
 
 /* ---- block files by name: for members that catch up, C ---- */

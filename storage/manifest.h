@@ -1,0 +1,66 @@
+/* storage/manifest.h — which block files there are: the set that readers see, and its changes.
+ *
+ * The set is an immutable array in order of (window, generation), published with one store and
+ * replaced at each change; a block that leaves it is retired.  What the group has agreed on is a
+ * block's id, size and hash; `health` says what this member holds.
+ * Thread: get, index and flag any (between enter and leave); the rest the writer's. */
+#ifndef QR_STORAGE_MANIFEST_H
+#define QR_STORAGE_MANIFEST_H
+
+#include <stdatomic.h>
+
+#include "base/epoch.h"
+#include "storage/block.h"
+
+enum qr_block_health {
+    QR_BLOCK_SOUND,
+    QR_BLOCK_DAMAGED, /* A page failed: the others are served until another copy is fetched. */
+    QR_BLOCK_MISSING  /* Not here, or not what the group agreed on. */
+};
+
+struct qr_manifest;
+
+struct qr_block {
+    struct qr_block_id id;
+    uint64_t bytes, hash;
+    bool confirmed; /* By a SEALED entry.  The writer's, as the rest: */
+    bool reported;  /* That it is damaged. */
+    bool doomed;    /* Its file goes with it. */
+    struct qr_manifest *manifest;
+    _Atomic int health;
+    _Atomic(struct qr_block_index *) index; /* Read when first needed. */
+};
+
+struct qr_block_set {
+    uint32_t n;
+    struct qr_block *at[];
+};
+
+struct qr_manifest {
+    struct qr_epoch *epoch;
+    _Atomic(struct qr_block_set *) set;                       /* NULL: none. */
+    void (*doomed)(void *data, const struct qr_block *block); /* No reader sees it any more. */
+    void *data;
+};
+
+void qr_manifest_init(struct qr_manifest *manifest, struct qr_epoch *epoch);
+void qr_manifest_release(struct qr_manifest *manifest);
+
+/* A block that is not in the set yet.  NULL: no memory. */
+struct qr_block *qr_block_new(const struct qr_block_id *id, uint64_t bytes, uint64_t hash,
+                              enum qr_block_health health);
+/* Puts it in, in place of the one with its id.  Takes it; 0 or UV_ENOMEM. */
+int qr_manifest_put(struct qr_manifest *manifest, struct qr_block *block);
+/* Takes out all blocks of windows that ended at or before edge_s, and dooms their files. */
+int qr_manifest_expire(struct qr_manifest *manifest, int64_t edge_s);
+/* NULL: none. */
+struct qr_block *qr_manifest_find(const struct qr_manifest *manifest, int64_t start_s,
+                                  uint32_t generation);
+/* One more than the newest generation of a window. */
+uint32_t qr_manifest_next_generation(const struct qr_manifest *manifest, int64_t start_s);
+
+/* Its pages, read from the file at first; errors as qr_block_index_read. */
+int qr_block_get_index(struct qr_block *block, struct qr_disk *disk, const char *path,
+                       const struct qr_block_index **index);
+
+#endif

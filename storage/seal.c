@@ -1,0 +1,226 @@
+#include "storage/seal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "storage/internal.h"
+
+#define COMPARE_BYTES (256u * 1024)
+
+/* ---- the job: on a worker ---- */
+
+static int encode(struct qr_block_writer *writer, const struct qr_head_window *frozen,
+                  uint64_t *hash)
+{
+    struct qr_grid grid = {0};
+    int err = 0;
+    for (uint32_t i = 0; i < frozen->n && err == 0; i++) {
+        const struct qr_head_slab *slab = frozen->slabs[i];
+        err = qr_head_copy(slab, 0, slab->n_rows, &grid);
+        if (err == 0)
+            err = qr_block_writer_add(writer, slab->chart->id, &grid);
+    }
+    qr_grid_release(&grid);
+    return err != 0 ? err : qr_block_writer_end(writer, hash);
+}
+
+/* Does the file hold exactly these bytes?  What cannot be read does not. */
+static bool is_there(struct qr_disk *disk, const char *path, const struct qr_buf *file)
+{
+    uint64_t size;
+    if (disk->size(disk, path, &size) != 0 || size != file->len)
+        return false;
+    char *chunk = malloc(COMPARE_BYTES);
+    bool same = chunk != NULL;
+    for (size_t at = 0; at < file->len && same;) {
+        size_t len = file->len - at < COMPARE_BYTES ? file->len - at : COMPARE_BYTES;
+        ssize_t n = disk->read(disk, path, at, chunk, len);
+        same = n >= 0 && (size_t)n == len && memcmp(chunk, file->base + at, len) == 0;
+        at += len;
+    }
+    free(chunk);
+    return same;
+}
+
+static int write_file(struct qr_disk *disk, const char *path, const struct qr_buf *file)
+{
+    char tmp[QR_PATH_BYTES_MAX];
+    if (snprintf(tmp, sizeof tmp, "%s.tmp", path) >= (int)sizeof tmp)
+        return UV_ENAMETOOLONG;
+    int err = disk->write_file(disk, tmp, file->base, file->len);
+    if (err == UV_EEXIST) { /* Left by a failed unlink. */
+        disk->unlink(disk, tmp);
+        err = disk->write_file(disk, tmp, file->base, file->len);
+    }
+    if (err != 0)
+        return err;
+    err = disk->rename(disk, tmp, path);
+    if (err != 0)
+        disk->unlink(disk, tmp);
+    return err;
+}
+
+/* The file may be there because a rename was done whose sync failed, or was never reached. */
+static int make_durable(struct qr_disk *disk, const char *path)
+{
+    int err = disk->sync(disk, path);
+    return err != 0 ? err : disk->rename(disk, path, path);
+}
+
+static void run_seal(struct qr_job *job)
+{
+    struct qr_seal *seal = QR_CONTAINER_OF(job, struct qr_seal, job);
+    const struct qr_store *store = seal->state->store;
+    struct qr_disk *disk = store->config.disk;
+    char path[QR_PATH_BYTES_MAX];
+    struct qr_block_writer writer;
+    qr_block_writer_init(&writer, &seal->id);
+    int err = qr_store_path(store, &seal->id, path);
+    if (err == 0)
+        err = encode(&writer, &seal->frozen, &seal->hash);
+    if (err == 0)
+        err = is_there(disk, path, &writer.file) ? make_durable(disk, path)
+                                                 : write_file(disk, path, &writer.file);
+    seal->bytes = writer.file.len;
+    seal->status = err;
+    qr_block_writer_release(&writer);
+}
+
+/* ---- the end: on the loop ---- */
+
+static void seal_free(struct qr_seal *seal)
+{
+    qr_list_remove(&seal->node);
+    qr_head_window_release(&seal->frozen);
+    free(seal);
+}
+
+static void report(struct qr_store *store, const struct qr_seal *seal)
+{
+    unsigned held;
+    if (seal->status != 0 && qr_log_allowed(&store->log_limit, 3, 60000, &held))
+        qr_error("cannot write a block file, the samples stay in memory reason=\"%s\" "
+                 "window=%lld generation=%u",
+                 qr_strerror(seal->status), (long long)seal->id.start_s, seal->id.generation);
+    if (store->events.sealed != NULL)
+        store->events.sealed(store->events.data, seal->id.start_s, seal->id.generation,
+                             seal->status, seal->bytes, seal->hash);
+}
+
+/* The file is there: readers get it before they lose the slabs. */
+static int enter_file(struct qr_seal *seal)
+{
+    struct qr_state *state = seal->state;
+    struct qr_block *block = qr_block_new(&seal->id, seal->bytes, seal->hash, QR_BLOCK_SOUND);
+    int err = block != NULL ? qr_manifest_put(&state->manifest, block) : UV_ENOMEM;
+    if (err == 0)
+        qr_head_drop(&state->head, &seal->frozen);
+    return err;
+}
+
+static void on_sealed(struct qr_job *job)
+{
+    struct qr_seal *seal = QR_CONTAINER_OF(job, struct qr_seal, job);
+    struct qr_state *state = seal->state;
+    struct qr_store *store = state->store;
+    seal->started = false;
+    if (state->detached) { /* A restore came in between: this file may be anything's. */
+        seal_free(seal);
+        qr_epoch_retire(&store->epoch, state, qr_state_release);
+        qr_epoch_collect(&store->epoch);
+        return;
+    }
+    if (seal->status == 0)
+        seal->status = enter_file(seal);
+    if (seal->status == 0)
+        qr_list_remove(&seal->node); /* Written, whatever the owner asks meanwhile. */
+    report(store, seal);
+    if (seal->status != 0)
+        return;
+    struct qr_block_id id = seal->id;
+    bool is_named = seal->is_named;
+    uint64_t bytes = seal->named_bytes, hash = seal->named_hash;
+    seal_free(seal);
+    if (is_named)
+        qr_store_apply_sealed(store, id.start_s, id.generation, bytes, hash);
+    if (id.start_s + id.window_s <= state->retain_s)
+        qr_manifest_expire(&state->manifest, state->retain_s);
+    qr_epoch_collect(&store->epoch);
+}
+
+static void start(struct qr_seal *seal)
+{
+    seal->started = true;
+    qr_jobs_add(&seal->state->store->jobs, &seal->job);
+}
+
+struct qr_seal *qr_seal_find(const struct qr_state *state, int64_t start_s, uint32_t generation)
+{
+    QR_LIST_FOREACH(node, &state->seals)
+    {
+        struct qr_seal *seal = QR_CONTAINER_OF(node, struct qr_seal, node);
+        if (seal->id.start_s == start_s && seal->id.generation == generation)
+            return seal;
+    }
+    return NULL;
+}
+
+static uint32_t next_generation(const struct qr_state *state, int64_t start_s)
+{
+    uint32_t generation = qr_manifest_next_generation(&state->manifest, start_s);
+    QR_LIST_FOREACH(node, &state->seals)
+    {
+        const struct qr_seal *seal = QR_CONTAINER_OF(node, struct qr_seal, node);
+        if (seal->id.start_s == start_s && seal->id.generation >= generation)
+            generation = seal->id.generation + 1;
+    }
+    return generation;
+}
+
+int qr_seal_start(struct qr_state *state, int64_t window_start_s)
+{
+    struct qr_seal *seal = calloc(1, sizeof *seal);
+    if (seal == NULL)
+        return UV_ENOMEM;
+    if (!qr_head_freeze(&state->head, window_start_s, &seal->frozen)) {
+        free(seal);
+        return 0;
+    }
+    seal->state = state;
+    seal->job.run = run_seal;
+    seal->job.done = on_sealed;
+    seal->id = (struct qr_block_id){window_start_s, state->head.window_s,
+                                    next_generation(state, window_start_s)};
+    qr_list_add_tail(&state->seals, &seal->node);
+    start(seal);
+    return 0;
+}
+
+void qr_seal_retry(struct qr_state *state)
+{
+    QR_LIST_FOREACH(node, &state->seals)
+    {
+        struct qr_seal *seal = QR_CONTAINER_OF(node, struct qr_seal, node);
+        if (!seal->started)
+            start(seal);
+    }
+}
+
+bool qr_seal_detach(struct qr_state *state)
+{
+    bool one_runs = false;
+    QR_LIST_FOREACH(node, &state->seals)
+    {
+        struct qr_seal *seal = QR_CONTAINER_OF(node, struct qr_seal, node);
+        if (seal->started && !qr_jobs_cancel(&state->store->jobs, &seal->job))
+            one_runs = true;
+        else
+            seal_free(seal);
+    }
+    state->detached = true;
+    return one_runs;
+}

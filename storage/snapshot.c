@@ -1,0 +1,383 @@
+#include "storage/snapshot.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/checksum.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "storage/chunk.h"
+
+#define MAGIC   "QRSTATE"
+#define VERSION 1
+
+/* ---- encoding ---- */
+
+static int put_hosts(const struct qr_catalog *catalog, struct qr_buf *out)
+{
+    uint32_t n = qr_catalog_n_hosts(catalog);
+    int err = qr_buf_add_varint(out, n);
+    for (uint32_t id = 1; id <= n && err == 0; id++) {
+        const struct qr_host *host = qr_catalog_host(catalog, id);
+        err = qr_host_def_encode(out, atomic_load(&host->def));
+        qr_buf_add_u8(out, atomic_load(&host->connected));
+        qr_buf_add_zigzag(out, atomic_load(&host->state_changed_us));
+    }
+    return err;
+}
+
+static int put_charts(const struct qr_catalog *catalog, struct qr_buf *out)
+{
+    uint32_t n = qr_catalog_n_charts(catalog);
+    int err = qr_buf_add_varint(out, n);
+    for (uint32_t id = 1; id <= n && err == 0; id++) {
+        const struct qr_chart *chart = qr_catalog_chart(catalog, id);
+        qr_buf_add_varint(out, chart->host->id);
+        err = qr_chart_def_encode(out, atomic_load(&chart->def));
+        qr_buf_add_varint(out, (uint64_t)atomic_load(&chart->first_s));
+        qr_buf_add_varint(out, (uint64_t)atomic_load(&chart->watermark_s));
+        qr_buf_add_varint(out, atomic_load(&chart->n_samples));
+    }
+    return err;
+}
+
+static void put_gaps(const struct qr_state *state, struct qr_buf *out)
+{
+    const struct qr_gap_list *list = atomic_load(&state->gaps);
+    uint32_t n = list != NULL ? atomic_load(&list->n) : 0;
+    qr_buf_add_varint(out, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct qr_gap *gap = &list->gaps[i];
+        qr_buf_add_varint(out, gap->chart);
+        qr_buf_add_varint(out, (uint64_t)gap->after_s);
+        qr_buf_add_varint(out, (uint64_t)(gap->before_s - gap->after_s));
+        qr_buf_add_u8(out, gap->reason);
+    }
+}
+
+static void put_manifest(const struct qr_state *state, struct qr_buf *out)
+{
+    const struct qr_block_set *set = atomic_load(&state->manifest.set);
+    uint32_t n = set != NULL ? set->n : 0;
+    qr_buf_add_varint(out, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct qr_block *block = set->at[i];
+        qr_buf_add_varint(out, (uint64_t)(block->id.start_s / state->head.window_s));
+        qr_buf_add_varint(out, block->id.generation);
+        qr_buf_add_varint(out, block->bytes);
+        qr_buf_add_u64(out, block->hash);
+        qr_buf_add_u8(out, block->confirmed);
+    }
+}
+
+/* Working memory for the tail. */
+struct tail {
+    struct qr_codec codec;
+    struct qr_grid grid;
+    struct qr_buf chunk, chunks;
+};
+
+static void tail_release(struct tail *tail)
+{
+    qr_codec_release(&tail->codec);
+    qr_grid_release(&tail->grid);
+    qr_buf_release(&tail->chunk);
+    qr_buf_release(&tail->chunks);
+}
+
+/* The slabs of a window that is still open, in order of chart ids.  *n_charts hold something. */
+static int put_window(struct tail *tail, const struct qr_head_window *window, uint32_t *n_charts)
+{
+    struct qr_head_slab **slabs = qr_head_sorted(window);
+    if (slabs == NULL)
+        return UV_ENOMEM;
+    uint32_t last = 0;
+    int err = 0;
+    *n_charts = 0;
+    qr_buf_clear(&tail->chunks);
+    for (uint32_t i = 0; i < window->n && err == 0; i++) {
+        uint64_t n_samples = 0;
+        qr_buf_clear(&tail->chunk);
+        err = qr_head_copy(slabs[i], 0, slabs[i]->n_rows, &tail->grid);
+        if (err == 0)
+            err = qr_chunk_encode(&tail->codec, &tail->chunk, window->start_s, &tail->grid,
+                                  &n_samples);
+        if (err != 0 || n_samples == 0)
+            continue;
+        qr_buf_add_varint(&tail->chunks, slabs[i]->chart->id - last);
+        err = qr_buf_add_bytes(&tail->chunks, qr_buf_slice(&tail->chunk));
+        last = slabs[i]->chart->id;
+        ++*n_charts;
+    }
+    free(slabs);
+    return err;
+}
+
+static int put_tail(const struct qr_state *state, struct qr_buf *out)
+{
+    struct tail tail = {0};
+    int err = 0;
+    for (uint32_t i = 0; i < state->head.n_windows && err == 0; i++) {
+        const struct qr_head_window *window = &state->head.windows[i];
+        uint32_t n_charts;
+        err = put_window(&tail, window, &n_charts);
+        if (err != 0 || n_charts == 0)
+            continue;
+        qr_buf_add_varint(out, n_charts);
+        qr_buf_add_varint(out, (uint64_t)(window->start_s / state->head.window_s));
+        err = qr_buf_add(out, tail.chunks.base, tail.chunks.len);
+    }
+    tail_release(&tail);
+    return err != 0 ? err : qr_buf_add_varint(out, 0); /* No more windows. */
+}
+
+int qr_snapshot_encode(const struct qr_state *state, struct qr_buf *out)
+{
+    assert(qr_list_empty(&state->seals));
+    size_t start = out->len;
+    qr_buf_add(out, MAGIC, sizeof MAGIC);
+    qr_buf_add_u8(out, VERSION);
+    qr_buf_add_varint(out, state->head.window_s);
+    qr_buf_add_varint(out, (uint64_t)state->retain_s);
+    qr_buf_add_varint(out, atomic_load(&state->n_rows));
+    qr_buf_add_varint(out, atomic_load(&state->n_samples));
+    qr_buf_add_varint(out, atomic_load(&state->n_duplicates));
+    int err = put_hosts(&state->catalog, out);
+    if (err == 0)
+        err = put_charts(&state->catalog, out);
+    put_gaps(state, out);
+    put_manifest(state, out);
+    if (err == 0)
+        err = put_tail(state, out);
+    if (err == 0 && !out->failed)
+        err = qr_buf_add_u32(out, qr_crc32c(0, out->base + start, out->len - start));
+    if (err == 0 && out->failed)
+        err = UV_ENOMEM;
+    if (err != 0)
+        out->len = start;
+    return err;
+}
+
+/* ---- decoding ---- */
+
+/* A time of the log: what is larger was never stored. */
+static int64_t take_time(struct qr_cursor *in)
+{
+    return (int64_t)qr_cursor_varint_max(in, QR_TIME_S_MAX);
+}
+
+/* The start of a window, from its number. */
+static int64_t take_window(const struct qr_state *state, struct qr_cursor *in)
+{
+    uint32_t window_s = state->head.window_s;
+    return (int64_t)qr_cursor_varint_max(in, (uint64_t)QR_TIME_S_MAX / window_s) * window_s;
+}
+
+static bool take_bool(struct qr_cursor *in)
+{
+    uint8_t v = qr_cursor_u8(in);
+    if (v > 1)
+        in->failed = true;
+    return v != 0;
+}
+
+static int take_hosts(struct qr_state *state, struct qr_cursor *in)
+{
+    uint64_t n = qr_cursor_varint_max(in, QR_HOSTS_MAX);
+    for (uint64_t i = 0; i < n; i++) {
+        struct qr_host_def *def;
+        struct qr_host *host;
+        int err = qr_host_def_decode(&def, in);
+        if (err == 0)
+            err = qr_catalog_put_host(&state->catalog, def, &host);
+        if (err != 0)
+            return err;
+        if (host->id != i + 1)
+            return QR_E_MALFORMED; /* Two with one GUID. */
+        atomic_store(&host->connected, take_bool(in));
+        atomic_store(&host->state_changed_us, qr_cursor_zigzag(in));
+    }
+    return in->failed ? QR_E_MALFORMED : 0;
+}
+
+static int take_chart(struct qr_state *state, struct qr_cursor *in, uint32_t id)
+{
+    struct qr_host *host =
+        qr_catalog_host(&state->catalog, (uint32_t)qr_cursor_varint_max(in, QR_HOSTS_MAX));
+    if (host == NULL)
+        return QR_E_MALFORMED;
+    struct qr_chart_def *def;
+    struct qr_chart *chart;
+    int err = qr_chart_def_decode(&def, in);
+    if (err != 0)
+        return err;
+    uint32_t n_dims = def->n_dims;
+    err = qr_catalog_put_chart(&state->catalog, host, def, &chart);
+    if (err != 0)
+        return err;
+    /* The second of one id, or two dimensions with one id. */
+    if (chart->id != id || atomic_load(&chart->def)->n_dims != n_dims)
+        return QR_E_MALFORMED;
+    atomic_store(&chart->first_s, take_time(in));
+    atomic_store(&chart->watermark_s, take_time(in));
+    atomic_store(&chart->n_samples, qr_cursor_varint(in));
+    return in->failed ? QR_E_MALFORMED : 0;
+}
+
+static int take_charts(struct qr_state *state, struct qr_cursor *in)
+{
+    uint64_t n = qr_cursor_varint_max(in, UINT32_MAX);
+    int err = in->failed ? QR_E_MALFORMED : 0;
+    for (uint64_t i = 0; i < n && err == 0; i++)
+        err = take_chart(state, in, (uint32_t)i + 1);
+    return err;
+}
+
+static int take_gaps(struct qr_state *state, struct qr_cursor *in)
+{
+    uint64_t n = qr_cursor_varint_max(in, QR_GAPS_MAX);
+    for (uint64_t i = 0; i < n; i++) {
+        struct qr_gap gap;
+        gap.chart = (uint32_t)qr_cursor_varint_max(in, UINT32_MAX);
+        gap.after_s = take_time(in);
+        gap.before_s = gap.after_s + take_time(in);
+        gap.reason = qr_cursor_u8(in);
+        if (in->failed || qr_catalog_chart(&state->catalog, gap.chart) == NULL ||
+            gap.before_s == gap.after_s || gap.before_s > QR_TIME_S_MAX)
+            return QR_E_MALFORMED;
+        int err = qr_state_add_gap(state, &gap);
+        if (err != 0)
+            return err;
+    }
+    return in->failed ? QR_E_MALFORMED : 0;
+}
+
+static int take_manifest(struct qr_state *state, struct qr_cursor *in)
+{
+    uint64_t n = qr_cursor_varint_max(in, qr_cursor_left(in) / 12);
+    if (in->failed)
+        return QR_E_MALFORMED;
+    struct qr_block_set *set = malloc(sizeof *set + n * sizeof(struct qr_block *));
+    if (set == NULL)
+        return UV_ENOMEM;
+    set->n = 0;
+    atomic_store(&state->manifest.set, set); /* The state owns it from here. */
+    for (uint64_t i = 0; i < n; i++) {
+        struct qr_block_id id = {.window_s = state->head.window_s};
+        id.start_s = take_window(state, in);
+        id.generation = (uint32_t)qr_cursor_varint_max(in, UINT32_MAX);
+        uint64_t bytes = qr_cursor_varint(in);
+        uint64_t hash = qr_cursor_u64(in);
+        bool confirmed = take_bool(in);
+        const struct qr_block_id *last = set->n != 0 ? &set->at[set->n - 1]->id : NULL;
+        if (in->failed ||
+            (last != NULL && (id.start_s < last->start_s ||
+                              (id.start_s == last->start_s && id.generation <= last->generation))))
+            return QR_E_MALFORMED;
+        struct qr_block *block = qr_block_new(&id, bytes, hash, QR_BLOCK_MISSING);
+        if (block == NULL)
+            return UV_ENOMEM;
+        block->confirmed = confirmed;
+        block->manifest = &state->manifest;
+        set->at[set->n++] = block;
+    }
+    return 0;
+}
+
+static int put_rows(struct qr_state *state, struct qr_chart *chart, const struct qr_grid *grid)
+{
+    const struct qr_chart_def *def = atomic_load(&chart->def);
+    if (grid->n_dims > def->n_dims || grid->first_s < 1)
+        return QR_E_MALFORMED;
+    uint32_t step = def->update_every != 0 ? def->update_every : 1, n_new, n_old;
+    int err = 0;
+    for (uint32_t row = 0; row < grid->n_rows && err == 0; row++)
+        err = qr_head_put(&state->head, chart, step, def->n_dims,
+                          grid->first_s + (int64_t)row * grid->step_s,
+                          grid->cells + (size_t)row * grid->n_dims, grid->n_dims, &n_new, &n_old);
+    return err;
+}
+
+static int take_window_rows(struct qr_state *state, struct qr_cursor *in, struct tail *tail,
+                            uint64_t n_charts, int64_t start_s)
+{
+    uint64_t id = 0;
+    for (uint64_t i = 0; i < n_charts; i++) {
+        uint64_t step = qr_cursor_varint_max(in, UINT32_MAX);
+        struct qr_slice chunk = qr_cursor_bytes(in, qr_cursor_left(in));
+        id += step;
+        struct qr_chart *chart =
+            id <= UINT32_MAX ? qr_catalog_chart(&state->catalog, (uint32_t)id) : NULL;
+        if (in->failed || step == 0 || chart == NULL)
+            return QR_E_MALFORMED;
+        int err = qr_chunk_decode(&tail->codec, chunk, start_s, state->head.window_s, &tail->grid);
+        if (err == 0)
+            err = put_rows(state, chart, &tail->grid);
+        if (err != 0)
+            return err;
+    }
+    return 0;
+}
+
+static int take_tail(struct qr_state *state, struct qr_cursor *in)
+{
+    struct tail tail = {0};
+    int64_t last = -1;
+    int err = 0;
+    uint64_t n_charts;
+    while (err == 0 && (n_charts = qr_cursor_varint_max(in, UINT32_MAX)) != 0) {
+        int64_t start_s = take_window(state, in);
+        if (in->failed || start_s <= last)
+            err = QR_E_MALFORMED;
+        else
+            err = take_window_rows(state, in, &tail, n_charts, start_s);
+        last = start_s;
+    }
+    tail_release(&tail);
+    return err != 0 ? err : in->failed ? QR_E_MALFORMED : 0;
+}
+
+/* The envelope: magic, version, checksum.  Leaves a cursor on what is between. */
+static int open_envelope(struct qr_slice bytes, struct qr_cursor *in)
+{
+    *in = qr_cursor_of(bytes);
+    struct qr_slice magic = qr_cursor_take(in, sizeof MAGIC);
+    uint8_t version = qr_cursor_u8(in);
+    if (in->failed || memcmp(magic.base, MAGIC, sizeof MAGIC) != 0)
+        return QR_E_MALFORMED;
+    if (version != VERSION)
+        return QR_E_VERSION;
+    if (qr_cursor_left(in) < 4)
+        return QR_E_MALFORMED;
+    in->end -= 4;
+    struct qr_cursor tail = qr_cursor_of(qr_slice_of(in->end, 4));
+    return qr_cursor_u32(&tail) == qr_crc32c(0, bytes.base, bytes.len - 4) ? 0 : QR_E_CORRUPT;
+}
+
+int qr_snapshot_decode(struct qr_state *state, struct qr_slice bytes)
+{
+    struct qr_cursor in;
+    int err = open_envelope(bytes, &in);
+    if (err != 0)
+        return err;
+    uint64_t window_s = qr_cursor_varint_max(&in, QR_WINDOW_S_MAX);
+    if (in.failed || window_s == 0)
+        return QR_E_MALFORMED;
+    state->head.window_s = (uint32_t)window_s;
+    state->retain_s = take_time(&in);
+    atomic_store(&state->n_rows, qr_cursor_varint(&in));
+    atomic_store(&state->n_samples, qr_cursor_varint(&in));
+    atomic_store(&state->n_duplicates, qr_cursor_varint(&in));
+    err = take_hosts(state, &in);
+    if (err == 0)
+        err = take_charts(state, &in);
+    if (err == 0)
+        err = take_gaps(state, &in);
+    if (err == 0)
+        err = take_manifest(state, &in);
+    if (err == 0)
+        err = take_tail(state, &in);
+    return err != 0 ? err : qr_cursor_done(&in) ? 0 : QR_E_MALFORMED;
+}
