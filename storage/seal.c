@@ -160,8 +160,7 @@ static void start(struct qr_seal *seal)
 
 struct qr_seal *qr_seal_find(const struct qr_state *state, int64_t start_s, uint32_t generation)
 {
-    QR_LIST_FOREACH(node, &state->seals)
-    {
+    QR_LIST_FOREACH (node, &state->seals) {
         struct qr_seal *seal = QR_CONTAINER_OF(node, struct qr_seal, node);
         if (seal->id.start_s == start_s && seal->id.generation == generation)
             return seal;
@@ -172,8 +171,7 @@ struct qr_seal *qr_seal_find(const struct qr_state *state, int64_t start_s, uint
 static uint32_t next_generation(const struct qr_state *state, int64_t start_s)
 {
     uint32_t generation = qr_manifest_next_generation(&state->manifest, start_s);
-    QR_LIST_FOREACH(node, &state->seals)
-    {
+    QR_LIST_FOREACH (node, &state->seals) {
         const struct qr_seal *seal = QR_CONTAINER_OF(node, struct qr_seal, node);
         if (seal->id.start_s == start_s && seal->id.generation >= generation)
             generation = seal->id.generation + 1;
@@ -202,8 +200,7 @@ int qr_seal_start(struct qr_state *state, int64_t window_start_s)
 
 void qr_seal_retry(struct qr_state *state)
 {
-    QR_LIST_FOREACH(node, &state->seals)
-    {
+    QR_LIST_FOREACH (node, &state->seals) {
         struct qr_seal *seal = QR_CONTAINER_OF(node, struct qr_seal, node);
         if (!seal->started)
             start(seal);
@@ -213,8 +210,7 @@ void qr_seal_retry(struct qr_state *state)
 bool qr_seal_detach(struct qr_state *state)
 {
     bool one_runs = false;
-    QR_LIST_FOREACH(node, &state->seals)
-    {
+    QR_LIST_FOREACH (node, &state->seals) {
         struct qr_seal *seal = QR_CONTAINER_OF(node, struct qr_seal, node);
         if (seal->started && !qr_jobs_cancel(&state->store->jobs, &seal->job))
             one_runs = true;

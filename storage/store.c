@@ -390,8 +390,9 @@ void qr_store_poll(struct qr_store *store)
     qr_epoch_collect(&store->epoch);
     if (!atomic_exchange(&store->found_damage, false))
         return;
-    const struct qr_block_set *set = atomic_load(&state->manifest.set);
-    for (uint32_t i = 0; set != NULL && i < set->n; i++) {
+    const struct qr_block_set *set;
+    /* Loaded each time: who is told may change it. */
+    for (uint32_t i = 0; (set = atomic_load(&state->manifest.set)) != NULL && i < set->n; i++) {
         struct qr_block *block = set->at[i];
         int health = atomic_load(&block->health);
         if (health == QR_BLOCK_SOUND || block->reported)
@@ -443,8 +444,8 @@ static void find_files(struct qr_store *store, struct qr_state *state)
 
 static void report_missing(struct qr_store *store, const struct qr_state *state)
 {
-    const struct qr_block_set *set = atomic_load(&state->manifest.set);
-    for (uint32_t i = 0; set != NULL && i < set->n; i++) {
+    const struct qr_block_set *set;
+    for (uint32_t i = 0; (set = atomic_load(&state->manifest.set)) != NULL && i < set->n; i++) {
         struct qr_block *block = set->at[i];
         if (atomic_load(&block->health) == QR_BLOCK_SOUND)
             continue;

@@ -1,11 +1,27 @@
 #include "storage/store.h"
 
+#include <unistd.h>
+
 #include "storage/tests/fixture.h"
+
+/* Real files, in a folder of its own; the tests that need faults are in sealing_test.c. */
+static char dir[] = "/tmp/qr-store-test-XXXXXX";
+
+static int make_dir(void **state)
+{
+    (void)state;
+    return mkdtemp(dir) == NULL;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    return rmdir(dir);
+}
 
 static int make(void **state)
 {
-    static const struct qr_store_config config = {
-        .disk = &qr_disk_files, .dir = "/nonexistent", .window_s = 600};
+    const struct qr_store_config config = {.disk = &qr_disk_files, .dir = dir, .window_s = 600};
     struct qr_store *store;
     assert_int_equal(qr_store_open(&store, &config, NULL), 0);
     *state = store;
@@ -263,6 +279,28 @@ static void any_order_of_rows_gives_the_same_cells(void **state)
     }
 }
 
+static void a_sealed_window_is_read_from_its_file(void **state)
+{
+    struct qr_store *store = *state;
+    uint32_t host = add_host(store, 1), chart = add_chart(store, host, "a", 1, 2);
+    for (int64_t t = 600; t < 1300; t++)
+        put_row(store, host, chart, t, (uint32_t[]){(uint32_t)t, t % 7 == 0 ? E : 3}, 2);
+    assert_int_equal(qr_store_apply_seal(store, 600), 0);
+    struct qr_store_stats stats;
+    qr_store_get_stats(store, &stats);
+    assert_int_equal(stats.n_blocks, 1);
+    char path[256];
+    assert_int_equal(qr_store_block_path(store, "s0000-t0-00000258-w600-g0.qb", path, sizeof path),
+                     0);
+    assert_int_equal(access(path, R_OK), 0);
+    for (int64_t t = 600; t < 1300; t++) {
+        assert_int_equal(cell_at(store, chart, t, 0), t);
+        assert_int_equal(cell_at(store, chart, t, 1), t % 7 == 0 ? E : 3);
+    }
+    assert_int_equal(qr_store_apply_retain(store, 1200), 0);
+    assert_int_equal(access(path, R_OK), -1);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make, drop)
@@ -275,6 +313,7 @@ int main(void)
         TEST(windows_with_data_can_be_sealed),
         TEST(gaps_are_kept_by_chart),
         TEST(any_order_of_rows_gives_the_same_cells),
+        TEST(a_sealed_window_is_read_from_its_file),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
