@@ -37,7 +37,7 @@ static int stub_connect(struct raft_uv_transport *stub, struct raft_uv_connect *
     (void)id;
     (void)address;
     (void)cb;
-    assert(!"raft_uv's own send is never called");
+    assert(false); /* raft_uv's own send is never called. */
     return RAFT_NOCONNECTION;
 }
 

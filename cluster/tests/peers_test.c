@@ -1,0 +1,125 @@
+#include "cluster/peers.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "cluster/tests/memory_sink.h"
+#include "testing/cmocka.h"
+
+static struct memory_sink sink;
+static struct qr_machine *machine;
+static struct qr_peers peers;
+
+static void apply(uint64_t number)
+{
+    struct qr_buf entry = {0};
+    const struct qr_command command = {.type = QR_COMMAND_SAMPLES,
+                                       .member = 1,
+                                       .incarnation = 1,
+                                       .sequence = number,
+                                       .body = qr_slice_of(&number, 8)};
+    qr_command_encode(&entry, &command);
+    qr_machine_apply(machine, 10 * number, qr_buf_slice(&entry));
+    qr_buf_release(&entry);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    const struct qr_sink s = memory_sink_of(&sink);
+    const struct qr_machine_events events = {0};
+    machine = calloc(1, sizeof *machine);
+    memset(&peers, 0, sizeof peers);
+    return qr_machine_init(machine, &s, &events);
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    qr_machine_release(machine);
+    free(machine);
+    return 0;
+}
+
+static void frames_come_back(void **state)
+{
+    (void)state;
+    const struct qr_peer_state in = {1, 2, 3, 4, QR_GROUP_LEADER, true, false};
+    struct qr_peer_state out = {0};
+    struct qr_buf bytes = {0};
+    qr_peer_state_encode(&bytes, &in);
+    assert_int_equal(bytes.len, 40);
+    assert_int_equal(qr_peer_state_decode(&out, qr_buf_slice(&bytes)), 0);
+    assert_int_equal(out.applied, 1);
+    assert_int_equal(out.index, 2);
+    assert_int_equal(out.hash, 3);
+    assert_int_equal(out.term, 4);
+    assert_int_equal(out.role, QR_GROUP_LEADER);
+    assert_true(out.ready);
+    assert_false(out.disk_low);
+    for (size_t len = 0; len < bytes.len; len++)
+        assert_int_equal(qr_peer_state_decode(&out, qr_slice_of(bytes.base, len)), QR_E_MALFORMED);
+    bytes.base[32] = 77; /* no such role */
+    assert_int_equal(qr_peer_state_decode(&out, qr_buf_slice(&bytes)), QR_E_MALFORMED);
+    qr_buf_release(&bytes);
+}
+
+static struct qr_peer_state told(uint64_t index, uint64_t hash)
+{
+    return (struct qr_peer_state){.index = index, .hash = hash};
+}
+
+static void peers_behind_and_ahead_are_compared_at_their_index(void **state)
+{
+    (void)state;
+    uint64_t hash_1, hash_2;
+    apply(1);
+    hash_1 = machine->hash;
+    apply(2);
+    hash_2 = machine->hash;
+    struct qr_peer *peer = qr_peers_get(&peers, 2);
+
+    struct qr_peer_state state_1 = told(10, hash_1), state_2 = told(20, hash_2);
+    assert_true(qr_peers_told(peer, &state_1, machine));
+    assert_true(qr_peers_told(peer, &state_2, machine));
+    struct qr_peer_state wrong = told(10, hash_2);
+    assert_false(qr_peers_told(peer, &wrong, machine));
+    assert_true(peer->diverged);
+    assert_true(qr_peers_told(peer, &wrong, machine)); /* said once */
+    assert_true(qr_peers_told(peer, &state_2, machine));
+    assert_false(peer->diverged);
+
+    /* Ahead: waits until we are there. */
+    struct qr_peer_state ahead = told(30, 4711);
+    assert_true(qr_peers_told(peer, &ahead, machine));
+    struct qr_peer_state further = told(40, 4712);
+    assert_true(qr_peers_told(peer, &further, machine));
+    assert_null(qr_peers_check(&peers, machine));
+    apply(3);
+    assert_ptr_equal(qr_peers_check(&peers, machine), peer);
+    assert_null(qr_peers_check(&peers, machine));
+}
+
+static void what_is_not_known_any_more_says_nothing(void **state)
+{
+    (void)state;
+    apply(1);
+    struct qr_peer *peer = qr_peers_get(&peers, 3);
+    struct qr_peer_state between = told(5, 99), none = told(0, 99);
+    assert_true(qr_peers_told(peer, &between, machine));
+    assert_true(qr_peers_told(peer, &none, machine));
+    for (uint32_t id = 1; id <= QR_MEMBERS_MAX; id++)
+        assert_non_null(qr_peers_get(&peers, id));
+    assert_null(qr_peers_get(&peers, QR_MEMBERS_MAX + 1));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(frames_come_back, start, stop),
+        cmocka_unit_test_setup_teardown(peers_behind_and_ahead_are_compared_at_their_index, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(what_is_not_known_any_more_says_nothing, start, stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
