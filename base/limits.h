@@ -71,4 +71,9 @@ static_assert(QR_BATCH_BYTES_MAX * 2 <= QR_ENTRY_BYTES_MAX, "a batch and its hea
 #define QR_HTTP_REQUEST_BYTES_MAX 16384u
 #define QR_HTTP_IDLE_MS           60000u
 
+/* ---- queries ---- */
+
+/* Rows x columns of one answer: 8 bytes each while it is made, some 10 to 20 in its text. */
+#define QR_QUERY_CELLS_MAX (8u * 1024 * 1024)
+
 #endif

@@ -1,0 +1,94 @@
+#include "node/api_stream.h"
+
+#include "base/json.h"
+#include "base/rng.h"
+
+static const struct qr_status_child *find_child(const struct qr_status *status, const char *guid)
+{
+    for (uint32_t i = 0; status != NULL && i < status->n_children; i++)
+        if (strcmp(status->children[i].guid, guid) == 0)
+            return &status->children[i];
+    return NULL;
+}
+
+static uint32_t count_receivers(const struct qr_api_call *call)
+{
+    uint32_t n = 0, n_hosts = qr_store_n_hosts(call->api->store);
+    for (uint32_t i = 0; i < n_hosts; i++) {
+        const struct qr_host *host = qr_store_host_at(call->api->store, i);
+        n += !qr_api_is_own(call, host) && host->connected;
+    }
+    return n;
+}
+
+static void find_retention(const struct qr_host *host, int64_t *first_s, int64_t *last_s)
+{
+    uint32_t n = qr_api_n_charts(host);
+    *first_s = *last_s = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct qr_chart *chart = qr_api_chart_at(host, i);
+        int64_t first = chart->first_s, last = chart->watermark_s;
+        if (first != 0 && (*first_s == 0 || first < *first_s))
+            *first_s = first;
+        if (last > *last_s)
+            *last_s = last;
+    }
+}
+
+static const char *ingest_status(const struct qr_api_call *call, const struct qr_host *host,
+                                 bool ready)
+{
+    if (!ready)
+        return "initializing";
+    if (!qr_api_is_reachable(call, host))
+        return "offline";
+    const struct qr_status_child *child = find_child(call->status, host->guid_text);
+    return child != NULL && child->charts_replicating > 0 ? "replicating" : "online";
+}
+
+static void add_host(struct qr_json *json, const struct qr_api_call *call,
+                     const struct qr_host *host, bool ready)
+{
+    int64_t first_s = 0, last_s = 0;
+    bool live = host != NULL && qr_api_is_reachable(call, host);
+    bool own = host != NULL && qr_api_is_own(call, host);
+    if (host != NULL)
+        find_retention(host, &first_s, &last_s);
+    qr_json_str(json, "db_status", ready ? "online" : "initializing");
+    qr_json_str(json, "db_liveness", live ? "live" : "stale");
+    qr_json_str(json, "ingest_type", own ? "localhost" : live ? "child" : "archived");
+    qr_json_str(json, "ingest_status", ingest_status(call, host, ready));
+    qr_json_i64(json, "first_time_s", first_s);
+    qr_json_i64(json, "last_time_s", last_s);
+}
+
+void qr_api_stream_info(struct qr_api_call *call)
+{
+    struct qr_guid guid;
+    const struct qr_host *host = NULL;
+    if (qr_guid_parse(&guid, qr_http_param(call->request, "machine_guid")) == 0)
+        host = qr_store_host_by_guid(call->api->store, &guid);
+    bool ready = call->status != NULL && call->status->group.ready && !call->status->draining;
+    /* While we are not ready even a host that nobody knows shall look elsewhere. */
+    int status = host != NULL || !ready ? 200 : 404;
+
+    struct qr_rng rng;
+    qr_rng_seed(&rng, qr_clock_mono_ms(call->api->clock) ^ (uint64_t)(uintptr_t)call ^
+                          (uint64_t)qr_clock_real_us(call->api->clock));
+    char own[QR_GUID_TEXT_LEN + 1];
+    qr_guid_format(&call->api->host_guid, own);
+    struct qr_json json;
+    call->response->status = status;
+    call->response->content_type = QR_HTTP_JSON;
+    qr_json_init(&json, &call->response->body);
+    qr_json_object(&json, NULL);
+    qr_json_u64(&json, "version", 1);
+    qr_json_i64(&json, "status", status);
+    qr_json_str(&json, "host_id", own);
+    qr_json_u64(&json, "nodes", qr_api_n_hosts(call));
+    qr_json_u64(&json, "receivers", count_receivers(call));
+    qr_json_u64(&json, "nonce", (uint32_t)qr_rng_next(&rng));
+    if (status == 200)
+        add_host(&json, call, host, ready);
+    qr_json_end(&json);
+}

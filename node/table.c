@@ -1,0 +1,367 @@
+#include "node/table.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "node/options.h"
+#include "storage/query.h"
+
+void qr_table_init(struct qr_table *table)
+{
+    *table = (struct qr_table){0};
+}
+
+void qr_table_release(struct qr_table *table)
+{
+    free(table->columns);
+    free(table->values);
+    free(table->anomalies);
+    free(table->resets);
+    *table = (struct qr_table){0};
+}
+
+int qr_table_add(struct qr_table *table, const struct qr_table_column *column)
+{
+    if (table->n_columns == table->capacity) {
+        uint32_t capacity = table->capacity != 0 ? 2 * table->capacity : 16;
+        struct qr_table_column *grown = realloc(table->columns, capacity * sizeof *grown);
+        if (grown == NULL)
+            return UV_ENOMEM;
+        table->columns = grown;
+        table->capacity = capacity;
+    }
+    table->columns[table->n_columns++] = *column;
+    return 0;
+}
+
+/* ---- reading ---- */
+
+/* What a column keeps between points. */
+struct lane {
+    struct qr_grouping grouping;
+    double last; /* Value of the point before. */
+    double anomalies;
+    uint32_t n_points; /* Of the row, null ones too. */
+    bool reset;
+};
+
+/* Reads the columns of one chart. */
+struct reader {
+    struct qr_table *table;
+    const struct qr_table_read *how;
+    struct qr_table_column *columns;
+    uint32_t first_column, n;
+    struct lane *lanes;
+    uint32_t row;       /* The next to be finished. */
+    int64_t last_end_s; /* Of the point before. */
+};
+
+static int64_t row_time(const struct reader *r)
+{
+    return qr_table_time(r->table, r->row);
+}
+
+static bool finished(const struct reader *r)
+{
+    return r->row == r->table->window.n_rows;
+}
+
+static void finish_row(struct reader *r)
+{
+    struct qr_table *table = r->table;
+    uint64_t at = (uint64_t)r->row * table->n_columns + r->first_column;
+    for (uint32_t i = 0; i < r->n; i++, at++) {
+        struct lane *lane = &r->lanes[i];
+        table->values[at] = qr_grouping_take(&lane->grouping);
+        table->resets[at] = lane->reset;
+        if (table->anomalies != NULL)
+            table->anomalies[at] = lane->n_points > 0 ? lane->anomalies / lane->n_points : 0;
+        lane->anomalies = 0;
+        lane->n_points = 0;
+        lane->reset = false;
+    }
+    r->row++;
+}
+
+static int add_value(struct lane *lane, struct qr_table_column *column, double v, uint32_t cell)
+{
+    lane->n_points++;
+    if (isnan(v))
+        return 0;
+    column->has_value = true;
+    if (v != 0)
+        column->has_nonzero = true;
+    if (cell & QR_VALUE_ANOMALOUS)
+        lane->anomalies += 100;
+    if (cell & QR_VALUE_RESET)
+        lane->reset = true;
+    return qr_grouping_add(&lane->grouping, v);
+}
+
+/* One point of the chart: all its dimensions from start_s (excluded) to end_s. */
+struct point {
+    int64_t start_s, end_s;
+    const uint32_t *cells;
+    uint32_t n_cells;
+};
+
+static uint32_t cell_of(const struct reader *r, const struct point *point, uint32_t i)
+{
+    uint32_t dim = r->columns[i].dim;
+    return dim < point->n_cells ? point->cells[dim] : QR_VALUE_EMPTY;
+}
+
+static double value_of(const struct reader *r, uint32_t cell)
+{
+    if (!r->how->anomaly_bit || qr_value_is_empty(cell))
+        return qr_value_unpack(cell);
+    return cell & QR_VALUE_ANOMALOUS ? 100 : 0;
+}
+
+/* The point's values, as of `at_s` within it. */
+static int add_point_at(struct reader *r, const struct point *point, int64_t at_s)
+{
+    bool wide = point->end_s - point->start_s > 1 && r->last_end_s == point->start_s;
+    double part = 1;
+    if (wide)
+        part -= (double)(point->end_s - at_s) / (double)(point->end_s - point->start_s);
+    for (uint32_t i = 0; i < r->n; i++) {
+        struct lane *lane = &r->lanes[i];
+        uint32_t cell = cell_of(r, point, i);
+        double v = value_of(r, cell);
+        if (wide && part < 1 && !isnan(lane->last))
+            v = lane->last + (v - lane->last) * part; /* NAN stays NAN. */
+        int err = add_value(lane, &r->columns[i], v, cell);
+        if (err != 0)
+            return err;
+    }
+    return 0;
+}
+
+static void remember(struct reader *r, const struct point *point)
+{
+    r->last_end_s = point->end_s;
+    for (uint32_t i = 0; i < r->n; i++)
+        r->lanes[i].last = value_of(r, cell_of(r, point, i));
+}
+
+static int add_point(struct reader *r, const struct point *point)
+{
+    int err = 0;
+    bool used = false;
+    while (!finished(r) && row_time(r) <= point->start_s)
+        finish_row(r); /* Nothing covers the end of that row. */
+    while (err == 0 && !finished(r) && row_time(r) <= point->end_s) {
+        err = add_point_at(r, point, row_time(r));
+        finish_row(r);
+        used = true;
+    }
+    bool inside = !finished(r) && point->end_s > row_time(r) - r->table->window.step_s;
+    if (err == 0 && !used && inside)
+        err = add_point_at(r, point, point->end_s);
+    remember(r, point);
+    return err;
+}
+
+static int add_slab(struct reader *r, const struct qr_slab *slab)
+{
+    for (uint32_t i = 0; i < slab->n_rows && !finished(r); i++) {
+        int64_t end_s = slab->first_s + (int64_t)i * slab->step_s;
+        struct point point = {end_s - slab->step_s, end_s, slab->cells + (size_t)i * slab->n_dims,
+                              slab->n_dims};
+        r->table->n_points += r->n;
+        int err = add_point(r, &point);
+        if (err != 0)
+            return err;
+    }
+    return 0;
+}
+
+static int read_chart(struct reader *r)
+{
+    const struct qr_window *window = &r->table->window;
+    const struct qr_chart *chart = r->columns[0].chart;
+    int64_t margin_s = 2 * (int64_t)r->columns[0].def->update_every;
+    struct qr_query *query;
+    int err = qr_query_open(&query, r->how->store, chart,
+                            window->first_row_s - window->step_s + 1 - margin_s,
+                            window->before_s + margin_s);
+    if (err != 0)
+        return err;
+    struct qr_slab slab;
+    while (err == 0 && !finished(r)) {
+        int more = qr_query_next(query, &slab);
+        if (more <= 0) {
+            err = more;
+            break;
+        }
+        err = add_slab(r, &slab);
+    }
+    qr_query_close(query);
+    while (err == 0 && !finished(r))
+        finish_row(r);
+    return err;
+}
+
+static int read_columns(struct qr_table *table, const struct qr_table_read *how, uint32_t first,
+                        uint32_t n)
+{
+    struct reader r = {.table = table,
+                       .how = how,
+                       .columns = table->columns + first,
+                       .first_column = first,
+                       .n = n,
+                       .last_end_s = INT64_MIN};
+    r.lanes = calloc(n, sizeof *r.lanes);
+    if (r.lanes == NULL)
+        return UV_ENOMEM;
+    for (uint32_t i = 0; i < n; i++) {
+        qr_grouping_init(&r.lanes[i].grouping, how->grouping, &table->window);
+        r.lanes[i].last = NAN;
+    }
+    int err = read_chart(&r);
+    for (uint32_t i = 0; i < n; i++)
+        qr_grouping_release(&r.lanes[i].grouping);
+    free(r.lanes);
+    return err;
+}
+
+/* Columns from `first` on that are of one chart. */
+static uint32_t columns_of_chart(const struct qr_table *table, uint32_t first)
+{
+    uint32_t n = 1;
+    while (first + n < table->n_columns &&
+           table->columns[first + n].chart == table->columns[first].chart)
+        n++;
+    return n;
+}
+
+int qr_table_read(struct qr_table *table, const struct qr_table_read *read)
+{
+    uint64_t n_cells = (uint64_t)table->window.n_rows * table->n_columns;
+    if (n_cells > QR_QUERY_CELLS_MAX)
+        return QR_E_LIMIT;
+    size_t n = n_cells > 0 ? (size_t)n_cells : 1;
+    assert(table->values == NULL);
+    table->values = malloc(n * sizeof *table->values);
+    table->resets = malloc(n);
+    if (read->anomaly_rates)
+        table->anomalies = malloc(n * sizeof *table->anomalies);
+    if (table->values == NULL || table->resets == NULL ||
+        (read->anomaly_rates && table->anomalies == NULL))
+        return UV_ENOMEM;
+    int err = 0;
+    for (uint32_t i = 0; err == 0 && i < table->n_columns;) {
+        uint32_t n_of_chart = columns_of_chart(table, i);
+        err = read_columns(table, read, i, n_of_chart);
+        i += n_of_chart;
+    }
+    return err;
+}
+
+static int read_latest(const struct qr_table *table, struct qr_store *store, uint32_t first,
+                       uint32_t n, double *latest)
+{
+    const struct qr_chart *chart = table->columns[first].chart;
+    int64_t last_s = chart->watermark_s;
+    struct qr_query *query;
+    int err = qr_query_open(&query, store, chart, last_s, last_s);
+    if (err != 0)
+        return err;
+    struct qr_slab slab;
+    int more;
+    while ((more = qr_query_next(query, &slab)) > 0) {
+        const uint32_t *cells = slab.cells + (size_t)(slab.n_rows - 1) * slab.n_dims;
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t dim = table->columns[first + i].dim;
+            latest[first + i] = dim < slab.n_dims ? qr_value_unpack(cells[dim]) : NAN;
+        }
+    }
+    qr_query_close(query);
+    return more;
+}
+
+int qr_table_latest(const struct qr_table *table, struct qr_store *store, double *latest)
+{
+    int err = 0;
+    for (uint32_t i = 0; err == 0 && i < table->n_columns;) {
+        uint32_t n = columns_of_chart(table, i);
+        for (uint32_t c = 0; c < n; c++)
+            latest[i + c] = NAN;
+        err = read_latest(table, store, i, n, latest);
+        i += n;
+    }
+    return err;
+}
+
+/* ---- the view ---- */
+
+/* Option nonzero, unless it would leave nothing. */
+static void drop_zeros(struct qr_table *table)
+{
+    bool any = false;
+    for (uint32_t c = 0; c < table->n_columns; c++) {
+        const struct qr_table_column *column = &table->columns[c];
+        any = any || (column->shown && (column->has_nonzero || column->chosen));
+    }
+    for (uint32_t c = 0; any && c < table->n_columns; c++) {
+        struct qr_table_column *column = &table->columns[c];
+        column->shown = column->shown && (column->has_nonzero || column->chosen);
+    }
+}
+
+static void make_absolute(struct qr_table *table)
+{
+    uint64_t n = (uint64_t)table->window.n_rows * table->n_columns;
+    for (uint64_t i = 0; i < n; i++)
+        table->values[i] = fabs(table->values[i]);
+}
+
+static void make_percentages(struct qr_table *table)
+{
+    for (uint32_t row = 0; row < table->window.n_rows; row++) {
+        double *values = table->values + (uint64_t)row * table->n_columns;
+        double total = 0;
+        for (uint32_t c = 0; c < table->n_columns; c++)
+            if (!isnan(values[c]))
+                total += values[c];
+        if (total == 0)
+            total = 1;
+        for (uint32_t c = 0; c < table->n_columns; c++)
+            values[c] = values[c] * 100 / total;
+    }
+}
+
+static void find_bounds(struct qr_table *table, bool shown_only)
+{
+    bool any = false;
+    for (uint32_t row = 0; row < table->window.n_rows; row++)
+        for (uint32_t c = 0; c < table->n_columns; c++) {
+            double v = qr_table_at(table, row, c);
+            if (isnan(v) || (shown_only && !table->columns[c].shown))
+                continue;
+            if (!any || v < table->min)
+                table->min = v;
+            if (!any || v > table->max)
+                table->max = v;
+            any = true;
+        }
+}
+
+void qr_table_view(struct qr_table *table, uint32_t options)
+{
+    if (options & QR_OPTION_NONZERO)
+        drop_zeros(table);
+    if (!(options & QR_OPTION_PERCENTAGE))
+        find_bounds(table, false);
+    if (options & QR_OPTION_ABS)
+        make_absolute(table);
+    if (options & QR_OPTION_PERCENTAGE) {
+        make_percentages(table);
+        find_bounds(table, true);
+    }
+}
