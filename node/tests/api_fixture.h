@@ -3,9 +3,11 @@
 #ifndef QR_NODE_TESTS_API_FIXTURE_H
 #define QR_NODE_TESTS_API_FIXTURE_H
 
+#include <dirent.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "node/api.h"
@@ -14,6 +16,11 @@
 
 #define T0  1795405000
 #define NOW (T0 + 386)
+
+/* What is older than SEALED_TO is in block files, the rest is in memory. */
+#define SEAL_WINDOW_S 50
+#define SEALED_TO     (T0 + 300)
+static_assert(T0 % SEAL_WINDOW_S == 0, "windows start at multiples of their length");
 
 #define PARENT_GUID "08f36430-e6ef-11f1-938b-02fc00000001"
 #define CHILD_GUID  "0a252334-e6ef-11f1-97b4-02fc00000001"
@@ -25,6 +32,7 @@ struct fixture {
     struct qr_status *status;
     uint32_t parent, child;       /* Hosts. */
     uint32_t alpha, beta, slow;   /* Charts of the parent. */
+    char dir[64];                 /* Of block files. */
     struct qr_http_response last; /* What the last request got, with a NUL behind the body. */
 };
 
@@ -178,6 +186,28 @@ static inline void add_rows(struct fixture *f)
     }
 }
 
+static inline void seal_some(struct fixture *f)
+{
+    int64_t starts[16];
+    unsigned n = qr_store_sealable(f->store, SEALED_TO, starts, 16);
+    assert_in_range(n, 6, 8);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(qr_store_apply_seal(f->store, starts[i]), 0);
+    struct qr_store_stats stats;
+    qr_store_get_stats(f->store, &stats);
+    assert_int_equal(stats.n_blocks, n);
+}
+
+static inline void remove_dir(const char *dir)
+{
+    DIR *folder = opendir(dir);
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        unlinkat(dirfd(folder), entry->d_name, 0); /* Not "." and "..", which it refuses. */
+    closedir(folder);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static inline void add_status(struct fixture *f)
 {
     struct qr_status *status = calloc(1, sizeof *status);
@@ -195,11 +225,13 @@ static inline void add_status(struct fixture *f)
 
 static int fixture_setup(void **state)
 {
-    static const struct qr_store_config config = {
-        .disk = &qr_disk_files, .dir = "/nonexistent", .window_s = 600};
     setenv("TZ", "UTC", 1);
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
+    snprintf(f->dir, sizeof f->dir, "/tmp/qr-api-test-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    const struct qr_store_config config = {
+        .disk = &qr_disk_files, .dir = f->dir, .window_s = SEAL_WINDOW_S};
     assert_int_equal(qr_store_open(&f->store, &config, NULL), 0);
     f->clock = (struct qr_clock){fixture_mono_ms, fixture_real_us};
     f->api.store = f->store;
@@ -210,6 +242,7 @@ static int fixture_setup(void **state)
     add_hosts(f);
     add_charts(f);
     add_rows(f);
+    seal_some(f);
     add_status(f);
     qr_http_response_init(&f->last);
     *state = f;
@@ -222,6 +255,7 @@ static int fixture_teardown(void **state)
     qr_http_response_release(&f->last);
     qr_status_free(f->status);
     qr_store_close(f->store);
+    remove_dir(f->dir);
     free(f);
     return 0;
 }
