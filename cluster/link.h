@@ -44,8 +44,8 @@ enum qr_link_type {
     QR_LINK_PROPOSE = 4,        /* an entry for the leader                   (cluster/proposer) */
     QR_LINK_PROPOSE_RESULT = 5, /* taken, or why not                         (cluster/proposer) */
     QR_LINK_STATE_HASH = 6,     /* u64 applied index, u64 hash                (cluster/group) */
-    QR_LINK_BLOCK_GET = 7,      /* a part of a block file is asked for            (node/fetch) */
-    QR_LINK_BLOCK_PART = 8,     /* and sent                                       (node/fetch) */
+    QR_LINK_BLOCK_GET = 7,      /* a part of a block file is asked for            (node/catchup) */
+    QR_LINK_BLOCK_PART = 8,     /* and sent                                       (node/catchup) */
     QR_LINK_TYPE_NR
 };
 

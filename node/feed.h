@@ -1,0 +1,121 @@
+/* node/feed.h — between a source of a host's data and the consensus loop: who says what to whom.
+ *
+ * A feed is one session of one host: a connected child on an ingest loop, or the member itself.
+ * The session's side and the roster's side (node/roster, consensus loop) talk by messages only:
+ *
+ *   session                           roster
+ *   attach {guid, host definition} -> HOST (if it changed) and OWN into the log
+ *                                  <- attached {host id, epoch}     when OWN was applied here
+ *   define {chart definitions}     -> CHARTS (those that changed), then the holes are looked up
+ *                                  <- defined {ids, places, watermarks, holes}
+ *   batch {encoded SAMPLES body}   -> SAMPLES
+ *                                  <- batch_done                    when applied: a credit
+ *   note {host definition | gap}   -> HOST, HOST_STATE
+ *                                  <- close                         fenced, or no longer served
+ *   detach                         -> HOST_STATE disconnected
+ *                                  <- detached: the last message; the session frees the feed
+ *
+ * A request is a struct that the session allocates and that comes back as its own answer; the
+ * session frees it then.  Requests of a feed are taken in order.  After detach the session posts
+ * nothing more.  Thread: each field as marked. */
+#ifndef QR_NODE_FEED_H
+#define QR_NODE_FEED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/guid.h"
+#include "base/list.h"
+#include "base/mailbox.h"
+#include "proto/stream.h"
+#include "storage/store.h"
+
+struct qr_feed;
+
+/* What a session is told, on its own loop. */
+struct qr_feed_handler {
+    /* status 0, or why this member cannot take the child. */
+    void (*attached)(struct qr_feed *feed, int status);
+    void (*close)(struct qr_feed *feed, const char *reason);
+    void (*detached)(struct qr_feed *feed);
+};
+
+struct qr_feed {
+    /* Set by the session before attach, constant afterwards. */
+    struct qr_guid guid;
+    struct qr_mailbox *home; /* Of the session's loop. */
+    const struct qr_feed_handler *handler;
+    void *session;
+    char peer[64]; /* Who it is, for the log. */
+    bool self;     /* The member's own host. */
+
+    /* Written by the roster before `attached` is posted, constant afterwards. */
+    uint32_t host;
+    uint32_t epoch;
+
+    /* The session's. */
+    uint32_t block_seq; /* Of the last block it sealed in this epoch. */
+
+    /* The roster's. */
+    struct qr_list node;
+    uint64_t nonce;
+    unsigned n_pending; /* Requests taken and not yet answered. */
+    bool owned, detaching, closing;
+    struct qr_message attach_message, close_message, detach_message;
+    struct qr_buf host_body; /* The session fills it for attach; then the roster's. */
+    int status;
+    const char *close_reason;
+};
+
+/* Definitions of charts, and where each of them resumes. */
+#define QR_HOLES_MAX 64
+
+struct qr_feed_chart {
+    struct qr_buf body; /* qr_chart_def_encode */
+    uint32_t slot;      /* The session's. */
+    uint32_t n_dims;
+    uint32_t update_every;
+    int64_t child_first_s; /* What the child keeps of it; holes before are not looked for. */
+    /* The answer. */
+    int status;
+    uint32_t chart;
+    uint32_t *places; /* Of the session's dimensions among the chart's; n_dims of them. */
+    int64_t watermark_s;
+    uint32_t n_holes;
+    struct qr_stream_hole holes[QR_HOLES_MAX];
+};
+
+struct qr_feed_define {
+    struct qr_message message;
+    struct qr_feed *feed;
+    void (*defined)(struct qr_feed_define *define); /* On the session's loop; frees it. */
+    uint32_t n;
+    struct qr_feed_chart *charts;
+    uint32_t n_waiting; /* The roster's. */
+};
+
+void qr_feed_define_free(struct qr_feed_define *define);
+
+/* Something to be noted; not answered, the roster frees it. */
+struct qr_feed_note {
+    struct qr_message message;
+    struct qr_feed *feed;
+    struct qr_buf host_body; /* A new host definition, or empty. */
+    uint32_t n_gaps;
+    struct qr_gap gaps[16];
+};
+
+/* A tick's SAMPLES body of one ingest loop. */
+struct qr_batch {
+    struct qr_message message;
+    struct qr_mailbox *home;
+    void (*done)(struct qr_batch *batch); /* On `home`; frees it. */
+    void *owner;
+    struct qr_buf body;
+    int status;
+    int64_t oldest_us; /* When its oldest row was read from its socket (mono). */
+    uint64_t n_samples;
+};
+
+#endif

@@ -1,0 +1,214 @@
+#include "node/holes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "storage/query.h"
+
+#define GAPS_MAX 512
+
+static struct qr_chart *chart_by_def(struct qr_store *store, const struct qr_host *host,
+                                     const struct qr_chart_def *def)
+{
+    if (host == NULL)
+        return NULL;
+    struct qr_chart *chart = qr_store_chart_find(store, host, qr_slice_str(def->id));
+    if (chart == NULL || strcmp(atomic_load(&chart->def)->id, def->id) != 0)
+        return NULL;
+    return chart;
+}
+
+static const struct qr_dim_def *find_dim(const struct qr_chart_def *def, const char *id,
+                                         uint32_t guess, uint32_t *at)
+{
+    for (uint32_t n = 0; n < def->n_dims; n++) {
+        uint32_t i = (guess + n) % def->n_dims;
+        if (strcmp(def->dims[i].id, id) == 0) {
+            *at = i;
+            return &def->dims[i];
+        }
+    }
+    return NULL;
+}
+
+static bool same_dims(const struct qr_chart_def *known, const struct qr_chart_def *told)
+{
+    uint32_t n_found = 0;
+    for (uint32_t i = 0; i < told->n_dims; i++) {
+        uint32_t at;
+        const struct qr_dim_def *a = find_dim(known, told->dims[i].id, i, &at);
+        const struct qr_dim_def *b = &told->dims[i];
+        if (a == NULL || strcmp(a->name, b->name) != 0 || a->multiplier != b->multiplier ||
+            a->divisor != b->divisor || a->algorithm != b->algorithm || a->flags != b->flags)
+            return false;
+        n_found++;
+    }
+    uint32_t n_live = 0;
+    for (uint32_t i = 0; i < known->n_dims; i++)
+        n_live += (known->dims[i].flags & 1) == 0;
+    return n_found >= n_live;
+}
+
+static bool same_labels(const struct qr_chart_def *a, const struct qr_chart_def *b)
+{
+    if (a->n_labels != b->n_labels)
+        return false;
+    for (uint32_t i = 0; i < a->n_labels; i++)
+        if (strcmp(a->labels[i].name, b->labels[i].name) != 0 ||
+            strcmp(a->labels[i].value, b->labels[i].value) != 0 ||
+            a->labels[i].source != b->labels[i].source)
+            return false;
+    return true;
+}
+
+static bool same_chart(const struct qr_chart_def *a, const struct qr_chart_def *b)
+{
+    return strcmp(a->name, b->name) == 0 && strcmp(a->title, b->title) == 0 &&
+           strcmp(a->units, b->units) == 0 && strcmp(a->family, b->family) == 0 &&
+           strcmp(a->context, b->context) == 0 && strcmp(a->plugin, b->plugin) == 0 &&
+           strcmp(a->module, b->module) == 0 && a->type == b->type && a->flags == b->flags &&
+           a->priority == b->priority && a->update_every == b->update_every;
+}
+
+bool qr_definition_changes(struct qr_store *store, const struct qr_host *host,
+                           struct qr_slice encoded)
+{
+    struct qr_chart_def *told;
+    struct qr_cursor in = qr_cursor_of(encoded);
+    if (qr_chart_def_decode(&told, &in) != 0)
+        return true; /* the log will say what is wrong with it */
+    const struct qr_chart *chart = chart_by_def(store, host, told);
+    bool changes = true;
+    if (chart != NULL) {
+        const struct qr_chart_def *known = atomic_load(&chart->def);
+        changes = !same_chart(known, told) || !same_dims(known, told) || !same_labels(known, told);
+    }
+    free(told);
+    return changes;
+}
+
+int qr_places_resolve(struct qr_store *store, const struct qr_host *host,
+                      struct qr_feed_chart *item)
+{
+    struct qr_chart_def *told;
+    struct qr_cursor in = qr_cursor_of(qr_buf_slice(&item->body));
+    int err = qr_chart_def_decode(&told, &in);
+    if (err != 0)
+        return err;
+    const struct qr_chart *chart = chart_by_def(store, host, told);
+    item->places = calloc(told->n_dims + 1, sizeof *item->places);
+    if (chart == NULL || item->places == NULL) {
+        free(told);
+        return chart == NULL ? QR_E_UNKNOWN : UV_ENOMEM;
+    }
+    const struct qr_chart_def *known = atomic_load(&chart->def);
+    for (uint32_t i = 0; i < told->n_dims && err == 0; i++)
+        if (find_dim(known, told->dims[i].id, i, &item->places[i]) == NULL)
+            err = QR_E_UNKNOWN;
+    item->chart = chart->id;
+    item->watermark_s = atomic_load(&chart->watermark_s);
+    free(told);
+    return err;
+}
+
+/* ---- holes ---- */
+
+struct search {
+    struct qr_stream_hole *holes;
+    uint32_t n, max;
+    struct qr_gap *gaps;
+    unsigned n_gaps;
+};
+
+/* The newest `max` stay. */
+static void add_hole(struct search *search, int64_t after_s, int64_t before_s)
+{
+    if (after_s >= before_s)
+        return;
+    if (search->n == search->max) {
+        memmove(search->holes, search->holes + 1, (search->n - 1) * sizeof *search->holes);
+        search->n--;
+    }
+    search->holes[search->n++] = (struct qr_stream_hole){after_s, before_s};
+}
+
+static int compare_gaps(const void *a, const void *b)
+{
+    const struct qr_gap *x = a;
+    const struct qr_gap *y = b;
+    return (x->after_s > y->after_s) - (x->after_s < y->after_s);
+}
+
+/* (after, before] less the recorded gaps, which are sorted. */
+static void add_missing(struct search *search, int64_t after_s, int64_t before_s)
+{
+    for (unsigned i = 0; i < search->n_gaps && after_s < before_s; i++) {
+        const struct qr_gap *gap = &search->gaps[i];
+        if (gap->before_s <= after_s)
+            continue;
+        if (gap->after_s >= before_s)
+            break;
+        add_hole(search, after_s, gap->after_s);
+        after_s = gap->before_s;
+    }
+    add_hole(search, after_s, before_s);
+}
+
+static bool row_is_empty(const struct qr_slab *slab, uint32_t row)
+{
+    const uint32_t *cells = slab->cells + (size_t)row * slab->n_dims;
+    for (uint32_t i = 0; i < slab->n_dims; i++)
+        if (!qr_value_is_empty(cells[i]))
+            return false;
+    return true;
+}
+
+static void search_rows(struct search *search, struct qr_query *query, uint32_t update_every,
+                        int64_t from_s, int64_t to_s)
+{
+    struct qr_slab slab;
+    int64_t proven_s = from_s; /* All up to here is looked at. */
+    while (qr_query_next(query, &slab) == 1) {
+        for (uint32_t row = 0; row < slab.n_rows; row++) {
+            int64_t end_s = slab.first_s + (int64_t)row * slab.step_s;
+            if (row_is_empty(&slab, row))
+                continue;
+            if (end_s - proven_s > (int64_t)update_every)
+                add_missing(search, proven_s, end_s - (int64_t)update_every);
+            proven_s = end_s;
+        }
+    }
+    if (to_s - proven_s >= (int64_t)update_every)
+        add_missing(search, proven_s, to_s);
+}
+
+uint32_t qr_holes_find(struct qr_store *store, uint32_t chart_id, int64_t child_first_s,
+                       int64_t watermark_s, struct qr_stream_hole *holes, uint32_t max)
+{
+    struct qr_gap gaps[GAPS_MAX];
+    struct search search = {holes, 0, max, gaps, 0};
+    struct qr_query *query;
+    int slot = qr_store_enter(store);
+    struct qr_chart *chart = qr_store_chart_by_id(store, chart_id);
+    if (chart != NULL && watermark_s != 0) {
+        uint32_t update_every = atomic_load(&chart->def)->update_every;
+        int64_t from_s = atomic_load(&chart->first_s);
+        if (from_s < watermark_s - QR_HOLES_LOOKBACK_S)
+            from_s = watermark_s - QR_HOLES_LOOKBACK_S;
+        if (from_s < child_first_s)
+            from_s = child_first_s;
+        from_s -= from_s % (int64_t)update_every;
+        search.n_gaps = qr_store_gaps(store, chart_id, gaps, GAPS_MAX);
+        if (search.n_gaps > GAPS_MAX)
+            search.n_gaps = GAPS_MAX;
+        qsort(gaps, search.n_gaps, sizeof *gaps, compare_gaps);
+        if (from_s < watermark_s &&
+            qr_query_open(&query, store, chart, from_s + 1, watermark_s) == 0) {
+            search_rows(&search, query, update_every, from_s, watermark_s);
+            qr_query_close(query);
+        }
+    }
+    qr_store_leave(store, slot);
+    return search.n;
+}

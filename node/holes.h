@@ -1,0 +1,28 @@
+/* node/holes.h — what a session must know of a chart before it resumes it.
+ *
+ * Reads the store's published state; changes nothing.  Thread: any (enters the store itself where
+ * marked W; the others are called between qr_store_enter and qr_store_leave). */
+#ifndef QR_NODE_HOLES_H
+#define QR_NODE_HOLES_H
+
+#include "node/feed.h"
+#include "storage/store.h"
+
+/* How far behind the watermark holes are looked for. */
+#define QR_HOLES_LOOKBACK_S 7200
+
+/* Would applying this encoded definition change the catalog? */
+bool qr_definition_changes(struct qr_store *store, const struct qr_host *host,
+                           struct qr_slice encoded);
+
+/* Fills chart id, places and watermark of a definition that was applied.  0, QR_E_UNKNOWN (the log
+ * refused it), QR_E_MALFORMED or UV_ENOMEM. */
+int qr_places_resolve(struct qr_store *store, const struct qr_host *host,
+                      struct qr_feed_chart *chart);
+
+/* W.  Spans of (child_first_s, watermark_s] without any value and without a recorded gap, the
+ * newest `max` of them, ascending.  Reads block files. */
+uint32_t qr_holes_find(struct qr_store *store, uint32_t chart, int64_t child_first_s,
+                       int64_t watermark_s, struct qr_stream_hole *holes, uint32_t max);
+
+#endif

@@ -1,0 +1,633 @@
+#include "node/roster.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "node/bodies.h"
+#include "node/holes.h"
+
+#define LATENCIES 1024
+
+/* An entry on its way into the log. */
+struct proposal {
+    struct qr_list node; /* In roster->waiting until the group takes it. */
+    struct qr_roster *roster;
+    enum qr_command_type type;
+    struct qr_buf body;
+    void (*done)(struct proposal *proposal, int status);
+    void *data;
+};
+
+struct qr_roster {
+    struct qr_mailbox *mailbox;
+    uv_loop_t *loop;
+    struct qr_store *store;
+    struct qr_group *group;
+    const struct qr_clock *clock;
+    uint32_t member;
+    uint64_t next_nonce;
+    struct qr_list feeds;
+    struct qr_list waiting;
+    bool closing; /* No feed is served now; new ones are told so. */
+    uint64_t latencies_us[LATENCIES];
+    uint64_t n_latencies;
+};
+
+int qr_roster_new(struct qr_roster **roster, struct qr_mailbox *mailbox, uv_loop_t *loop,
+                  struct qr_store *store, uint32_t member, uint64_t incarnation,
+                  const struct qr_clock *clock)
+{
+    struct qr_roster *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return UV_ENOMEM;
+    r->mailbox = mailbox;
+    r->loop = loop;
+    r->store = store;
+    r->member = member;
+    r->clock = clock;
+    r->next_nonce = incarnation << 20;
+    qr_list_init(&r->feeds);
+    qr_list_init(&r->waiting);
+    *roster = r;
+    return 0;
+}
+
+void qr_roster_set_group(struct qr_roster *roster, struct qr_group *group)
+{
+    roster->group = group;
+}
+
+static void free_proposal(struct proposal *proposal)
+{
+    qr_buf_release(&proposal->body);
+    free(proposal);
+}
+
+void qr_roster_free(struct qr_roster *roster)
+{
+    if (roster == NULL)
+        return;
+    QR_LIST_FOREACH (node, &roster->waiting) {
+        qr_list_remove(node);
+        free_proposal(QR_CONTAINER_OF(node, struct proposal, node));
+    }
+    free(roster);
+}
+
+/* ---- into the log, in order ---- */
+
+static void on_proposal_done(void *data, int status, uint64_t index)
+{
+    (void)index;
+    struct proposal *proposal = data;
+    proposal->done(proposal, status);
+    free_proposal(proposal);
+}
+
+static bool offer(struct qr_roster *roster, struct proposal *proposal)
+{
+    int err = qr_group_propose(roster->group, proposal->type, qr_buf_slice(&proposal->body),
+                               on_proposal_done, proposal);
+    if (err == QR_E_BUSY)
+        return false;
+    if (err != 0)
+        on_proposal_done(proposal, err, 0);
+    return true;
+}
+
+void qr_roster_tick(struct qr_roster *roster)
+{
+    while (!qr_list_empty(&roster->waiting)) {
+        struct proposal *first = QR_CONTAINER_OF(roster->waiting.next, struct proposal, node);
+        qr_list_remove(&first->node);
+        if (!offer(roster, first)) {
+            struct qr_list *head = roster->waiting.next;
+            qr_list_add_tail(head, &first->node); /* before the head: the first again */
+            return;
+        }
+    }
+}
+
+/* Takes the body.  `done` is called exactly once. */
+static void propose(struct qr_roster *roster, enum qr_command_type type, struct qr_buf *body,
+                    void (*done)(struct proposal *proposal, int status), void *data)
+{
+    struct proposal *proposal = calloc(1, sizeof *proposal);
+    if (proposal == NULL)
+        abort(); /* a member without memory for 100 bytes cannot keep its promises */
+    proposal->roster = roster;
+    proposal->type = type;
+    proposal->body = *body;
+    proposal->done = done;
+    proposal->data = data;
+    qr_list_init(&proposal->node);
+    *body = (struct qr_buf){0};
+    bool first = qr_list_empty(&roster->waiting);
+    if (!first || !offer(roster, proposal))
+        qr_list_add_tail(&roster->waiting, &proposal->node);
+}
+
+static void on_noted(struct proposal *proposal, int status)
+{
+    if (status != 0 && status != QR_E_FENCED && status != UV_ECANCELED)
+        qr_warn("log refused an entry type=%s error=\"%s\"", qr_command_type_name(proposal->type),
+                qr_strerror(status));
+}
+
+/* ---- feeds ---- */
+
+static void run_close(struct qr_message *message)
+{
+    struct qr_feed *feed = QR_CONTAINER_OF(message, struct qr_feed, close_message);
+    feed->handler->close(feed, feed->close_reason);
+}
+
+static void close_feed(struct qr_feed *feed, const char *reason)
+{
+    if (feed->closing || feed->detaching)
+        return;
+    feed->closing = true;
+    feed->close_reason = reason;
+    feed->close_message.run = run_close;
+    qr_mailbox_post(feed->home, &feed->close_message);
+}
+
+static void run_detached(struct qr_message *message)
+{
+    struct qr_feed *feed = QR_CONTAINER_OF(message, struct qr_feed, detach_message);
+    feed->handler->detached(feed);
+}
+
+static void finish_detach(struct qr_feed *feed)
+{
+    if (!feed->detaching || feed->n_pending != 0)
+        return;
+    qr_list_remove(&feed->node);
+    feed->detach_message.run = run_detached;
+    qr_mailbox_post(feed->home, &feed->detach_message);
+}
+
+static void release_pending(struct qr_feed *feed)
+{
+    assert(feed->n_pending > 0);
+    feed->n_pending--;
+    finish_detach(feed);
+}
+
+/* ---- attach ---- */
+
+static void run_attached(struct qr_message *message)
+{
+    struct qr_feed *feed = QR_CONTAINER_OF(message, struct qr_feed, attach_message);
+    feed->handler->attached(feed, feed->status);
+}
+
+static void answer_attach(struct qr_feed *feed, int status)
+{
+    if (feed->nonce == 0)
+        return; /* answered */
+    feed->nonce = 0;
+    feed->status = status;
+    feed->attach_message.run = run_attached;
+    qr_mailbox_post(feed->home, &feed->attach_message);
+    release_pending(feed);
+}
+
+/* OWN's application comes through qr_roster_owned first; this is how a refusal is heard of. */
+static void on_own_done(struct proposal *proposal, int status)
+{
+    uint64_t nonce = (uint64_t)(uintptr_t)proposal->data;
+    QR_LIST_FOREACH (node, &proposal->roster->feeds) {
+        struct qr_feed *feed = QR_CONTAINER_OF(node, struct qr_feed, node);
+        if (feed->nonce == nonce) {
+            answer_attach(feed, status != 0 ? status : QR_E_FENCED);
+            return;
+        }
+    }
+}
+
+static bool host_changed(struct qr_roster *roster, const struct qr_feed *feed)
+{
+    int slot = qr_store_enter(roster->store);
+    struct qr_host *host = qr_store_host_by_guid(roster->store, &feed->guid);
+    bool changed = true;
+    if (host != NULL) {
+        struct qr_buf known = {0};
+        const struct qr_host_def *def = atomic_load(&host->def);
+        changed = qr_host_def_encode(&known, def) != 0 ||
+                  !qr_slice_equal(qr_buf_slice(&known), qr_buf_slice(&feed->host_body));
+        qr_buf_release(&known);
+    }
+    qr_store_leave(roster->store, slot);
+    return changed;
+}
+
+struct request {
+    struct qr_message message;
+    struct qr_roster *roster;
+    struct qr_feed *feed;
+};
+
+/* Requests that embed no roster travel with one. */
+static void post_request(struct qr_roster *roster, struct qr_feed *feed,
+                         void (*run)(struct qr_message *message))
+{
+    struct request *request = calloc(1, sizeof *request);
+    if (request == NULL)
+        abort();
+    request->message.run = run;
+    request->roster = roster;
+    request->feed = feed;
+    qr_mailbox_post(roster->mailbox, &request->message);
+}
+
+static void run_attach(struct qr_message *message)
+{
+    struct request *request = QR_CONTAINER_OF(message, struct request, message);
+    struct qr_roster *roster = request->roster;
+    struct qr_feed *feed = request->feed;
+    free(request);
+    qr_list_init(&feed->node);
+    qr_list_add_tail(&roster->feeds, &feed->node);
+    feed->nonce = ++roster->next_nonce;
+    feed->n_pending++;
+    if (host_changed(roster, feed))
+        propose(roster, QR_COMMAND_HOST, &feed->host_body, on_noted, NULL);
+    qr_buf_release(&feed->host_body);
+    struct qr_buf own = {0};
+    qr_own_body_encode(&own, &feed->guid, feed->nonce);
+    propose(roster, QR_COMMAND_OWN, &own, on_own_done, (void *)(uintptr_t)feed->nonce);
+}
+
+void qr_roster_attach(struct qr_roster *roster, struct qr_feed *feed)
+{
+    post_request(roster, feed, run_attach);
+}
+
+static void note_connected(struct qr_roster *roster, const struct qr_owner *owner, bool connected)
+{
+    struct qr_buf body = {0};
+    struct qr_host_state state = {
+        .host = owner->host, .epoch = owner->epoch, .says = true, .connected = connected};
+    if (qr_host_state_encode(&body, &state) == 0)
+        propose(roster, QR_COMMAND_HOST_STATE, &body, on_noted, NULL);
+    qr_buf_release(&body);
+}
+
+void qr_roster_owned(struct qr_roster *roster, const struct qr_owner *owner, uint64_t nonce)
+{
+    int slot = qr_store_enter(roster->store);
+    struct qr_host *host = qr_store_host_by_id(roster->store, owner->host);
+    assert(host != NULL);
+    struct qr_guid guid = host->guid;
+    qr_store_leave(roster->store, slot);
+    bool taken = false;
+    QR_LIST_FOREACH (node, &roster->feeds) {
+        struct qr_feed *feed = QR_CONTAINER_OF(node, struct qr_feed, node);
+        if (!qr_guid_equal(&feed->guid, &guid))
+            continue;
+        if (owner->member == roster->member && feed->nonce == nonce && nonce != 0) {
+            feed->host = owner->host;
+            feed->epoch = owner->epoch;
+            feed->owned = true;
+            taken = true;
+            note_connected(roster, owner, true);
+            answer_attach(feed, 0);
+        } else if (feed->owned && feed->epoch < owner->epoch) {
+            close_feed(feed, owner->member == roster->member
+                                 ? "the child has opened a newer connection to this member"
+                                 : "the child has moved to another member");
+        }
+    }
+    if (!taken && owner->member == roster->member)
+        note_connected(roster, owner, false); /* it left before OWN was applied */
+}
+
+/* ---- define ---- */
+
+struct defining {
+    struct qr_roster *roster;
+    struct qr_feed_define *define;
+    uv_work_t work;
+};
+
+void qr_feed_define_free(struct qr_feed_define *define)
+{
+    for (uint32_t i = 0; i < define->n; i++) {
+        qr_buf_release(&define->charts[i].body);
+        free(define->charts[i].places);
+    }
+    free(define->charts);
+    free(define);
+}
+
+static void run_defined(struct qr_message *message)
+{
+    struct qr_feed_define *define = QR_CONTAINER_OF(message, struct qr_feed_define, message);
+    define->defined(define);
+}
+
+static void answer_define(struct qr_feed_define *define)
+{
+    struct qr_feed *feed = define->feed;
+    define->message.run = run_defined;
+    qr_mailbox_post(feed->home, &define->message);
+    release_pending(feed);
+}
+
+/* Worker: what is missing behind each watermark. */
+static void find_holes(uv_work_t *work)
+{
+    struct defining *defining = QR_CONTAINER_OF(work, struct defining, work);
+    struct qr_feed_define *define = defining->define;
+    for (uint32_t i = 0; i < define->n; i++) {
+        struct qr_feed_chart *chart = &define->charts[i];
+        if (chart->status == 0)
+            chart->n_holes =
+                qr_holes_find(defining->roster->store, chart->chart, chart->child_first_s,
+                              chart->watermark_s, chart->holes, QR_HOLES_MAX);
+    }
+}
+
+static void on_holes_found(uv_work_t *work, int status)
+{
+    (void)status;
+    struct defining *defining = QR_CONTAINER_OF(work, struct defining, work);
+    struct qr_feed_define *define = defining->define;
+    free(defining);
+    answer_define(define);
+}
+
+/* Fills in ids, places and watermarks from the catalog, as of now: every entry before has been
+ * applied, OWN among them. */
+static bool resolve_charts(struct qr_roster *roster, struct qr_feed_define *define)
+{
+    bool any_data = false;
+    int slot = qr_store_enter(roster->store);
+    struct qr_host *host = qr_store_host_by_id(roster->store, define->feed->host);
+    for (uint32_t i = 0; i < define->n; i++) {
+        struct qr_feed_chart *item = &define->charts[i];
+        if (item->status != 0)
+            continue;
+        item->status = qr_places_resolve(roster->store, host, item);
+        any_data = any_data || (item->status == 0 && item->watermark_s != 0);
+    }
+    qr_store_leave(roster->store, slot);
+    return any_data;
+}
+
+static void resume_charts(struct qr_roster *roster, struct qr_feed_define *define)
+{
+    if (!resolve_charts(roster, define) || define->feed->self) {
+        answer_define(define);
+        return;
+    }
+    struct defining *defining = calloc(1, sizeof *defining);
+    if (defining == NULL) {
+        answer_define(define);
+        return;
+    }
+    defining->roster = roster;
+    defining->define = define;
+    int err = uv_queue_work(roster->loop, &defining->work, find_holes, on_holes_found);
+    assert(err == 0);
+}
+
+static void on_charts_done(struct proposal *proposal, int status)
+{
+    struct qr_feed_define *define = proposal->data;
+    define->n_waiting--;
+    if (status != 0)
+        for (uint32_t i = 0; i < define->n; i++)
+            define->charts[i].status = status;
+    if (define->n_waiting == 0)
+        resume_charts(proposal->roster, define);
+}
+
+/* Proposes the definitions that are new or differ, in entries of bounded size. */
+static void propose_changed(struct qr_roster *roster, struct qr_feed_define *define)
+{
+    struct qr_charts_body body;
+    qr_charts_body_init(&body, define->feed->host, define->feed->epoch);
+    int slot = qr_store_enter(roster->store);
+    struct qr_host *host = qr_store_host_by_id(roster->store, define->feed->host);
+    define->n_waiting = 1; /* held until all are proposed */
+    for (uint32_t i = 0; i < define->n; i++) {
+        struct qr_slice def = qr_buf_slice(&define->charts[i].body);
+        if (!qr_definition_changes(roster->store, host, def))
+            continue;
+        if (!qr_charts_body_fits(&body, def.len)) {
+            define->n_waiting++;
+            propose(roster, QR_COMMAND_CHARTS, qr_charts_body_finish(&body), on_charts_done,
+                    define);
+            qr_charts_body_init(&body, define->feed->host, define->feed->epoch);
+        }
+        qr_charts_body_add(&body, def);
+    }
+    qr_store_leave(roster->store, slot);
+    if (body.n > 0) {
+        define->n_waiting++;
+        propose(roster, QR_COMMAND_CHARTS, qr_charts_body_finish(&body), on_charts_done, define);
+    }
+    qr_charts_body_release(&body);
+    if (--define->n_waiting == 0)
+        resume_charts(roster, define);
+}
+
+struct define_request {
+    struct qr_message message;
+    struct qr_roster *roster;
+    struct qr_feed_define *define;
+};
+
+static void run_define(struct qr_message *message)
+{
+    struct define_request *request = QR_CONTAINER_OF(message, struct define_request, message);
+    struct qr_roster *roster = request->roster;
+    struct qr_feed_define *define = request->define;
+    free(request);
+    define->feed->n_pending++;
+    propose_changed(roster, define);
+}
+
+void qr_roster_define(struct qr_roster *roster, struct qr_feed_define *define)
+{
+    struct define_request *request = calloc(1, sizeof *request);
+    if (request == NULL)
+        abort();
+    request->message.run = run_define;
+    request->roster = roster;
+    request->define = define;
+    qr_mailbox_post(roster->mailbox, &request->message);
+}
+
+/* ---- notes ---- */
+
+struct note_request {
+    struct qr_message message;
+    struct qr_roster *roster;
+    struct qr_feed_note *note;
+};
+
+static void run_note(struct qr_message *message)
+{
+    struct note_request *request = QR_CONTAINER_OF(message, struct note_request, message);
+    struct qr_roster *roster = request->roster;
+    struct qr_feed_note *note = request->note;
+    free(request);
+    if (note->host_body.len > 0)
+        propose(roster, QR_COMMAND_HOST, &note->host_body, on_noted, NULL);
+    if (note->n_gaps > 0) {
+        struct qr_buf body = {0};
+        struct qr_host_state state = {.host = note->feed->host,
+                                      .epoch = note->feed->epoch,
+                                      .n_gaps = note->n_gaps,
+                                      .gaps = note->gaps};
+        if (qr_host_state_encode(&body, &state) == 0)
+            propose(roster, QR_COMMAND_HOST_STATE, &body, on_noted, NULL);
+        qr_buf_release(&body);
+    }
+    qr_buf_release(&note->host_body);
+    free(note);
+}
+
+void qr_roster_note(struct qr_roster *roster, struct qr_feed_note *note)
+{
+    struct note_request *request = calloc(1, sizeof *request);
+    if (request == NULL)
+        abort();
+    request->message.run = run_note;
+    request->roster = roster;
+    request->note = note;
+    qr_mailbox_post(roster->mailbox, &request->message);
+}
+
+/* ---- batches ---- */
+
+static void run_batch_done(struct qr_message *message)
+{
+    struct qr_batch *batch = QR_CONTAINER_OF(message, struct qr_batch, message);
+    batch->done(batch);
+}
+
+static void on_batch_done(struct proposal *proposal, int status)
+{
+    struct qr_roster *roster = proposal->roster;
+    struct qr_batch *batch = proposal->data;
+    batch->status = status;
+    if (status == 0 && batch->oldest_us != 0)
+        roster->latencies_us[roster->n_latencies++ % LATENCIES] =
+            (uint64_t)(qr_clock_real_us(roster->clock) - batch->oldest_us);
+    batch->message.run = run_batch_done;
+    qr_mailbox_post(batch->home, &batch->message);
+}
+
+struct batch_request {
+    struct qr_message message;
+    struct qr_roster *roster;
+    struct qr_batch *batch;
+};
+
+static void run_batch(struct qr_message *message)
+{
+    struct batch_request *request = QR_CONTAINER_OF(message, struct batch_request, message);
+    struct qr_roster *roster = request->roster;
+    struct qr_batch *batch = request->batch;
+    free(request);
+    propose(roster, QR_COMMAND_SAMPLES, &batch->body, on_batch_done, batch);
+}
+
+void qr_roster_batch(struct qr_roster *roster, struct qr_batch *batch)
+{
+    struct batch_request *request = calloc(1, sizeof *request);
+    if (request == NULL)
+        abort();
+    request->message.run = run_batch;
+    request->roster = roster;
+    request->batch = batch;
+    qr_mailbox_post(roster->mailbox, &request->message);
+}
+
+/* ---- detach and close ---- */
+
+static void run_detach(struct qr_message *message)
+{
+    struct request *request = QR_CONTAINER_OF(message, struct request, message);
+    struct qr_roster *roster = request->roster;
+    struct qr_feed *feed = request->feed;
+    free(request);
+    struct qr_owner owner = qr_ownership_get(qr_group_ownership(roster->group), feed->host);
+    if (feed->owned && owner.member == roster->member && owner.epoch == feed->epoch)
+        note_connected(roster, &owner, false);
+    feed->detaching = true;
+    if (feed->nonce != 0) {
+        feed->nonce = 0; /* nobody waits for the answer any more */
+        release_pending(feed);
+        return;
+    }
+    finish_detach(feed);
+}
+
+void qr_roster_detach(struct qr_roster *roster, struct qr_feed *feed)
+{
+    post_request(roster, feed, run_detach);
+}
+
+void qr_roster_refused(struct qr_roster *roster, uint32_t host, uint32_t epoch, int error)
+{
+    QR_LIST_FOREACH (node, &roster->feeds) {
+        struct qr_feed *feed = QR_CONTAINER_OF(node, struct qr_feed, node);
+        if (feed->owned && feed->host == host && feed->epoch == epoch) {
+            qr_error("log refused a block of samples peer=%s host=%u epoch=%u error=\"%s\"",
+                     feed->peer, host, epoch, qr_strerror(error));
+            close_feed(feed, "the log refused a block: the child will replay it");
+        }
+    }
+}
+
+void qr_roster_restored(struct qr_roster *roster)
+{
+    QR_LIST_FOREACH (node, &roster->feeds) {
+        struct qr_feed *feed = QR_CONTAINER_OF(node, struct qr_feed, node);
+        struct qr_owner owner = qr_ownership_get(qr_group_ownership(roster->group), feed->host);
+        if (feed->owned && (owner.member != roster->member || owner.epoch != feed->epoch))
+            close_feed(feed, "the child has moved to another member");
+    }
+}
+
+void qr_roster_close_all(struct qr_roster *roster, const char *reason)
+{
+    QR_LIST_FOREACH (node, &roster->feeds) {
+        struct qr_feed *feed = QR_CONTAINER_OF(node, struct qr_feed, node);
+        if (!feed->self)
+            close_feed(feed, reason);
+    }
+}
+
+unsigned qr_roster_n_children(const struct qr_roster *roster)
+{
+    unsigned n = 0;
+    QR_LIST_FOREACH (node, &roster->feeds)
+        n += !QR_CONTAINER_OF(node, struct qr_feed, node)->self;
+    return n;
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+void qr_roster_latency(const struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us)
+{
+    uint64_t sorted[LATENCIES];
+    size_t n = roster->n_latencies < LATENCIES ? (size_t)roster->n_latencies : LATENCIES;
+    memcpy(sorted, roster->latencies_us, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, compare_u64);
+    *p50_us = n != 0 ? sorted[n / 2] : 0;
+    *p99_us = n != 0 ? sorted[n * 99 / 100] : 0;
+}

@@ -1,0 +1,53 @@
+/* node/roster.h — the consensus loop's side of all feeds: claims, definitions, batches.
+ *
+ * Everything that enters the log from this member goes through here, in the order in which it was
+ * asked for.  See node/feed.h for the conversation.  Closing a feed: when the log says that another
+ * epoch has its host (fenced), or when this member cannot serve (close_all).
+ *
+ * Thread: consensus; the post functions may be called from any. */
+#ifndef QR_NODE_ROSTER_H
+#define QR_NODE_ROSTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "cluster/group.h"
+#include "node/feed.h"
+
+struct qr_roster;
+
+/* The group may be set later, before anything is posted. */
+int qr_roster_new(struct qr_roster **roster, struct qr_mailbox *mailbox, uv_loop_t *loop,
+                  struct qr_store *store, uint32_t member, uint64_t incarnation,
+                  const struct qr_clock *clock);
+void qr_roster_set_group(struct qr_roster *roster, struct qr_group *group);
+void qr_roster_free(struct qr_roster *roster);
+
+/* ---- from a session, any thread ---- */
+
+/* host_body of the feed is filled; exactly one `attached` follows. */
+void qr_roster_attach(struct qr_roster *roster, struct qr_feed *feed);
+void qr_roster_define(struct qr_roster *roster, struct qr_feed_define *define);
+void qr_roster_note(struct qr_roster *roster, struct qr_feed_note *note);
+void qr_roster_batch(struct qr_roster *roster, struct qr_batch *batch);
+void qr_roster_detach(struct qr_roster *roster, struct qr_feed *feed);
+
+/* ---- from the group's events, consensus ---- */
+
+void qr_roster_owned(struct qr_roster *roster, const struct qr_owner *owner, uint64_t nonce);
+/* The state was replaced by a snapshot: feeds that lost their host meanwhile are closed. */
+void qr_roster_restored(struct qr_roster *roster);
+/* The log refused a block of this host that this member proposed: its feed starts over. */
+void qr_roster_refused(struct qr_roster *roster, uint32_t host, uint32_t epoch, int error);
+void qr_roster_close_all(struct qr_roster *roster, const char *reason);
+/* Proposals that had to wait are tried again; call now and then. */
+void qr_roster_tick(struct qr_roster *roster);
+
+/* Feeds connected here, the member's own not counted. */
+unsigned qr_roster_n_children(const struct qr_roster *roster);
+
+/* Socket to applied, of the last 1024 batches, in us. */
+void qr_roster_latency(const struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us);
+
+#endif

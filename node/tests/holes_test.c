@@ -1,0 +1,160 @@
+#include "node/holes.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "storage/value.h"
+#include "testing/cmocka.h"
+
+#define T0 1795405200
+
+static char dir[] = "/tmp/quorate-holes-XXXXXX";
+static struct qr_store *store;
+static uint32_t host_id, chart_id;
+
+static void on_sealed(void *data, int64_t start_s, uint32_t generation, int status, uint64_t bytes,
+                      uint64_t hash)
+{
+    (void)data, (void)start_s, (void)generation, (void)status, (void)bytes, (void)hash;
+}
+
+static void on_bad_block(void *data, const char *name, const char *sentence)
+{
+    (void)data, (void)name, (void)sentence;
+}
+
+static const struct qr_dim_def two_dims[] = {{"a", "a", 1, 1, 0, 0}, {"b", "b", 1, 1, 0, 0}};
+
+static void encode_chart(struct qr_buf *out, uint32_t n_dims, const char *title)
+{
+    struct qr_chart_def def = {.id = "t.c",
+                               .name = "t.c",
+                               .title = title,
+                               .units = "",
+                               .family = "",
+                               .context = "t.c",
+                               .plugin = "",
+                               .module = "",
+                               .priority = 1,
+                               .update_every = 2,
+                               .n_dims = n_dims,
+                               .dims = two_dims};
+    assert_int_equal(qr_chart_def_encode(out, &def), 0);
+}
+
+static struct qr_chart_def *decoded(struct qr_buf *encoded)
+{
+    struct qr_chart_def *def;
+    struct qr_cursor in = qr_cursor_of(qr_buf_slice(encoded));
+    assert_int_equal(qr_chart_def_decode(&def, &in), 0);
+    return def;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct qr_store_config config = {.disk = &qr_disk_files, .dir = dir, .window_s = 600};
+    struct qr_store_events events = {NULL, on_sealed, on_bad_block};
+    struct qr_buf body = {0};
+    struct qr_host_def *host;
+    struct qr_host_def told = {.hostname = "h",
+                               .registry_hostname = "h",
+                               .os = "",
+                               .timezone = "",
+                               .abbrev_timezone = "",
+                               .program_name = "",
+                               .program_version = ""};
+    if (mkdtemp(dir) == NULL || qr_store_open(&store, &config, &events) != 0)
+        return -1;
+    qr_host_def_encode(&body, &told);
+    struct qr_cursor in = qr_cursor_of(qr_buf_slice(&body));
+    if (qr_host_def_decode(&host, &in) != 0 || qr_store_apply_host(store, host, &host_id) != 0)
+        return -1;
+    qr_buf_clear(&body);
+    encode_chart(&body, 2, "title");
+    int err = qr_store_apply_chart(store, host_id, decoded(&body), &chart_id);
+    qr_buf_release(&body);
+    return err;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    qr_store_close(store);
+    return 0;
+}
+
+static void put(int64_t from_s, int64_t to_s)
+{
+    for (int64_t t = from_s; t <= to_s; t += 2) {
+        uint32_t cells[] = {qr_value_pack((double)t, 0), QR_VALUE_EMPTY};
+        uint32_t n;
+        assert_int_equal(qr_store_apply_row(store, host_id, chart_id, T0, t, cells, 2, &n), 0);
+    }
+}
+
+static void finds_what_is_missing_behind_the_watermark(void **state)
+{
+    (void)state;
+    struct qr_stream_hole holes[4];
+    put(T0 + 2, T0 + 20);
+    put(T0 + 30, T0 + 40); /* (20, 28] is missing */
+    put(T0 + 50, T0 + 60); /* (40, 48] too, but recorded */
+    struct qr_gap gap = {chart_id, T0 + 40, T0 + 48, 1};
+    assert_int_equal(qr_store_apply_gap(store, &gap), 0);
+
+    uint32_t n = qr_holes_find(store, chart_id, 0, T0 + 60, holes, 4);
+    assert_int_equal(n, 1);
+    assert_int_equal(holes[0].after_s, T0 + 20);
+    assert_int_equal(holes[0].before_s, T0 + 28);
+
+    /* What the child does not keep any more is not looked for. */
+    assert_int_equal(qr_holes_find(store, chart_id, T0 + 28, T0 + 60, holes, 4), 0);
+
+    /* A part of a hole that is recorded leaves the rest. */
+    put(T0 + 80, T0 + 90); /* (60, 78] */
+    struct qr_gap middle = {chart_id, T0 + 66, T0 + 70, 1};
+    assert_int_equal(qr_store_apply_gap(store, &middle), 0);
+    n = qr_holes_find(store, chart_id, T0 + 28, T0 + 90, holes, 4);
+    assert_int_equal(n, 2);
+    assert_int_equal(holes[0].after_s, T0 + 60);
+    assert_int_equal(holes[0].before_s, T0 + 66);
+    assert_int_equal(holes[1].after_s, T0 + 70);
+    assert_int_equal(holes[1].before_s, T0 + 78);
+
+    /* With room for one, the newest. */
+    n = qr_holes_find(store, chart_id, T0 + 28, T0 + 90, holes, 1);
+    assert_int_equal(n, 1);
+    assert_int_equal(holes[0].before_s, T0 + 78);
+}
+
+static void tells_a_change_from_a_repetition(void **state)
+{
+    (void)state;
+    struct qr_buf same = {0};
+    struct qr_buf other = {0};
+    encode_chart(&same, 2, "title");
+    encode_chart(&other, 2, "other title");
+    int slot = qr_store_enter(store);
+    struct qr_host *host = qr_store_host_by_id(store, host_id);
+    assert_false(qr_definition_changes(store, host, qr_buf_slice(&same)));
+    assert_true(qr_definition_changes(store, host, qr_buf_slice(&other)));
+
+    struct qr_feed_chart item = {.body = same};
+    assert_int_equal(qr_places_resolve(store, host, &item), 0);
+    assert_int_equal(item.chart, chart_id);
+    assert_int_equal(item.places[1], 1);
+    free(item.places);
+    qr_store_leave(store, slot);
+    qr_buf_release(&same);
+    qr_buf_release(&other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_what_is_missing_behind_the_watermark),
+        cmocka_unit_test(tells_a_change_from_a_repetition),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
