@@ -1,0 +1,43 @@
+/* node/child.h — the session of one connected child.
+ *
+ *   HANDSHAKE --request--> ATTACHING --OWN applied--> STREAMING --> CLOSING
+ *
+ * The request is answered at once (or refused); definitions and rows that come before OWN is
+ * applied wait, and REPLAY_CHART is sent only after it, with the watermark as of then.  That order
+ * is why a failover leaves neither a hole nor a duplicate (ARCHITECTURE.md).
+ *
+ * Rows go, packed, into the child's block, which the ingest loop seals once a tick.
+ *
+ * Thread: its ingest loop. */
+#ifndef QR_NODE_CHILD_H
+#define QR_NODE_CHILD_H
+
+#include <stdint.h>
+
+#include "base/list.h"
+#include "node/conn.h"
+#include "storage/entry.h"
+
+struct qr_child {
+    struct qr_list node; /* In the ingest loop's children. */
+    uint64_t turn;       /* Of the ingest loop's rounds. */
+    /* The rest is child.c's. */
+};
+
+/* The connection's first bytes say STREAM. */
+void qr_child_take(struct qr_conn *conn);
+
+void qr_child_close(struct qr_child *child, const char *reason);
+
+/* The child's rows since the last time, numbered for the log, or NULL.  The caller clears it. */
+struct qr_entry_block *qr_child_seal(struct qr_child *child, int64_t *oldest_us);
+
+/* After qr_ingest_grown() made it pause. */
+void qr_child_resume(struct qr_child *child);
+
+/* Once a tick. */
+void qr_child_tick(struct qr_child *child);
+
+uint32_t qr_child_replicating(const struct qr_child *child);
+
+#endif

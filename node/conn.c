@@ -1,0 +1,323 @@
+#include "node/conn.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "node/child.h"
+#include "node/ingest.h"
+#include "node/web.h"
+
+#define TLS_FIRST_BYTE_MAX 0x17 /* a TLS record begins with its content type */
+#define HANDSHAKE_MS       30000
+#define OUT_BYTES_MAX      (256u * 1024 * 1024)
+
+/* ---- closing ---- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct qr_conn *conn = handle->data;
+    if (--conn->handles_open != 0)
+        return;
+    qr_list_remove(&conn->node);
+    if (conn->handler != NULL)
+        conn->handler->closed(conn);
+    qr_tls_free(conn->tls);
+    qr_buf_release(&conn->in);
+    qr_buf_release(&conn->out);
+    qr_buf_release(&conn->writing);
+    qr_ingest_conn_gone(conn->ingest);
+    free(conn);
+}
+
+void qr_conn_close(struct qr_conn *conn)
+{
+    if (conn->closing)
+        return;
+    conn->closing = true;
+    uv_close((uv_handle_t *)&conn->tcp, on_handle_closed);
+    uv_close((uv_handle_t *)&conn->idle, on_handle_closed);
+}
+
+static void on_idle(uv_timer_t *timer)
+{
+    struct qr_conn *conn = timer->data;
+    qr_debug("connection closed: nothing arrived in time peer=%s", conn->peer);
+    qr_conn_close(conn);
+}
+
+void qr_conn_idle_limit(struct qr_conn *conn, uint64_t ms)
+{
+    if (conn->closing)
+        return;
+    if (ms == 0)
+        uv_timer_stop(&conn->idle);
+    else
+        uv_timer_start(&conn->idle, on_idle, ms, ms);
+}
+
+/* ---- writing ---- */
+
+static void start_write(struct qr_conn *conn);
+
+static void on_written(uv_write_t *write, int status)
+{
+    struct qr_conn *conn = write->data;
+    conn->write_busy = false;
+    if (conn->closing)
+        return;
+    if (status != 0) {
+        qr_conn_close(conn);
+        return;
+    }
+    start_write(conn);
+    if (conn->write_busy || conn->closing)
+        return;
+    if (conn->close_when_drained)
+        qr_conn_close(conn);
+    else if (conn->handler != NULL)
+        conn->handler->drained(conn);
+}
+
+/* One write at a time; what comes meanwhile is the next one. */
+static void start_write(struct qr_conn *conn)
+{
+    if (conn->write_busy || conn->closing || conn->out.len == 0)
+        return;
+    struct qr_buf spare = conn->writing;
+    conn->writing = conn->out;
+    conn->out = spare;
+    qr_buf_clear(&conn->out);
+    uv_buf_t part = uv_buf_init(conn->writing.base, (unsigned)conn->writing.len);
+    conn->write.data = conn;
+    conn->write_busy = true;
+    if (uv_write(&conn->write, (uv_stream_t *)&conn->tcp, &part, 1, on_written) != 0) {
+        conn->write_busy = false;
+        qr_conn_close(conn);
+    }
+}
+
+static int send_ciphertext(struct qr_conn *conn)
+{
+    int err = qr_tls_drain(conn->tls, &conn->out);
+    if (err != 0)
+        qr_conn_close(conn);
+    else
+        start_write(conn);
+    return err;
+}
+
+int qr_conn_write(struct qr_conn *conn, struct qr_slice bytes)
+{
+    if (conn->closing)
+        return QR_E_CLOSED;
+    if (conn->tls != NULL) {
+        int err = qr_tls_write(conn->tls, bytes);
+        return send_ciphertext(conn) != 0 ? QR_E_TLS : err;
+    }
+    int err = qr_buf_add(&conn->out, bytes.base, bytes.len);
+    if (err != 0) {
+        qr_conn_close(conn);
+        return err;
+    }
+    start_write(conn);
+    return 0;
+}
+
+void qr_conn_finish(struct qr_conn *conn)
+{
+    if (conn->tls != NULL && !conn->closing) {
+        qr_tls_shutdown(conn->tls);
+        send_ciphertext(conn);
+    }
+    conn->close_when_drained = true;
+    if (!conn->write_busy)
+        qr_conn_close(conn);
+}
+
+/* ---- reading ---- */
+
+static void choose_handler(struct qr_conn *conn)
+{
+    static const char stream[] = "STREAM ";
+    size_t n = conn->in.len < sizeof stream - 1 ? conn->in.len : sizeof stream - 1;
+    if (memcmp(conn->in.base, stream, n) != 0)
+        qr_web_take(conn);
+    else if (n == sizeof stream - 1)
+        qr_child_take(conn);
+}
+
+static void dispatch(struct qr_conn *conn)
+{
+    if (conn->parsing)
+        return; /* a handler wrote and the write failed, or resumed itself: the loop below goes on
+                 */
+    conn->parsing = true;
+    while (!conn->closing && !conn->paused && conn->in.len > 0) {
+        if (conn->handler == NULL) {
+            choose_handler(conn);
+            if (conn->handler == NULL)
+                break;
+        }
+        const struct qr_conn_handler *handler = conn->handler;
+        ssize_t n = handler->received(conn, qr_buf_slice(&conn->in));
+        if (n < 0) {
+            qr_conn_close(conn);
+            break;
+        }
+        if (conn->closing)
+            break;
+        qr_buf_consume(&conn->in, (size_t)n);
+        if (n == 0 && handler == conn->handler)
+            break;
+    }
+    conn->parsing = false;
+    if (!conn->closing && conn->in.len >= QR_CHILD_INBUF_BYTES && !conn->paused) {
+        qr_debug("connection closed: its handler cannot use so much input peer=%s", conn->peer);
+        qr_conn_close(conn);
+    }
+}
+
+static int decrypt(struct qr_conn *conn, struct qr_slice ciphertext)
+{
+    int err = qr_tls_feed(conn->tls, ciphertext);
+    while (err == 0) {
+        size_t n = 0;
+        err = qr_buf_reserve(&conn->in, QR_TLS_RECORD_BYTES);
+        if (err == 0)
+            err = qr_tls_read(conn->tls, conn->in.base + conn->in.len,
+                              conn->in.capacity - conn->in.len, &n);
+        if (err == 0)
+            conn->in.len += n;
+    }
+    send_ciphertext(conn);
+    return err == QR_E_PARTIAL ? 0 : err;
+}
+
+static int start_tls(struct qr_conn *conn)
+{
+    struct qr_tls_context *context = qr_ingest_tls(conn->ingest);
+    if (context == NULL) {
+        qr_ingest_complain(conn->ingest, "TLS refused: no [web] certificate is configured peer=%s",
+                           conn->peer);
+        return QR_E_UNSUPPORTED;
+    }
+    return qr_tls_new(&conn->tls, context, QR_TLS_SERVER);
+}
+
+static int take_bytes(struct qr_conn *conn, struct qr_slice bytes)
+{
+    if (!conn->first_seen) {
+        conn->first_seen = true;
+        if ((unsigned char)bytes.base[0] <= TLS_FIRST_BYTE_MAX) {
+            int err = start_tls(conn);
+            if (err != 0)
+                return err;
+        }
+    }
+    return conn->tls != NULL ? decrypt(conn, bytes) : qr_buf_add(&conn->in, bytes.base, bytes.len);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    (void)suggested;
+    struct qr_conn *conn = handle->data;
+    *buf = qr_ingest_read_buffer(conn->ingest);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct qr_conn *conn = stream->data;
+    if (n == 0 || conn->closing)
+        return;
+    if (n < 0) {
+        qr_conn_close(conn);
+        return;
+    }
+    conn->read_at_us = (uint64_t)qr_ingest_now_us(conn->ingest);
+    conn->n_bytes_in += (uint64_t)n;
+    if (uv_is_active((uv_handle_t *)&conn->idle))
+        uv_timer_again(&conn->idle);
+    int err = take_bytes(conn, qr_slice_of(buf->base, (size_t)n));
+    dispatch(conn); /* also after an error: what came before it counts */
+    if (err != 0 && !conn->closing) {
+        if (err != QR_E_CLOSED)
+            qr_ingest_complain(conn->ingest, "connection closed peer=%s error=\"%s\"", conn->peer,
+                               conn->tls != NULL ? qr_tls_error(conn->tls) : qr_strerror(err));
+        qr_conn_finish(conn);
+    }
+}
+
+void qr_conn_pause(struct qr_conn *conn)
+{
+    if (conn->paused || conn->closing)
+        return;
+    conn->paused = true;
+    uv_read_stop((uv_stream_t *)&conn->tcp);
+}
+
+void qr_conn_resume(struct qr_conn *conn)
+{
+    if (!conn->paused || conn->closing)
+        return;
+    conn->paused = false;
+    if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read) != 0) {
+        qr_conn_close(conn);
+        return;
+    }
+    dispatch(conn);
+}
+
+/* ---- accept ---- */
+
+static void name_peer(struct qr_conn *conn)
+{
+    struct sockaddr_storage address;
+    int len = sizeof address;
+    int port = 0;
+    snprintf(conn->peer_ip, sizeof conn->peer_ip, "unknown");
+    if (uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&address, &len) == 0) {
+        if (address.ss_family == AF_INET6) {
+            const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+            uv_ip6_name(in6, conn->peer_ip, sizeof conn->peer_ip);
+            port = ntohs(in6->sin6_port);
+        } else {
+            const struct sockaddr_in *in4 = (const struct sockaddr_in *)&address;
+            uv_ip4_name(in4, conn->peer_ip, sizeof conn->peer_ip);
+            port = ntohs(in4->sin_port);
+        }
+    }
+    if (strncmp(conn->peer_ip, "::ffff:", 7) == 0)
+        memmove(conn->peer_ip, conn->peer_ip + 7, strlen(conn->peer_ip) - 6);
+    snprintf(conn->peer, sizeof conn->peer, "%s:%d", conn->peer_ip, port);
+}
+
+void qr_conn_accept(struct qr_ingest *ingest, uv_stream_t *listener)
+{
+    struct qr_conn *conn = calloc(1, sizeof *conn);
+    if (conn == NULL)
+        return; /* the peer stays in the backlog until there is memory */
+    conn->ingest = ingest;
+    qr_buf_init(&conn->in, 2 * QR_CHILD_INBUF_BYTES);
+    qr_buf_init(&conn->out, OUT_BYTES_MAX);
+    uv_tcp_init(listener->loop, &conn->tcp);
+    uv_timer_init(listener->loop, &conn->idle);
+    conn->tcp.data = conn;
+    conn->idle.data = conn;
+    conn->handles_open = 2;
+    qr_ingest_conn_came(ingest, conn);
+    if (uv_accept(listener, (uv_stream_t *)&conn->tcp) != 0) {
+        qr_conn_close(conn);
+        return;
+    }
+    name_peer(conn);
+    uv_tcp_nodelay(&conn->tcp, 1);
+    uv_tcp_keepalive(&conn->tcp, 1, 30);
+    qr_conn_idle_limit(conn, HANDSHAKE_MS);
+    if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read) != 0)
+        qr_conn_close(conn);
+}

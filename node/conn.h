@@ -1,0 +1,73 @@
+/* node/conn.h — one accepted connection on the public port: plain or TLS, told by its first bytes.
+ *
+ *   accept -> [first byte 0x16: TLS handshake] -> "STREAM " ? a child : an HTTP client
+ *
+ * The connection owns the socket, the TLS session and the bytes not yet consumed; a *handler* gets
+ * plaintext and says how much of it it has consumed.  The handler is replaced once the kind is
+ * known.  Writing copies.  Closing: any path may call qr_conn_close; the handler's `closed` is the
+ * last call, and the connection is freed after it.
+ *
+ * Thread: the ingest loop that accepted it. */
+#ifndef QR_NODE_CONN_H
+#define QR_NODE_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/slice.h"
+#include "base/tls.h"
+
+struct qr_conn;
+struct qr_ingest;
+
+struct qr_conn_handler {
+    /* Plaintext that is not consumed yet.  Returns bytes consumed (what is left comes again, with
+     * more), or a negative code: the connection is closed. */
+    ssize_t (*received)(struct qr_conn *conn, struct qr_slice in);
+    /* Everything written so far has left for the kernel. */
+    void (*drained)(struct qr_conn *conn);
+    /* The last call. */
+    void (*closed)(struct qr_conn *conn);
+};
+
+struct qr_conn {
+    struct qr_ingest *ingest;
+    struct qr_list node; /* In the ingest loop's list. */
+    const struct qr_conn_handler *handler;
+    void *owner; /* The handler's. */
+    uv_tcp_t tcp;
+    uv_timer_t idle;
+    struct qr_tls *tls;
+    struct qr_buf in;  /* Plaintext not consumed. */
+    struct qr_buf out; /* Ciphertext or plaintext that waits for the running write. */
+    struct qr_buf writing;
+    uv_write_t write;
+    char peer[64]; /* ip:port */
+    char peer_ip[48];
+    uint64_t read_at_us; /* Wall clock of the last read. */
+    uint64_t n_bytes_in;
+    unsigned handles_open;
+    bool first_seen, write_busy, closing, paused, close_when_drained, parsing;
+};
+
+/* Takes a new connection from the listener.  Owned by itself from then on. */
+void qr_conn_accept(struct qr_ingest *ingest, uv_stream_t *listener);
+
+/* 0, or an error (then the connection is closing). */
+int qr_conn_write(struct qr_conn *conn, struct qr_slice bytes);
+/* Closes when all that was written has left. */
+void qr_conn_finish(struct qr_conn *conn);
+void qr_conn_close(struct qr_conn *conn);
+
+/* Stops and resumes reading from the socket: back-pressure. */
+void qr_conn_pause(struct qr_conn *conn);
+void qr_conn_resume(struct qr_conn *conn);
+
+/* Closes the connection when nothing has arrived for `ms`; 0: never. */
+void qr_conn_idle_limit(struct qr_conn *conn, uint64_t ms);
+
+#endif

@@ -1,0 +1,342 @@
+#include "node/ingest.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/address.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "node/child.h"
+#include "node/conn.h"
+#include "node/web.h"
+#include "storage/entry.h"
+
+#define READ_BYTES       (64u * 1024)
+#define BACKLOG          4096
+#define BLOCKS_PER_BATCH 4096
+
+struct qr_ingest {
+    struct qr_ingest_config config;
+    uv_loop_t loop;
+    uv_thread_t thread;
+    struct qr_mailbox mailbox;
+    uv_tcp_t listener;
+    uv_timer_t tick;
+    struct qr_message drain_message;
+    struct qr_list conns;
+    struct qr_list children;
+    unsigned n_conns;
+    unsigned credits;
+    uint64_t turn; /* See gather(). */
+    bool draining, short_of_credit;
+    _Atomic bool accepting;
+    struct qr_ingest_stats stats;
+    struct qr_log_limit complaints;
+    char read_buffer[READ_BYTES];
+};
+
+/* ---- batches ---- */
+
+static void send_batch(struct qr_ingest *ingest);
+
+static void resume_children(struct qr_ingest *ingest)
+{
+    ingest->short_of_credit = false;
+    QR_LIST_FOREACH (node, &ingest->children)
+        qr_child_resume(QR_CONTAINER_OF(node, struct qr_child, node));
+}
+
+static void on_batch_done(struct qr_batch *batch)
+{
+    struct qr_ingest *ingest = batch->owner;
+    ingest->credits++;
+    if (batch->status != 0 && batch->status != UV_ECANCELED) {
+        qr_error("log refused a batch: children start over error=\"%s\"",
+                 qr_strerror(batch->status));
+        QR_LIST_FOREACH (node, &ingest->children)
+            qr_child_close(QR_CONTAINER_OF(node, struct qr_child, node), "the log refused a batch");
+    }
+    qr_buf_release(&batch->body);
+    free(batch);
+    if (ingest->short_of_credit && !ingest->draining) {
+        send_batch(ingest);
+        if (ingest->credits > 0)
+            resume_children(ingest);
+    }
+}
+
+/* Takes blocks of children until the batch is full.  Children take turns: those that a full batch
+ * left out come first in the next one. */
+static unsigned gather(struct qr_ingest *ingest, struct qr_entry_block **blocks,
+                       struct qr_batch *batch)
+{
+    unsigned n = 0;
+    size_t bytes = 0;
+    QR_LIST_FOREACH (node, &ingest->children) {
+        struct qr_child *child = QR_CONTAINER_OF(node, struct qr_child, node);
+        if (n == BLOCKS_PER_BATCH || bytes >= QR_BATCH_BYTES_MAX)
+            return n;
+        if (child->turn == ingest->turn)
+            continue;
+        int64_t oldest_us = 0;
+        struct qr_entry_block *block = qr_child_seal(child, &oldest_us);
+        child->turn = ingest->turn;
+        if (block == NULL)
+            continue;
+        blocks[n++] = block;
+        bytes += qr_entry_block_bytes(block);
+        batch->n_samples += block->n_samples;
+        if (batch->oldest_us == 0 || oldest_us < batch->oldest_us)
+            batch->oldest_us = oldest_us;
+    }
+    ingest->turn++;
+    return n;
+}
+
+void qr_ingest_flush(struct qr_ingest *ingest)
+{
+    send_batch(ingest);
+}
+
+static bool send_one(struct qr_ingest *ingest)
+{
+    struct qr_entry_block *blocks[BLOCKS_PER_BATCH];
+    struct qr_batch *batch = calloc(1, sizeof *batch);
+    if (batch == NULL)
+        return false;
+    unsigned n = gather(ingest, blocks, batch);
+    if (n == 0 || qr_entry_encode(&batch->body, blocks, n) != 0) {
+        assert(n == 0); /* blocks are bounded so that a batch of them always fits */
+        free(batch);
+        return false;
+    }
+    for (unsigned i = 0; i < n; i++)
+        qr_entry_block_clear(blocks[i]);
+    batch->home = &ingest->mailbox;
+    batch->done = on_batch_done;
+    batch->owner = ingest;
+    ingest->credits--;
+    ingest->stats.batches++;
+    ingest->stats.samples += batch->n_samples;
+    qr_roster_batch(ingest->config.roster, batch);
+    return true;
+}
+
+static void send_batch(struct qr_ingest *ingest)
+{
+    /* A round that begins where a full batch ended may find nothing left: look once more. */
+    for (unsigned n_empty = 0; ingest->credits > 0 && n_empty < 2;)
+        n_empty = send_one(ingest) ? 0 : n_empty + 1;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct qr_ingest *ingest = timer->data;
+    send_batch(ingest);
+    uint32_t n_replicating = 0;
+    QR_LIST_FOREACH (node, &ingest->children) {
+        struct qr_child *child = QR_CONTAINER_OF(node, struct qr_child, node);
+        qr_child_tick(child);
+        n_replicating += qr_child_replicating(child);
+    }
+    ingest->stats.n_replicating = n_replicating;
+}
+
+bool qr_ingest_grown(struct qr_ingest *ingest, size_t block_bytes)
+{
+    if (block_bytes < QR_BATCH_BYTES_MAX / 2)
+        return false;
+    if (ingest->credits > 0)
+        send_batch(ingest);
+    if (ingest->credits > 0)
+        return false;
+    ingest->short_of_credit = true;
+    return true;
+}
+
+/* ---- small things for its connections ---- */
+
+uv_loop_t *qr_ingest_loop(struct qr_ingest *ingest)
+{
+    return &ingest->loop;
+}
+
+const struct qr_ingest_config *qr_ingest_config(const struct qr_ingest *ingest)
+{
+    return &ingest->config;
+}
+
+struct qr_mailbox *qr_ingest_mailbox(struct qr_ingest *ingest)
+{
+    return &ingest->mailbox;
+}
+
+bool qr_ingest_accepting(const struct qr_ingest *ingest)
+{
+    return ingest->accepting;
+}
+
+struct qr_tls_context *qr_ingest_tls(struct qr_ingest *ingest)
+{
+    return ingest->config.tls;
+}
+
+uv_buf_t qr_ingest_read_buffer(struct qr_ingest *ingest)
+{
+    return uv_buf_init(ingest->read_buffer, sizeof ingest->read_buffer);
+}
+
+int64_t qr_ingest_now_us(struct qr_ingest *ingest)
+{
+    return qr_clock_real_us(ingest->config.clock);
+}
+
+struct qr_ingest_stats *qr_ingest_counters(struct qr_ingest *ingest)
+{
+    return &ingest->stats;
+}
+
+const struct qr_ingest_stats *qr_ingest_stats(const struct qr_ingest *ingest)
+{
+    return &ingest->stats;
+}
+
+void qr_ingest_complain(struct qr_ingest *ingest, const char *format, ...)
+{
+    char line[1024];
+    unsigned held;
+    va_list args;
+    ingest->stats.refused++;
+    if (!qr_log_allowed(&ingest->complaints, 20, 10000, &held))
+        return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (held > 0)
+        qr_warn("%s (%u lines like this were held back)", line, held);
+    else
+        qr_warn("%s", line);
+}
+
+void qr_ingest_conn_came(struct qr_ingest *ingest, struct qr_conn *conn)
+{
+    qr_list_init(&conn->node);
+    qr_list_add_tail(&ingest->conns, &conn->node);
+    ingest->stats.n_conns = ++ingest->n_conns;
+    ingest->stats.connects++;
+    if (ingest->draining)
+        qr_conn_close(conn);
+}
+
+void qr_ingest_conn_gone(struct qr_ingest *ingest)
+{
+    ingest->stats.n_conns = --ingest->n_conns;
+}
+
+void qr_ingest_child_came(struct qr_ingest *ingest, struct qr_child *child)
+{
+    qr_list_add_tail(&ingest->children, &child->node);
+    ingest->stats.n_children++;
+}
+
+void qr_ingest_child_gone(struct qr_ingest *ingest, struct qr_child *child)
+{
+    qr_list_remove(&child->node);
+    ingest->stats.n_children--;
+}
+
+void qr_ingest_accept_children(struct qr_ingest *ingest, bool accept)
+{
+    ingest->accepting = accept;
+}
+
+/* ---- start and drain ---- */
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct qr_ingest *ingest = listener->data;
+    if (status == 0)
+        qr_conn_accept(ingest, listener);
+}
+
+static void run_drain(struct qr_message *message)
+{
+    struct qr_ingest *ingest = QR_CONTAINER_OF(message, struct qr_ingest, drain_message);
+    ingest->draining = true;
+    uv_close((uv_handle_t *)&ingest->listener, NULL);
+    QR_LIST_FOREACH (node, &ingest->conns)
+        qr_conn_close(QR_CONTAINER_OF(node, struct qr_conn, node));
+}
+
+void qr_ingest_drain(struct qr_ingest *ingest)
+{
+    ingest->accepting = false;
+    ingest->drain_message.run = run_drain;
+    qr_mailbox_post(&ingest->mailbox, &ingest->drain_message);
+}
+
+static void thread_main(void *data)
+{
+    struct qr_ingest *ingest = data;
+    uv_run(&ingest->loop, UV_RUN_DEFAULT);
+}
+
+static int listen_on(struct qr_ingest *ingest)
+{
+    struct sockaddr_storage address;
+    struct qr_address parsed;
+    int on = 1;
+    uv_os_fd_t fd;
+    int err = qr_address_parse(&parsed, qr_slice_str(ingest->config.listen));
+    if (err == 0)
+        err = qr_address_literal(&parsed, &address);
+    if (err == 0)
+        err = uv_tcp_init_ex(&ingest->loop, &ingest->listener, address.ss_family);
+    if (err == 0)
+        err = uv_fileno((uv_handle_t *)&ingest->listener, &fd);
+    if (err == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
+        err = UV_EINVAL;
+    if (err == 0)
+        err = uv_tcp_bind(&ingest->listener, (const struct sockaddr *)&address, 0);
+    ingest->listener.data = ingest;
+    if (err == 0)
+        err = uv_listen((uv_stream_t *)&ingest->listener, BACKLOG, on_connection);
+    return err;
+}
+
+int qr_ingest_start(struct qr_ingest **started, const struct qr_ingest_config *config)
+{
+    struct qr_ingest *ingest = calloc(1, sizeof *ingest);
+    if (ingest == NULL)
+        return UV_ENOMEM;
+    ingest->config = *config;
+    ingest->credits = QR_INGEST_CREDITS;
+    ingest->turn = 1;
+    qr_list_init(&ingest->conns);
+    qr_list_init(&ingest->children);
+    int err = uv_loop_init(&ingest->loop);
+    if (err == 0)
+        err = listen_on(ingest);
+    if (err == 0)
+        err = qr_mailbox_init(&ingest->mailbox, &ingest->loop);
+    if (err == 0)
+        err = uv_timer_init(&ingest->loop, &ingest->tick);
+    ingest->tick.data = ingest;
+    if (err == 0)
+        err = uv_timer_start(&ingest->tick, on_tick, config->tick_ms, config->tick_ms);
+    if (err == 0)
+        err = uv_thread_create(&ingest->thread, thread_main, ingest);
+    if (err != 0) {
+        /* The process ends with this error: the loop's handles go with it. */
+        qr_error("cannot listen address=%s error=\"%s\"", config->listen, qr_strerror(err));
+        return err;
+    }
+    *started = ingest;
+    return 0;
+}

@@ -1,0 +1,86 @@
+/* node/ingest.h — an ingest loop: a thread that serves children and HTTP clients.
+ *
+ * Each loop listens on the public port itself (SO_REUSEPORT), owns the connections it accepted, and
+ * once a tick turns what its children sent into one batch for the log.  Credits bound what is on
+ * its way: with QR_INGEST_CREDITS batches unanswered the loop keeps collecting until a batch is
+ * full, then stops reading its children; their own buffers hold the data.
+ *
+ * Thread: the loop's own, where not marked A (any). */
+#ifndef QR_NODE_INGEST_H
+#define QR_NODE_INGEST_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/mailbox.h"
+#include "base/tls.h"
+#include "node/api.h"
+#include "node/roster.h"
+#include "node/stream_conf.h"
+
+#define QR_INGEST_CREDITS 4u
+
+struct qr_conn;
+struct qr_child;
+struct qr_ingest;
+
+struct qr_ingest_config {
+    const struct qr_clock *clock;
+    const char *listen; /* host:port */
+    uint32_t tick_ms;
+    struct qr_roster *roster;
+    struct qr_api *api;
+    const struct qr_stream_conf *stream_conf;
+    struct qr_tls_context *tls; /* NULL: plain only. */
+    struct qr_guid own_guid;    /* A child that says it is this is our own host. */
+};
+
+/* Counters, read by others: A. */
+struct qr_ingest_stats {
+    _Atomic uint64_t rows, samples, bytes_in, batches, replayed_rows;
+    _Atomic uint64_t http_requests, refused, connects;
+    _Atomic uint32_t n_children, n_conns, n_replicating;
+    _Atomic uint64_t busy_us; /* Not waiting for events. */
+};
+
+/* Binds, starts the thread.  0, a libuv error, with the address in the log. */
+int qr_ingest_start(struct qr_ingest **ingest, const struct qr_ingest_config *config);
+
+/* A.  Children are let in, or told to go elsewhere.  (Closing those connected: the roster.) */
+void qr_ingest_accept_children(struct qr_ingest *ingest, bool accept);
+
+/* A.  Once: stops listening and closes all connections, so that children move on; what they sent
+ * before goes into the log.  The thread runs until the process ends (docs/decisions/0007). */
+void qr_ingest_drain(struct qr_ingest *ingest);
+
+const struct qr_ingest_stats *qr_ingest_stats(const struct qr_ingest *ingest); /* A */
+
+/* ---- for connections, children and HTTP clients of this loop ---- */
+
+uv_loop_t *qr_ingest_loop(struct qr_ingest *ingest);
+const struct qr_ingest_config *qr_ingest_config(const struct qr_ingest *ingest);
+struct qr_mailbox *qr_ingest_mailbox(struct qr_ingest *ingest);
+bool qr_ingest_accepting(const struct qr_ingest *ingest);
+struct qr_tls_context *qr_ingest_tls(struct qr_ingest *ingest);
+uv_buf_t qr_ingest_read_buffer(struct qr_ingest *ingest);
+int64_t qr_ingest_now_us(struct qr_ingest *ingest);
+struct qr_ingest_stats *qr_ingest_counters(struct qr_ingest *ingest);
+/* A rate-limited warning about a stranger. */
+void qr_ingest_complain(struct qr_ingest *ingest, const char *format, ...) QR_PRINTF(2, 3);
+
+void qr_ingest_conn_came(struct qr_ingest *ingest, struct qr_conn *conn);
+void qr_ingest_conn_gone(struct qr_ingest *ingest);
+
+/* A child that may send rows joins, and leaves before it goes. */
+void qr_ingest_child_came(struct qr_ingest *ingest, struct qr_child *child);
+void qr_ingest_child_gone(struct qr_ingest *ingest, struct qr_child *child);
+/* Sends what is there now, as far as there is credit. */
+void qr_ingest_flush(struct qr_ingest *ingest);
+/* A child's block has grown; true: the child must pause (qr_child_resume follows). */
+bool qr_ingest_grown(struct qr_ingest *ingest, size_t block_bytes);
+
+#endif

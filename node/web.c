@@ -1,0 +1,129 @@
+#include "node/web.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "node/http.h"
+#include "node/ingest.h"
+
+struct web {
+    struct qr_conn *conn; /* NULL once closed. */
+    struct qr_ingest *ingest;
+    struct qr_http_request request;
+    struct qr_http_response response;
+    struct qr_buf answer;
+    uv_work_t work;
+    bool working;
+};
+
+static void free_web(struct web *web)
+{
+    qr_buf_release(&web->answer);
+    free(web);
+}
+
+static void on_closed(struct qr_conn *conn)
+{
+    struct web *web = conn->owner;
+    web->conn = NULL;
+    if (!web->working)
+        free_web(web); /* otherwise the worker's end does it */
+}
+
+static void send_answer(struct web *web, bool keep_alive)
+{
+    struct qr_conn *conn = web->conn;
+    if (qr_conn_write(conn, qr_buf_slice(&web->answer)) != 0)
+        return;
+    qr_buf_clear(&web->answer);
+    if (keep_alive)
+        qr_conn_resume(conn);
+    else
+        qr_conn_finish(conn);
+}
+
+/* Worker. */
+static void compute(uv_work_t *work)
+{
+    struct web *web = QR_CONTAINER_OF(work, struct web, work);
+    const struct qr_ingest_config *config = qr_ingest_config(web->ingest);
+    qr_api_handle(config->api, &web->request, &web->response);
+    qr_http_render(&web->response, &web->request, qr_clock_real_s(config->clock), &web->answer);
+}
+
+static void on_computed(uv_work_t *work, int status)
+{
+    (void)status;
+    struct web *web = QR_CONTAINER_OF(work, struct web, work);
+    bool keep_alive = web->request.keep_alive;
+    bool failed = web->answer.failed || web->answer.len == 0;
+    qr_http_response_release(&web->response);
+    qr_http_request_release(&web->request);
+    web->working = false;
+    if (web->conn == NULL)
+        free_web(web);
+    else if (failed)
+        qr_conn_close(web->conn); /* no memory for the answer */
+    else
+        send_answer(web, keep_alive);
+}
+
+static void refuse(struct web *web, int status, const char *sentence)
+{
+    struct qr_http_request none = {0};
+    qr_http_response_init(&web->response);
+    web->response.status = status;
+    web->response.content_type = "text/plain; charset=utf-8";
+    qr_buf_add_str(&web->response.body, sentence);
+    qr_http_render(&web->response, &none, qr_clock_real_s(qr_ingest_config(web->ingest)->clock),
+                   &web->answer);
+    qr_http_response_release(&web->response);
+    send_answer(web, false);
+}
+
+static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
+{
+    struct web *web = conn->owner;
+    int status = 0;
+    const char *sentence = NULL;
+    if (conn->close_when_drained)
+        return (ssize_t)in.len;
+    if (web->working)
+        return 0;
+    ssize_t used = qr_http_parse(&web->request, in, &status, &sentence);
+    if (used == QR_E_PARTIAL)
+        return 0;
+    if (used < 0) {
+        refuse(web, status != 0 ? status : 400,
+               sentence != NULL ? sentence : qr_strerror((int)used));
+        return (ssize_t)in.len;
+    }
+    qr_ingest_counters(web->ingest)->http_requests++;
+    qr_http_response_init(&web->response);
+    web->working = true;
+    qr_conn_pause(conn);
+    int err = uv_queue_work(qr_ingest_loop(web->ingest), &web->work, compute, on_computed);
+    return err != 0 ? err : used;
+}
+
+static void on_drained(struct qr_conn *conn)
+{
+    (void)conn;
+}
+
+static const struct qr_conn_handler handler = {on_bytes, on_drained, on_closed};
+
+void qr_web_take(struct qr_conn *conn)
+{
+    struct web *web = calloc(1, sizeof *web);
+    if (web == NULL) {
+        qr_conn_close(conn);
+        return;
+    }
+    web->conn = conn;
+    web->ingest = conn->ingest;
+    conn->owner = web;
+    conn->handler = &handler;
+    qr_conn_idle_limit(conn, QR_HTTP_IDLE_MS);
+}
