@@ -1,0 +1,263 @@
+#include "node/catchup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/cursor.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+#define PART_TIMEOUT_MS 3000
+#define RETRY_MS        2000
+#define NAME_BYTES_MAX  63
+
+enum part_status { PART_OK, PART_UNKNOWN };
+
+struct qr_catchup {
+    uv_loop_t *loop;
+    struct qr_link *link;
+    struct qr_store *store;
+    uint32_t group;
+    uint32_t peers[QR_MEMBERS_MAX];
+    unsigned n_peers, next_peer;
+    /* The file being fetched. */
+    struct qr_block_name file;
+    bool busy, installing;
+    char path[1024];
+    int fd;
+    uint64_t request, offset;
+    uint64_t asked_ms, pause_until_ms;
+    uint64_t n_files, n_bytes;
+};
+
+/* ---- answering ---- */
+
+struct reading {
+    uv_work_t work;
+    struct qr_catchup *fetch;
+    uint32_t member;
+    uint64_t request, offset;
+    uint32_t length;
+    char path[1024];
+    int64_t file_bytes; /* < 0: an error */
+    ssize_t n;
+    char bytes[QR_CATCHUP_PART_BYTES];
+};
+
+/* Worker. */
+static void read_part(uv_work_t *work)
+{
+    struct reading *reading = QR_CONTAINER_OF(work, struct reading, work);
+    int fd = open(reading->path, O_RDONLY | O_CLOEXEC);
+    reading->file_bytes = fd < 0 ? -1 : (int64_t)lseek(fd, 0, SEEK_END);
+    reading->n = fd < 0 ? -1 : pread(fd, reading->bytes, reading->length, (off_t)reading->offset);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void send_part(struct qr_catchup *fetch, const struct reading *reading)
+{
+    struct qr_buf head = {0};
+    bool ok = reading->n >= 0 && reading->file_bytes >= 0;
+    qr_buf_add_u64(&head, reading->request);
+    qr_buf_add_u64(&head, reading->offset);
+    qr_buf_add_u64(&head, ok ? (uint64_t)reading->file_bytes : 0);
+    qr_buf_add_u8(&head, ok ? PART_OK : PART_UNKNOWN);
+    struct qr_slice parts[] = {qr_buf_slice(&head),
+                               qr_slice_of(reading->bytes, ok ? (size_t)reading->n : 0)};
+    if (!head.failed) /* a peer that does not get it asks again */
+        qr_link_send(fetch->link, reading->member, fetch->group, QR_LINK_BLOCK_PART, parts, 2, NULL,
+                     NULL);
+    qr_buf_release(&head);
+}
+
+static void on_part_read(uv_work_t *work, int status)
+{
+    (void)status;
+    struct reading *reading = QR_CONTAINER_OF(work, struct reading, work);
+    send_part(reading->fetch, reading);
+    free(reading);
+}
+
+static int on_get(void *data, uint32_t member, uint32_t group, struct qr_slice payload)
+{
+    struct qr_catchup *fetch = data;
+    struct qr_cursor in = qr_cursor_of(payload);
+    struct reading *reading = calloc(1, sizeof *reading);
+    char name[NAME_BYTES_MAX + 1];
+    if (reading == NULL)
+        return 0;
+    reading->fetch = fetch;
+    reading->member = member;
+    reading->request = qr_cursor_u64(&in);
+    reading->offset = qr_cursor_u64(&in);
+    reading->length = (uint32_t)qr_cursor_varint_max(&in, QR_CATCHUP_PART_BYTES);
+    struct qr_slice text = qr_cursor_take(&in, qr_cursor_left(&in));
+    if (in.failed || group != fetch->group || text.len > NAME_BYTES_MAX ||
+        reading->offset > INT64_MAX) {
+        free(reading);
+        return QR_E_MALFORMED;
+    }
+    snprintf(name, sizeof name, "%.*s", (int)text.len, text.base);
+    if (qr_store_block_path(fetch->store, name, reading->path, sizeof reading->path) != 0) {
+        reading->n = -1;
+        send_part(fetch, reading);
+        free(reading);
+        return 0;
+    }
+    if (uv_queue_work(fetch->loop, &reading->work, read_part, on_part_read) != 0)
+        free(reading);
+    return 0;
+}
+
+/* ---- asking ---- */
+
+static void give_up(struct qr_catchup *fetch, const char *reason, uint64_t now_ms)
+{
+    qr_warn("a block file could not be fetched, trying another peer file=%s peer=%u reason=\"%s\"",
+            fetch->file.name, fetch->peers[fetch->next_peer], reason);
+    if (fetch->fd >= 0)
+        close(fetch->fd);
+    fetch->fd = -1;
+    fetch->busy = false;
+    fetch->next_peer = (fetch->next_peer + 1) % fetch->n_peers;
+    fetch->pause_until_ms = now_ms + RETRY_MS;
+}
+
+static void ask(struct qr_catchup *fetch, uint64_t now_ms)
+{
+    struct qr_buf body = {0};
+    qr_buf_add_u64(&body, ++fetch->request);
+    qr_buf_add_u64(&body, fetch->offset);
+    qr_buf_add_varint(&body, QR_CATCHUP_PART_BYTES);
+    qr_buf_add_str(&body, fetch->file.name);
+    struct qr_slice part = qr_buf_slice(&body);
+    fetch->asked_ms = now_ms;
+    int err = qr_link_send(fetch->link, fetch->peers[fetch->next_peer], fetch->group,
+                           QR_LINK_BLOCK_GET, &part, 1, NULL, NULL);
+    qr_buf_release(&body);
+    if (err != 0)
+        give_up(fetch, qr_strerror(err), now_ms);
+}
+
+static bool find_peer(struct qr_catchup *fetch)
+{
+    for (unsigned i = 0; i < fetch->n_peers; i++) {
+        unsigned at = (fetch->next_peer + i) % fetch->n_peers;
+        if (qr_link_is_up(fetch->link, fetch->peers[at])) {
+            fetch->next_peer = at;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void start_file(struct qr_catchup *fetch, uint64_t now_ms)
+{
+    if (now_ms < fetch->pause_until_ms || fetch->n_peers == 0 ||
+        qr_store_missing(fetch->store, &fetch->file, 1) == 0 || !find_peer(fetch))
+        return;
+    if (qr_store_fetch_path(fetch->store, fetch->file.name, fetch->path, sizeof fetch->path) != 0)
+        return;
+    fetch->fd = open(fetch->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (fetch->fd < 0) {
+        qr_error("cannot write path=%s error=\"%s\"", fetch->path, strerror(errno));
+        fetch->pause_until_ms = now_ms + RETRY_MS;
+        return;
+    }
+    qr_info("fetching a block file file=%s bytes=%llu peer=%u", fetch->file.name,
+            (unsigned long long)fetch->file.bytes, fetch->peers[fetch->next_peer]);
+    fetch->busy = true;
+    fetch->offset = 0;
+    ask(fetch, now_ms);
+}
+
+void qr_catchup_tick(struct qr_catchup *fetch)
+{
+    uint64_t now_ms = qr_clock_mono_ms(&qr_clock_system);
+    if (!fetch->busy)
+        start_file(fetch, now_ms);
+    else if (now_ms - fetch->asked_ms > PART_TIMEOUT_MS)
+        give_up(fetch, "no answer", now_ms);
+}
+
+static void finish_file(struct qr_catchup *fetch, uint64_t now_ms)
+{
+    close(fetch->fd);
+    fetch->fd = -1;
+    int err = qr_store_fetched(fetch->store, fetch->file.name);
+    if (err != 0) {
+        give_up(fetch, qr_strerror(err), now_ms);
+        return;
+    }
+    fetch->busy = false;
+    fetch->n_files++;
+    qr_info("block file fetched file=%s", fetch->file.name);
+    start_file(fetch, now_ms);
+}
+
+static int on_part(void *data, uint32_t member, uint32_t group, struct qr_slice payload)
+{
+    struct qr_catchup *fetch = data;
+    struct qr_cursor in = qr_cursor_of(payload);
+    uint64_t now_ms = qr_clock_mono_ms(&qr_clock_system);
+    uint64_t request = qr_cursor_u64(&in);
+    uint64_t offset = qr_cursor_u64(&in);
+    uint64_t file_bytes = qr_cursor_u64(&in);
+    uint8_t status = qr_cursor_u8(&in);
+    struct qr_slice bytes = qr_cursor_take(&in, qr_cursor_left(&in));
+    if (in.failed || group != fetch->group)
+        return QR_E_MALFORMED;
+    if (!fetch->busy || request != fetch->request || offset != fetch->offset ||
+        member != fetch->peers[fetch->next_peer])
+        return 0; /* a late answer */
+    if (status != PART_OK || file_bytes != fetch->file.bytes || bytes.len > file_bytes - offset ||
+        (bytes.len == 0 && offset < file_bytes)) {
+        give_up(fetch, "the peer does not have it", now_ms);
+        return 0;
+    }
+    if (pwrite(fetch->fd, bytes.base, bytes.len, (off_t)offset) != (ssize_t)bytes.len) {
+        give_up(fetch, strerror(errno), now_ms);
+        return 0;
+    }
+    fetch->offset += bytes.len;
+    fetch->n_bytes += bytes.len;
+    if (fetch->offset == file_bytes)
+        finish_file(fetch, now_ms);
+    else
+        ask(fetch, now_ms);
+    return 0;
+}
+
+int qr_catchup_new(struct qr_catchup **made, uv_loop_t *loop, struct qr_link *link,
+                 struct qr_store *store, uint32_t group, uint32_t self,
+                 const struct qr_link_member *members, unsigned n_members)
+{
+    struct qr_catchup *fetch = calloc(1, sizeof *fetch);
+    if (fetch == NULL)
+        return UV_ENOMEM;
+    fetch->loop = loop;
+    fetch->link = link;
+    fetch->store = store;
+    fetch->group = group;
+    fetch->fd = -1;
+    for (unsigned i = 0; i < n_members; i++)
+        if (members[i].id != self)
+            fetch->peers[fetch->n_peers++] = members[i].id;
+    qr_link_on(link, QR_LINK_BLOCK_GET, on_get, fetch);
+    qr_link_on(link, QR_LINK_BLOCK_PART, on_part, fetch);
+    *made = fetch;
+    return 0;
+}
+
+void qr_catchup_stats(const struct qr_catchup *fetch, uint64_t *n_files, uint64_t *n_bytes)
+{
+    *n_files = fetch->n_files;
+    *n_bytes = fetch->n_bytes;
+}

@@ -1,0 +1,32 @@
+/* node/catchup.h — block files that this member lacks come from a peer.
+ *
+ *   BLOCK_GET   u64 request, u64 offset, varint length, name          to a peer that is up
+ *   BLOCK_PART  u64 request, u64 offset, u64 file bytes, u8 status, bytes
+ *
+ * One file and one part of QR_CATCHUP_PART_BYTES at a time, which is the throttle; a part that does
+ * not come is asked for again, from the next peer.  A fetched file is verified in full by the store
+ * before it counts.  Peers read files on workers.
+ *
+ * Thread: consensus. */
+#ifndef QR_NODE_CATCHUP_H
+#define QR_NODE_CATCHUP_H
+
+#include "cluster/link.h"
+#include "storage/store.h"
+
+#define QR_CATCHUP_PART_BYTES (256u * 1024)
+
+struct qr_catchup;
+
+/* Also answers the peers' requests. */
+int qr_catchup_new(struct qr_catchup **fetch, uv_loop_t *loop, struct qr_link *link,
+                 struct qr_store *store, uint32_t group, uint32_t self,
+                 const struct qr_link_member *members, unsigned n_members);
+
+/* Looks for something to fetch, and for a part that is late; call every 100 ms. */
+void qr_catchup_tick(struct qr_catchup *fetch);
+
+/* Files and bytes fetched since the start. */
+void qr_catchup_stats(const struct qr_catchup *fetch, uint64_t *n_files, uint64_t *n_bytes);
+
+#endif

@@ -1,0 +1,255 @@
+#include "node/glue.h"
+
+#include <stdlib.h>
+#include <uv.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "cluster/ownership.h"
+#include "node/bodies.h"
+#include "storage/entry.h"
+
+int qr_glue_init(struct qr_glue *glue, struct qr_store *store, uint32_t member)
+{
+    *glue = (struct qr_glue){.store = store, .member = member};
+    glue->gaps = calloc(QR_STATE_GAPS_MAX, sizeof *glue->gaps);
+    return glue->gaps != NULL ? 0 : UV_ENOMEM;
+}
+
+void qr_glue_release(struct qr_glue *glue)
+{
+    free(glue->gaps);
+    free(glue->newest_index);
+    *glue = (struct qr_glue){0};
+}
+
+static void mix(uint64_t *effect, uint64_t v)
+{
+    *effect = (*effect ^ v) * 0x9e3779b97f4a7c15u;
+    *effect ^= *effect >> 29;
+}
+
+static void note_index(struct qr_glue *glue, uint32_t host, uint64_t index)
+{
+    if (host >= glue->n_hosts) {
+        uint32_t n = host * 2 + 16;
+        uint64_t *grown = realloc(glue->newest_index, n * sizeof *grown);
+        if (grown == NULL)
+            return; /* shown as unknown, nothing else */
+        for (uint32_t i = glue->n_hosts; i < n; i++)
+            grown[i] = 0;
+        glue->newest_index = grown;
+        glue->n_hosts = n;
+    }
+    glue->newest_index[host] = index;
+}
+
+uint64_t qr_glue_newest_index(const struct qr_glue *glue, uint32_t host)
+{
+    return host < glue->n_hosts ? glue->newest_index[host] : 0;
+}
+
+/* ---- one function a type of entry ---- */
+
+static int apply_host(struct qr_glue *glue, const struct qr_command *command, uint64_t *effect)
+{
+    struct qr_host_def *def;
+    struct qr_cursor in = qr_cursor_of(command->body);
+    int err = qr_host_def_decode(&def, &in);
+    if (err != 0)
+        return err;
+    if (!qr_cursor_done(&in)) {
+        free(def);
+        return QR_E_MALFORMED;
+    }
+    uint32_t id = 0;
+    err = qr_store_apply_host(glue->store, def, &id);
+    mix(effect, id);
+    return err;
+}
+
+static int check_owner(const struct qr_ownership *ownership, const struct qr_command *command,
+                       uint32_t host, uint32_t epoch)
+{
+    struct qr_owner owner = qr_ownership_get(ownership, host);
+    return owner.member == command->member && owner.epoch == epoch ? 0 : QR_E_FENCED;
+}
+
+/* All definitions are decoded before the first is applied: an entry counts whole or not at all. */
+static int decode_charts(struct qr_chart_def **defs, uint32_t n, struct qr_cursor *in)
+{
+    int err = 0;
+    uint32_t i = 0;
+    while (i < n && (err = qr_chart_def_decode(&defs[i], in)) == 0)
+        i++;
+    if (err == 0 && !qr_cursor_done(in))
+        err = QR_E_MALFORMED;
+    if (err != 0)
+        while (i > 0)
+            free(defs[--i]);
+    return err;
+}
+
+static int apply_charts(struct qr_glue *glue, const struct qr_command *command,
+                        const struct qr_ownership *ownership, uint64_t *effect)
+{
+    struct qr_charts_head head;
+    struct qr_cursor in = qr_cursor_of(command->body);
+    int err = qr_charts_head_decode(&head, &in);
+    if (err == 0)
+        err = check_owner(ownership, command, head.host, head.epoch);
+    if (err != 0)
+        return err;
+    struct qr_chart_def **defs = calloc(head.n + 1, sizeof *defs);
+    if (defs == NULL)
+        return UV_ENOMEM;
+    err = decode_charts(defs, head.n, &in);
+    for (uint32_t i = 0; i < head.n && err == 0; i++) {
+        uint32_t id = 0;
+        int one = qr_store_apply_chart(glue->store, head.host, defs[i], &id);
+        if (one == UV_ENOMEM)
+            err = one;
+        mix(effect, (uint64_t)id << 32 | (uint32_t)one);
+    }
+    free(defs);
+    return err;
+}
+
+static int apply_rows(struct qr_glue *glue, const struct qr_command *command,
+                      struct qr_entry_reader *reader, uint32_t host, uint64_t *effect)
+{
+    struct qr_entry_row row;
+    uint64_t n_rows = 0;
+    uint64_t n_new = 0;
+    uint64_t n_refused = 0;
+    while (qr_entry_next_row(reader, &row)) {
+        uint32_t cells = 0;
+        int err = qr_store_apply_row(glue->store, host, row.chart, command->time_us / 1000000,
+                                     row.end_s, row.values, row.n, &cells);
+        if (err == UV_ENOMEM)
+            return err;
+        n_rows++;
+        n_new += cells;
+        n_refused += err != 0;
+    }
+    glue->n_rows += n_rows;
+    glue->n_rows_refused += n_refused;
+    mix(effect, n_rows << 32 | n_refused);
+    mix(effect, n_new);
+    return 0;
+}
+
+static int apply_samples(struct qr_glue *glue, const struct qr_command *command,
+                         struct qr_ownership *ownership, uint64_t index, uint64_t *effect)
+{
+    struct qr_entry_reader *reader;
+    struct qr_entry_host block;
+    int err = qr_entry_reader_new(&reader, command->body);
+    if (err != 0)
+        return err;
+    while (err == 0 && qr_entry_next_host(reader, &block)) {
+        int verdict = qr_ownership_check(ownership, block.host, command->member, block.epoch,
+                                         block.block_seq);
+        mix(effect, (uint64_t)block.host << 32 | (uint32_t)verdict);
+        if (verdict == 0) {
+            err = apply_rows(glue, command, reader, block.host, effect);
+            qr_ownership_advance(ownership, block.host, block.block_seq);
+            note_index(glue, block.host, index);
+        } else if (verdict == QR_E_FENCED) {
+            glue->n_fenced_blocks++;
+        } else if (command->member == glue->member && glue->refused != NULL) {
+            glue->refused(glue->data, block.host, block.epoch, verdict);
+        }
+    }
+    qr_entry_reader_free(reader);
+    return err;
+}
+
+static int apply_host_state(struct qr_glue *glue, const struct qr_command *command,
+                            const struct qr_ownership *ownership, uint64_t *effect)
+{
+    struct qr_host_state state;
+    int err = qr_host_state_decode(&state, glue->gaps, command->body);
+    if (err == 0)
+        err = check_owner(ownership, command, state.host, state.epoch);
+    if (err == 0 && state.says)
+        err = qr_store_apply_connected(glue->store, state.host, state.connected, command->time_us);
+    for (uint32_t i = 0; i < state.n_gaps && err == 0; i++) {
+        int one = qr_store_apply_gap(glue->store, &state.gaps[i]);
+        if (one == UV_ENOMEM)
+            err = one;
+        mix(effect, (uint32_t)one);
+    }
+    return err;
+}
+
+static int apply_time(struct qr_glue *glue, const struct qr_command *command)
+{
+    int64_t time_s;
+    int err = qr_time_body_decode(&time_s, command->body);
+    if (err != 0)
+        return err;
+    return command->type == QR_COMMAND_SEAL ? qr_store_apply_seal(glue->store, time_s)
+                                            : qr_store_apply_retain(glue->store, time_s);
+}
+
+static int apply_sealed(struct qr_glue *glue, const struct qr_command *command)
+{
+    struct qr_sealed sealed;
+    int err = qr_sealed_decode(&sealed, command->body);
+    if (err != 0)
+        return err;
+    return qr_store_apply_sealed(glue->store, sealed.window_start_s, sealed.generation,
+                                 sealed.bytes, sealed.hash);
+}
+
+static int apply(void *data, const struct qr_command *command, struct qr_ownership *ownership,
+                 uint64_t index, uint64_t *effect)
+{
+    struct qr_glue *glue = data;
+    *effect = 0;
+    switch (command->type) {
+    case QR_COMMAND_HOST:
+        return apply_host(glue, command, effect);
+    case QR_COMMAND_CHARTS:
+        return apply_charts(glue, command, ownership, effect);
+    case QR_COMMAND_SAMPLES:
+        return apply_samples(glue, command, ownership, index, effect);
+    case QR_COMMAND_HOST_STATE:
+        return apply_host_state(glue, command, ownership, effect);
+    case QR_COMMAND_SEAL:
+    case QR_COMMAND_RETAIN:
+        return apply_time(glue, command);
+    case QR_COMMAND_SEALED:
+        return apply_sealed(glue, command);
+    default:
+        return QR_E_UNSUPPORTED;
+    }
+}
+
+static uint32_t host_id(void *data, const struct qr_guid *guid)
+{
+    struct qr_glue *glue = data;
+    int slot = qr_store_enter(glue->store);
+    const struct qr_host *host = qr_store_host_by_guid(glue->store, guid);
+    uint32_t id = host != NULL ? host->id : 0;
+    qr_store_leave(glue->store, slot);
+    return id;
+}
+
+static int snapshot(void *data, struct qr_buf *out)
+{
+    struct qr_glue *glue = data;
+    return qr_store_snapshot(glue->store, out);
+}
+
+static int restore(void *data, struct qr_slice state)
+{
+    struct qr_glue *glue = data;
+    return qr_store_restore(glue->store, state);
+}
+
+struct qr_sink qr_glue_sink(struct qr_glue *glue)
+{
+    return (struct qr_sink){glue, apply, host_id, snapshot, restore};
+}

@@ -1,0 +1,36 @@
+/* node/glue.h — the store as the cluster's sink: the only place that knows both.
+ *
+ * Decodes the bodies of log entries, asks the ownership whether they still count, and puts them
+ * into the store.  Pure functions of (state, entry).  Also remembers, for each host, the log index
+ * of its newest data, from which the replication factor is told.
+ *
+ * Thread: consensus. */
+#ifndef QR_NODE_GLUE_H
+#define QR_NODE_GLUE_H
+
+#include <stdint.h>
+
+#include "cluster/sink.h"
+#include "storage/store.h"
+
+struct qr_glue {
+    struct qr_store *store;
+    uint32_t member;
+    /* A block of this member was refused for another reason than fencing. */
+    void (*refused)(void *data, uint32_t host, uint32_t epoch, int error);
+    /* SEALED or SEAL was applied. */
+    void *data;
+    uint64_t *newest_index; /* By host id. */
+    uint32_t n_hosts;
+    struct qr_gap *gaps; /* Scratch. */
+    uint64_t n_rows, n_rows_refused, n_fenced_blocks;
+};
+
+int qr_glue_init(struct qr_glue *glue, struct qr_store *store, uint32_t member);
+void qr_glue_release(struct qr_glue *glue);
+
+struct qr_sink qr_glue_sink(struct qr_glue *glue);
+
+uint64_t qr_glue_newest_index(const struct qr_glue *glue, uint32_t host);
+
+#endif

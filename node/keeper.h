@@ -1,0 +1,31 @@
+/* node/keeper.h — what the passing of time demands of the leader: seals, hashes, retention.
+ *
+ * Clocks decide only *when* an entry is proposed; what it does is the same on every member.
+ * A window is sealed when the clock has passed its end by QR_KEEPER_GRACE_S; one that got late
+ * samples only after they had QR_KEEPER_LATE_S to arrive, so that a replay makes few generations.
+ *
+ * Thread: consensus. */
+#ifndef QR_NODE_KEEPER_H
+#define QR_NODE_KEEPER_H
+
+#include "base/clock.h"
+#include "cluster/group.h"
+#include "node/bodies.h"
+#include "node/config.h"
+#include "storage/store.h"
+
+#define QR_KEEPER_GRACE_S 30
+#define QR_KEEPER_LATE_S  600
+
+struct qr_keeper;
+
+int qr_keeper_new(struct qr_keeper **keeper, struct qr_group *group, struct qr_store *store,
+                  const struct qr_config *config, const struct qr_clock *clock);
+
+/* Once a second. */
+void qr_keeper_tick(struct qr_keeper *keeper);
+
+/* This member has written a block file. */
+void qr_keeper_sealed(struct qr_keeper *keeper, const struct qr_sealed *sealed);
+
+#endif

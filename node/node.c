@@ -1,0 +1,487 @@
+#include "node/node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "node/api.h"
+#include "node/bodies.h"
+#include "node/catchup.h"
+#include "node/glue.h"
+#include "node/incarnation.h"
+#include "node/ingest.h"
+#include "node/keeper.h"
+#include "node/picture.h"
+#include "node/roster.h"
+#include "node/self.h"
+#include "node/stream_conf.h"
+
+#define BEAT_MS         100
+#define PICTURE_MS      500
+#define GROUP_ID        1
+#define STOP_MS         5000
+#define LAG_ENTRIES_MAX 500 /* a member further behind than this takes no children */
+
+struct qr_node {
+    struct qr_config config;
+    uv_loop_t *loop;
+    uint64_t incarnation;
+    uint64_t started_ms;
+    char log_dir[QR_PATH_BYTES_MAX + 32];
+    char block_dir[QR_PATH_BYTES_MAX + 32];
+    struct qr_mailbox mailbox;
+    struct qr_store *store;
+    struct qr_glue glue;
+    struct qr_link *link;
+    struct qr_group *group;
+    struct qr_roster *roster;
+    struct qr_keeper *keeper;
+    struct qr_catchup *catchup;
+    struct qr_picture *picture;
+    struct qr_self *self;
+    struct qr_api api;
+    struct qr_stream_conf stream_conf;
+    struct qr_tls_context *web_tls;
+    struct qr_ingest *ingests[64];
+    unsigned n_ingests;
+    uv_timer_t beat, stop_timer;
+    uv_prepare_t before_poll;
+    uv_check_t after_poll;
+    uint64_t turn_started_ns, busy_ns, longest_turn_ns;
+    uint64_t last_ready_ms, last_second_ms, last_picture_ms;
+    bool accepting, stopping;
+};
+
+/* ---- how busy the loop is ---- */
+
+static void on_before_poll(uv_prepare_t *handle)
+{
+    struct qr_node *node = handle->data;
+    if (node->turn_started_ns == 0)
+        return;
+    uint64_t turn = uv_hrtime() - node->turn_started_ns;
+    node->busy_ns += turn;
+    if (turn > node->longest_turn_ns)
+        node->longest_turn_ns = turn;
+}
+
+static void on_after_poll(uv_check_t *handle)
+{
+    struct qr_node *node = handle->data;
+    node->turn_started_ns = uv_hrtime();
+}
+
+static uint64_t loop_busy_us(void *data)
+{
+    const struct qr_node *node = data;
+    return node->busy_ns / 1000;
+}
+
+static uint64_t loop_stall_us(void *data)
+{
+    struct qr_node *node = data;
+    uint64_t longest = node->longest_turn_ns / 1000;
+    node->longest_turn_ns = 0;
+    return longest;
+}
+
+/* ---- events of the group ---- */
+
+static void on_owned(void *data, const struct qr_owner *owner, uint64_t nonce)
+{
+    struct qr_node *node = data;
+    if (node->roster != NULL) /* not while the log is replayed at start */
+        qr_roster_owned(node->roster, owner, nonce);
+}
+
+static void on_restored(void *data, uint64_t index)
+{
+    struct qr_node *node = data;
+    qr_info("state replaced by a snapshot index=%llu", (unsigned long long)index);
+    if (node->roster != NULL)
+        qr_roster_restored(node->roster);
+}
+
+static void on_diverged(void *data, uint32_t member, uint64_t index)
+{
+    (void)data;
+    qr_error("state differs from another member's: one of the two must be rebuilt member=%u "
+             "index=%llu",
+             member, (unsigned long long)index);
+}
+
+static void on_fatal(void *data, const char *sentence)
+{
+    (void)data;
+    qr_error("this member stops: %s", sentence);
+    _exit(1); /* a retry after a failed write proves nothing; the supervisor starts us again */
+}
+
+static void on_refused(void *data, uint32_t host, uint32_t epoch, int error)
+{
+    struct qr_node *node = data;
+    if (node->roster != NULL)
+        qr_roster_refused(node->roster, host, epoch, error);
+}
+
+/* ---- events of the store ---- */
+
+static void on_sealed(void *data, int64_t window_start_s, uint32_t generation, int status,
+                      uint64_t bytes, uint64_t hash)
+{
+    struct qr_node *node = data;
+    if (status != 0) {
+        qr_error("a block file could not be written window=%lld generation=%u error=\"%s\"",
+                 (long long)window_start_s, generation, qr_strerror(status));
+        return;
+    }
+    struct qr_sealed sealed = {window_start_s, generation, bytes, hash};
+    if (node->keeper != NULL)
+        qr_keeper_sealed(node->keeper, &sealed);
+}
+
+static void on_bad_block(void *data, const char *name, const char *sentence)
+{
+    (void)data;
+    qr_error("a block file is bad and will be fetched from a peer file=%s reason=\"%s\"", name,
+             sentence);
+}
+
+/* ---- the beat ---- */
+
+static bool lags(const struct qr_group_status *status)
+{
+    for (unsigned i = 0; i < status->n_members; i++)
+        if (status->members[i].up && status->members[i].applied > status->applied + LAG_ENTRIES_MAX)
+            return true;
+    return false;
+}
+
+static void let_in(struct qr_node *node, bool accept)
+{
+    node->accepting = accept;
+    for (unsigned i = 0; i < node->n_ingests; i++)
+        qr_ingest_accept_children(node->ingests[i], accept);
+    qr_info("children are %s", accept ? "let in" : "told to go elsewhere");
+}
+
+/* Children stay through an election; a member that cannot feed the log for longer lets them go. */
+static void decide_accepting(struct qr_node *node, uint64_t now_ms)
+{
+    struct qr_group_status status;
+    qr_group_get_status(node->group, &status);
+    if (qr_group_ready(node->group) && !lags(&status))
+        node->last_ready_ms = now_ms;
+    bool ready = node->last_ready_ms != 0 &&
+                 now_ms - node->last_ready_ms <= 2u * node->config.election_timeout_ms;
+    if (ready == node->accepting)
+        return;
+    let_in(node, ready);
+    if (!ready)
+        qr_roster_close_all(node->roster, "this member cannot reach a quorum");
+}
+
+static void on_beat(uv_timer_t *timer)
+{
+    struct qr_node *node = timer->data;
+    uint64_t now_ms = qr_clock_mono_ms(&qr_clock_system);
+    if (node->stopping)
+        return;
+    qr_roster_tick(node->roster);
+    qr_catchup_tick(node->catchup);
+    decide_accepting(node, now_ms);
+    if (now_ms - node->last_picture_ms >= PICTURE_MS) {
+        node->last_picture_ms = now_ms;
+        qr_picture_publish(node->picture);
+    }
+    if (now_ms - node->last_second_ms >= 1000) {
+        node->last_second_ms = now_ms;
+        qr_self_collect(node->self);
+        qr_keeper_tick(node->keeper);
+    }
+}
+
+/* ---- start ---- */
+
+static int make_dir(const char *path)
+{
+    if (mkdir(path, 0750) == 0 || errno == EEXIST)
+        return 0;
+    qr_error("cannot make a folder path=%s error=\"%s\"", path, strerror(errno));
+    return -errno;
+}
+
+static int make_dirs(struct qr_node *node)
+{
+    char group[QR_PATH_BYTES_MAX + 16];
+    snprintf(group, sizeof group, "%s/group-%d", node->config.data, GROUP_ID);
+    snprintf(node->log_dir, sizeof node->log_dir, "%s/log", group);
+    snprintf(node->block_dir, sizeof node->block_dir, "%s/blocks", group);
+    int err = make_dir(node->config.data);
+    if (err == 0)
+        err = make_dir(group);
+    if (err == 0)
+        err = make_dir(node->log_dir);
+    if (err == 0)
+        err = make_dir(node->block_dir);
+    return err;
+}
+
+static int open_store(struct qr_node *node)
+{
+    struct qr_store_config config = {
+        .loop = node->loop,
+        .disk = &qr_disk_files,
+        .dir = node->block_dir,
+        .window_s = node->config.window_s,
+    };
+    struct qr_store_events events = {node, on_sealed, on_bad_block};
+    int err = qr_store_open(&node->store, &config, &events);
+    if (err == 0)
+        err = qr_glue_init(&node->glue, node->store, node->config.member_id);
+    node->glue.refused = on_refused;
+    node->glue.data = node;
+    return err;
+}
+
+static int open_link(struct qr_node *node)
+{
+    const struct qr_config *c = &node->config;
+    struct qr_link_config config = {
+        .loop = node->loop,
+        .clock = &qr_clock_system,
+        .member_id = c->member_id,
+        .incarnation = node->incarnation,
+        .cluster_id = c->cluster_id,
+        .listen_address = c->link,
+        .ca_file = c->tls_ca,
+        .cert_file = c->tls_certificate,
+        .key_file = c->tls_key,
+        .heartbeat_ms = c->heartbeat_ms,
+        .election_timeout_ms = c->election_timeout_ms,
+        .connect_retry_ms = 100,
+        .handshake_timeout_ms = 3000,
+        .queue_bytes_max = 2u * QR_SNAPSHOT_BYTES_MAX,
+    };
+    return qr_link_open(&node->link, &config);
+}
+
+static int open_group(struct qr_node *node)
+{
+    const struct qr_config *c = &node->config;
+    struct qr_group_config config = {
+        .loop = node->loop,
+        .clock = &qr_clock_system,
+        .link = node->link,
+        .sink = qr_glue_sink(&node->glue),
+        .group_id = GROUP_ID,
+        .member_id = c->member_id,
+        .incarnation = node->incarnation,
+        .dir = node->log_dir,
+        .members = c->members,
+        .n_members = c->n_members,
+        .election_timeout_ms = c->election_timeout_ms,
+        .heartbeat_ms = c->heartbeat_ms,
+        .snapshot_threshold = c->snapshot_threshold,
+        .snapshot_trailing = c->snapshot_trailing,
+        .disk_reserve_bytes = (uint64_t)c->disk_reserve_mib << 20,
+    };
+    struct qr_group_events events = {
+        .data = node,
+        .owned = on_owned,
+        .restored = on_restored,
+        .diverged = on_diverged,
+        .fatal = on_fatal,
+    };
+    int err = qr_group_open(&node->group, &config, &events);
+    for (uint32_t i = 0; i < c->n_members && err == 0; i++)
+        err = qr_link_set_member(node->link, &c->members[i]);
+    return err;
+}
+
+static int open_keepers(struct qr_node *node)
+{
+    int err = qr_roster_new(&node->roster, &node->mailbox, node->loop, node->store,
+                            node->config.member_id, node->incarnation, &qr_clock_system);
+    if (err != 0)
+        return err;
+    qr_roster_set_group(node->roster, node->group);
+    err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config, &qr_clock_system);
+    if (err == 0)
+        err = qr_catchup_new(&node->catchup, node->loop, node->link, node->store, GROUP_ID,
+                           node->config.member_id, node->config.members, node->config.n_members);
+    return err;
+}
+
+/* The identity of the member's own host: the same on every start, another for each member. */
+static struct qr_guid own_guid(const struct qr_config *config)
+{
+    struct {
+        struct qr_guid cluster;
+        uint32_t member;
+    } key = {config->cluster_id, config->member_id};
+    XXH128_hash_t hash = XXH3_128bits(&key, sizeof key);
+    XXH128_canonical_t bytes;
+    XXH128_canonicalFromHash(&bytes, hash);
+    struct qr_guid guid;
+    memcpy(guid.bytes, bytes.digest, sizeof guid.bytes);
+    guid.bytes[6] = (uint8_t)((guid.bytes[6] & 0x0f) | 0x80); /* RFC 9562: version 8, custom */
+    guid.bytes[8] = (uint8_t)((guid.bytes[8] & 0x3f) | 0x80);
+    return guid;
+}
+
+static int start_ingest(struct qr_node *node)
+{
+    const struct qr_config *c = &node->config;
+    char text[QR_TLS_REASON_BYTES];
+    char sentence[1024];
+    int err = qr_stream_conf_read(&node->stream_conf, c->stream_file, sentence, sizeof sentence);
+    if (err != 0) {
+        qr_error("%s", sentence);
+        return err;
+    }
+    if (c->web_certificate[0] != '\0') {
+        err = qr_tls_context_server(&node->web_tls, c->web_certificate, c->web_key, text);
+        if (err != 0) {
+            qr_error("%s", text);
+            return err;
+        }
+    }
+    node->api.store = node->store;
+    node->api.clock = &qr_clock_system;
+    node->api.host_guid = own_guid(c);
+    node->api.hostname = node->config.member_name;
+    node->api.version = "v1.37.1";
+    struct qr_ingest_config config = {
+        .clock = &qr_clock_system,
+        .listen = c->listen,
+        .tick_ms = c->tick_ms,
+        .roster = node->roster,
+        .api = &node->api,
+        .stream_conf = &node->stream_conf,
+        .tls = node->web_tls,
+        .own_guid = node->api.host_guid,
+    };
+    for (; node->n_ingests < c->ingest_loops && err == 0; node->n_ingests += err == 0)
+        err = qr_ingest_start(&node->ingests[node->n_ingests], &config);
+    return err;
+}
+
+static int start_self(struct qr_node *node)
+{
+    struct qr_self_sources sources = {
+        .clock = &qr_clock_system,
+        .home = &node->mailbox,
+        .roster = node->roster,
+        .group = node->group,
+        .link = node->link,
+        .store = node->store,
+        .ingests = node->ingests,
+        .n_ingests = node->n_ingests,
+        .guid = node->api.host_guid,
+        .hostname = node->config.member_name,
+        .loop_busy_us = loop_busy_us,
+        .loop_stall_us = loop_stall_us,
+        .data = node,
+    };
+    struct qr_picture_sources picture = {
+        .clock = &qr_clock_system,
+        .config = &node->config,
+        .group = node->group,
+        .store = node->store,
+        .glue = &node->glue,
+        .api = &node->api,
+        .ingests = node->ingests,
+        .n_ingests = node->n_ingests,
+    };
+    int err = qr_self_start(&node->self, &sources);
+    return err != 0 ? err : qr_picture_new(&node->picture, &picture);
+}
+
+static void start_timers(struct qr_node *node)
+{
+    uv_timer_init(node->loop, &node->beat);
+    uv_timer_init(node->loop, &node->stop_timer);
+    uv_prepare_init(node->loop, &node->before_poll);
+    uv_check_init(node->loop, &node->after_poll);
+    node->beat.data = node;
+    node->stop_timer.data = node;
+    node->before_poll.data = node;
+    node->after_poll.data = node;
+    uv_timer_start(&node->beat, on_beat, 0, BEAT_MS);
+    uv_prepare_start(&node->before_poll, on_before_poll);
+    uv_check_start(&node->after_poll, on_after_poll);
+}
+
+int qr_node_start(struct qr_node **started, uv_loop_t *loop, const struct qr_config *config)
+{
+    struct qr_node *node = calloc(1, sizeof *node);
+    if (node == NULL)
+        return UV_ENOMEM;
+    node->config = *config;
+    node->loop = loop;
+    int err = make_dirs(node);
+    if (err == 0)
+        err = qr_incarnation_next(config->data, &node->incarnation);
+    if (err == 0)
+        err = qr_mailbox_init(&node->mailbox, loop);
+    if (err == 0)
+        err = open_store(node);
+    if (err == 0)
+        err = open_link(node);
+    if (err == 0)
+        err = open_group(node);
+    if (err == 0)
+        err = open_keepers(node);
+    if (err == 0)
+        err = start_ingest(node);
+    if (err == 0)
+        err = start_self(node);
+    if (err != 0)
+        return err; /* the process ends with it */
+    start_timers(node);
+    qr_info("member started id=%u name=%s cluster=%s listen=%s link=%s data=%s", config->member_id,
+            config->member_name, config->cluster_name, config->listen, config->link, config->data);
+    *started = node;
+    return 0;
+}
+
+/* ---- stop ---- */
+
+static void on_group_closed(void *data)
+{
+    struct qr_node *node = data;
+    uv_stop(node->loop);
+}
+
+static void on_stop_late(uv_timer_t *timer)
+{
+    struct qr_node *node = timer->data;
+    qr_warn("stopping took too long: leadership may not have been handed over");
+    uv_stop(node->loop);
+}
+
+static void on_let_go(uv_timer_t *timer)
+{
+    struct qr_node *node = timer->data;
+    node->stopping = true;
+    uv_timer_start(&node->stop_timer, on_stop_late, STOP_MS, 0);
+    qr_group_close(node->group, on_group_closed, node);
+}
+
+void qr_node_stop(struct qr_node *node)
+{
+    if (uv_is_active((uv_handle_t *)&node->stop_timer) || node->stopping)
+        return;
+    for (unsigned i = 0; i < node->n_ingests; i++)
+        qr_ingest_drain(node->ingests[i]);
+    /* A moment for the last batches to be committed; what is not comes by replay elsewhere. */
+    uv_timer_start(&node->stop_timer, on_let_go, node->config.tick_ms, 0);
+}

@@ -1,0 +1,123 @@
+#include "node/picture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "node/status.h"
+
+/* A member counts as holding a child's data if it has applied what was the newest this long ago:
+ * what it tells of itself is that old. */
+#define SLACK_PICTURES 4
+
+struct qr_picture {
+    struct qr_picture_sources sources;
+    uint64_t started_ms;
+    uint64_t applied[SLACK_PICTURES]; /* Our applied index, the last pictures' */
+    unsigned n_taken;
+};
+
+int qr_picture_new(struct qr_picture **picture, const struct qr_picture_sources *sources)
+{
+    struct qr_picture *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return UV_ENOMEM;
+    p->sources = *sources;
+    p->started_ms = qr_clock_mono_ms(sources->clock);
+    *picture = p;
+    return 0;
+}
+
+static uint32_t count_replicas(const struct qr_group_status *group, uint64_t index)
+{
+    uint32_t n = 0;
+    for (unsigned i = 0; i < group->n_members; i++)
+        n += group->members[i].voter && group->members[i].up && group->members[i].applied >= index;
+    return n;
+}
+
+static bool member_is_up(const struct qr_group_status *group, uint32_t id)
+{
+    for (unsigned i = 0; i < group->n_members; i++)
+        if (group->members[i].id == id)
+            return group->members[i].up;
+    return false;
+}
+
+static bool is_member_guid(const struct qr_host_def *def)
+{
+    return strcmp(def->program_name, "quorate") == 0 && def->hops == 0;
+}
+
+static void take_child(const struct qr_picture *picture, const struct qr_status *status,
+                       uint64_t old_index, struct qr_host *host, struct qr_status_child *child)
+{
+    const struct qr_picture_sources *s = &picture->sources;
+    const struct qr_host_def *def = atomic_load(&host->def);
+    struct qr_owner owner = qr_ownership_get(qr_group_ownership(s->group), host->id);
+    uint64_t newest = qr_glue_newest_index(s->glue, host->id);
+    child->host = host->id;
+    memcpy(child->guid, host->guid_text, sizeof child->guid);
+    snprintf(child->hostname, sizeof child->hostname, "%s", def->hostname);
+    child->owner = owner.member;
+    child->epoch = owner.epoch;
+    /* The log does not hear of a death: a child of a dead member is not connected. */
+    child->connected = atomic_load(&host->connected) && member_is_up(&status->group, owner.member);
+    child->own = is_member_guid(def);
+    child->replication_factor =
+        count_replicas(&status->group, newest < old_index ? newest : old_index);
+    uint32_t n = atomic_load(&host->n_charts);
+    struct qr_chart **charts = atomic_load(&host->charts);
+    child->charts = n;
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t watermark_s = atomic_load(&charts[i]->watermark_s);
+        if (watermark_s > child->watermark_s)
+            child->watermark_s = watermark_s;
+        child->n_samples += atomic_load(&charts[i]->n_samples);
+        child->n_gaps += qr_store_gaps(s->store, charts[i]->id, NULL, 0);
+    }
+}
+
+static void take_children(const struct qr_picture *picture, struct qr_status *status,
+                          uint64_t old_index)
+{
+    struct qr_store *store = picture->sources.store;
+    int slot = qr_store_enter(store);
+    uint32_t n = qr_store_n_hosts(store);
+    status->children = calloc(n + 1, sizeof *status->children);
+    for (uint32_t i = 0; i < n && status->children != NULL; i++)
+        take_child(picture, status, old_index, qr_store_host_at(store, i),
+                   &status->children[status->n_children++]);
+    qr_store_leave(store, slot);
+}
+
+static void release_picture(void *picture)
+{
+    qr_status_free(picture);
+}
+
+void qr_picture_publish(struct qr_picture *picture)
+{
+    const struct qr_picture_sources *s = &picture->sources;
+    struct qr_status *status = calloc(1, sizeof *status);
+    if (status == NULL)
+        return; /* the last one stays */
+    struct qr_store_stats store;
+    qr_store_get_stats(s->store, &store);
+    qr_group_get_status(s->group, &status->group);
+    snprintf(status->cluster_name, sizeof status->cluster_name, "%s", s->config->cluster_name);
+    status->cluster_id = s->config->cluster_id;
+    status->time_s = qr_clock_real_s(s->clock);
+    status->uptime_s = (qr_clock_mono_ms(s->clock) - picture->started_ms) / 1000;
+    status->n_missing_blocks = store.n_missing;
+    for (unsigned i = 0; i < s->n_ingests; i++) {
+        status->samples_in += qr_ingest_stats(s->ingests[i])->samples;
+        status->rows_in += qr_ingest_stats(s->ingests[i])->rows;
+    }
+    uint64_t *slot = &picture->applied[picture->n_taken++ % SLACK_PICTURES];
+    take_children(picture, status, *slot);
+    *slot = status->group.applied;
+    const struct qr_status *old = atomic_exchange(&s->api->status, status);
+    qr_store_retire(s->store, (void *)old, release_picture);
+}

@@ -1,0 +1,30 @@
+/* node/picture.h — takes the status pictures of node/status.h and publishes them.
+ * Thread: consensus. */
+#ifndef QR_NODE_PICTURE_H
+#define QR_NODE_PICTURE_H
+
+#include "base/clock.h"
+#include "node/api.h"
+#include "node/config.h"
+#include "node/glue.h"
+#include "node/ingest.h"
+
+struct qr_picture;
+
+struct qr_picture_sources {
+    const struct qr_clock *clock;
+    const struct qr_config *config;
+    struct qr_group *group;
+    struct qr_store *store;
+    const struct qr_glue *glue;
+    struct qr_api *api;
+    struct qr_ingest *const *ingests;
+    unsigned n_ingests;
+};
+
+int qr_picture_new(struct qr_picture **picture, const struct qr_picture_sources *sources);
+
+/* Takes one; readers find it in api->status. */
+void qr_picture_publish(struct qr_picture *picture);
+
+#endif

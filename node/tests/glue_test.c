@@ -1,0 +1,241 @@
+#include "node/glue.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "cluster/ownership.h"
+#include "node/bodies.h"
+#include "storage/entry.h"
+#include "storage/query.h"
+#include "storage/value.h"
+#include "testing/cmocka.h"
+
+#define T0 1795405200
+
+struct fixture {
+    struct qr_store *store;
+    struct qr_glue glue;
+    struct qr_sink sink;
+    struct qr_ownership ownership;
+    uint64_t index, effect;
+    int refused;
+};
+
+static void on_refused(void *data, uint32_t host, uint32_t epoch, int error)
+{
+    (void)host;
+    (void)epoch;
+    struct fixture *f = data;
+    f->refused = error;
+}
+
+static void on_sealed(void *data, int64_t start_s, uint32_t generation, int status, uint64_t bytes,
+                      uint64_t hash)
+{
+    (void)data, (void)start_s, (void)generation, (void)status, (void)bytes, (void)hash;
+}
+
+static void on_bad_block(void *data, const char *name, const char *sentence)
+{
+    (void)data, (void)name, (void)sentence;
+}
+
+static char dir[] = "/tmp/quorate-glue-XXXXXX";
+
+static void open_fixture(struct fixture *f)
+{
+    *f = (struct fixture){0};
+    struct qr_store_config config = {.disk = &qr_disk_files, .dir = dir, .window_s = 600};
+    struct qr_store_events events = {f, on_sealed, on_bad_block};
+    assert_int_equal(qr_store_open(&f->store, &config, &events), 0);
+    assert_int_equal(qr_glue_init(&f->glue, f->store, 1), 0);
+    f->glue.refused = on_refused;
+    f->glue.data = f;
+    f->sink = qr_glue_sink(&f->glue);
+    qr_ownership_init(&f->ownership);
+}
+
+static void close_fixture(struct fixture *f)
+{
+    qr_ownership_release(&f->ownership);
+    qr_glue_release(&f->glue);
+    qr_store_close(f->store);
+}
+
+static int apply(struct fixture *f, enum qr_command_type type, uint32_t member, struct qr_buf *body)
+{
+    struct qr_command command = {.type = type,
+                                 .member = member,
+                                 .time_us = (int64_t)T0 * 1000000,
+                                 .body = qr_buf_slice(body)};
+    int err = f->sink.apply(f->sink.data, &command, &f->ownership, ++f->index, &f->effect);
+    qr_buf_release(body);
+    return err;
+}
+
+static struct qr_guid guid_of(uint8_t n)
+{
+    return (struct qr_guid){{n, 1, 2, 3}};
+}
+
+static uint32_t add_host(struct fixture *f, uint8_t n)
+{
+    struct qr_buf body = {0};
+    struct qr_guid guid = guid_of(n);
+    struct qr_host_def def = {.guid = guid,
+                              .hostname = "h",
+                              .registry_hostname = "h",
+                              .os = "linux",
+                              .timezone = "UTC",
+                              .abbrev_timezone = "UTC",
+                              .update_every = 1,
+                              .hops = 1,
+                              .program_name = "netdata",
+                              .program_version = "v1.37.1"};
+    assert_int_equal(qr_host_def_encode(&body, &def), 0);
+    assert_int_equal(apply(f, QR_COMMAND_HOST, 1, &body), 0);
+    return f->sink.host_id(f->sink.data, &guid);
+}
+
+static int add_chart(struct fixture *f, uint32_t host, uint32_t member, uint32_t epoch)
+{
+    struct qr_dim_def dims[] = {{"a", "a", 1, 1, 0, 0}, {"b", "b", 1, 1, 0, 0}};
+    struct qr_chart_def def = {.id = "t.c",
+                               .name = "t.c",
+                               .title = "",
+                               .units = "",
+                               .family = "",
+                               .context = "t.c",
+                               .plugin = "",
+                               .module = "",
+                               .priority = 1,
+                               .update_every = 1,
+                               .n_dims = 2,
+                               .dims = dims};
+    struct qr_buf encoded = {0};
+    struct qr_charts_body body;
+    assert_int_equal(qr_chart_def_encode(&encoded, &def), 0);
+    qr_charts_body_init(&body, host, epoch);
+    qr_charts_body_add(&body, qr_buf_slice(&encoded));
+    qr_buf_release(&encoded);
+    int err = apply(f, QR_COMMAND_CHARTS, member, qr_charts_body_finish(&body));
+    qr_charts_body_release(&body);
+    return err;
+}
+
+static int add_row(struct fixture *f, uint32_t host, uint32_t member, uint32_t epoch, uint32_t seq,
+                   int64_t end_s, double value)
+{
+    struct qr_entry_block block;
+    struct qr_entry_block *blocks[] = {&block};
+    struct qr_buf body = {0};
+    uint32_t cells[] = {qr_value_pack(value, 0), qr_value_pack(-value, 0)};
+    qr_entry_block_init(&block);
+    block.host = host;
+    block.epoch = epoch;
+    block.block_seq = seq;
+    assert_int_equal(qr_entry_block_row(&block, 1, end_s, cells, 2), 0);
+    assert_int_equal(qr_entry_encode(&body, blocks, 1), 0);
+    qr_entry_block_release(&block);
+    return apply(f, QR_COMMAND_SAMPLES, member, &body);
+}
+
+static double stored(struct fixture *f, int64_t end_s)
+{
+    struct qr_query *query;
+    struct qr_slab slab;
+    double value = 0;
+    int slot = qr_store_enter(f->store);
+    struct qr_chart *chart = qr_store_chart_by_id(f->store, 1);
+    assert_non_null(chart);
+    assert_int_equal(qr_query_open(&query, f->store, chart, end_s, end_s), 0);
+    if (qr_query_next(query, &slab) == 1 && !qr_value_is_empty(slab.cells[0]))
+        value = qr_value_unpack(slab.cells[0]); /* otherwise 0: nothing is stored */
+    qr_query_close(query);
+    qr_store_leave(f->store, slot);
+    return value;
+}
+
+static void an_older_epoch_adds_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct qr_owner owner;
+    open_fixture(&f);
+    uint32_t host = add_host(&f, 1);
+    assert_int_equal(host, 1);
+    assert_int_equal(qr_ownership_take(&f.ownership, host, 1, &owner), 0);
+    assert_int_equal(add_chart(&f, host, 1, owner.epoch), 0);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 1, T0 + 1, 5), 0);
+    assert_true(stored(&f, T0 + 1) == 5);
+    assert_int_equal(qr_glue_newest_index(&f.glue, host), f.index);
+
+    struct qr_owner next;
+    assert_int_equal(qr_ownership_take(&f.ownership, host, 2, &next), 0);
+    uint64_t before = qr_glue_newest_index(&f.glue, host);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 2, T0 + 2, 6), 0); /* entry ok, block not */
+    assert_true(stored(&f, T0 + 2) == 0);
+    assert_int_equal(f.glue.n_fenced_blocks, 1);
+    assert_int_equal(qr_glue_newest_index(&f.glue, host), before);
+    assert_int_equal(add_chart(&f, host, 1, owner.epoch), QR_E_FENCED);
+
+    assert_int_equal(add_row(&f, host, 2, next.epoch, 1, T0 + 2, 7), 0);
+    assert_true(stored(&f, T0 + 2) == 7);
+    close_fixture(&f);
+}
+
+static void the_first_value_stays_and_a_jump_is_told(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct qr_owner owner;
+    open_fixture(&f);
+    uint32_t host = add_host(&f, 1);
+    qr_ownership_take(&f.ownership, host, 1, &owner);
+    add_chart(&f, host, 1, owner.epoch);
+    add_row(&f, host, 1, owner.epoch, 1, T0 + 1, 5);
+    uint64_t effect = f.effect;
+    add_row(&f, host, 1, owner.epoch, 2, T0 + 1, 9); /* a replayed duplicate */
+    assert_true(stored(&f, T0 + 1) == 5);
+    assert_true(f.effect != effect); /* nothing new was stored: the digest says so */
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 4, T0 + 2, 6), 0); /* 3 is missing */
+    assert_int_equal(f.refused, QR_E_GAP);
+    assert_true(stored(&f, T0 + 2) == 0);
+    close_fixture(&f);
+}
+
+static void refuses_bodies_that_are_cut_or_too_long(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f);
+    add_host(&f, 1);
+    static const enum qr_command_type types[] = {
+        QR_COMMAND_HOST,   QR_COMMAND_CHARTS, QR_COMMAND_SAMPLES, QR_COMMAND_HOST_STATE,
+        QR_COMMAND_SEALED, QR_COMMAND_SEAL,   QR_COMMAND_RETAIN};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        struct qr_buf empty = {0};
+        struct qr_buf garbage = {0};
+        assert_true(apply(&f, types[i], 1, &empty) < 0);
+        for (int n = 0; n < 40; n++)
+            qr_buf_add_u8(&garbage, (uint8_t)(n * 37 + 201));
+        assert_true(apply(&f, types[i], 1, &garbage) < 0);
+    }
+    close_fixture(&f);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return mkdtemp(dir) != NULL ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_older_epoch_adds_nothing),
+        cmocka_unit_test(the_first_value_stays_and_a_jump_is_told),
+        cmocka_unit_test(refuses_bodies_that_are_cut_or_too_long),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

@@ -1,0 +1,335 @@
+/* A whole member in this process: a cluster of one, spoken to over its sockets. */
+#include "node/node.h"
+
+#include <arpa/inet.h>
+#include <jansson.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/pki.h"
+#include "node/child.h"
+#include "node/conn.h"
+#include "node/ingest.h"
+#include "node/keeper.h"
+#include "node/picture.h"
+#include "node/roster.h"
+#include "node/self.h"
+#include "node/web.h"
+#include "testing/cmocka.h"
+#include "testing/process.h"
+
+#define KEY         "11111111-2222-3333-4444-555555555555"
+#define GUID        "aaaaaaaa-0000-4000-8000-00000000000"
+#define DEADLINE_MS 20000
+
+static char dir[QR_TEMP_DIR_BYTES];
+static uint16_t port;
+static uv_loop_t loop;
+static struct qr_node *node;
+static uv_async_t stop;
+static pthread_t thread;
+
+/* ---- a member ---- */
+
+static void configure(struct qr_config *config)
+{
+    char path[512];
+    char sentence[512];
+    snprintf(path, sizeof path, "%s/stream.conf", dir);
+    qr_write_file(path, "[" KEY "]\n    enabled = yes\n");
+    snprintf(path, sizeof path, "%s/quorate.conf", dir);
+    qr_write_file(path,
+                  "[member]\nid = 1\nlisten = 127.0.0.1:%u\nlink = 127.0.0.1:%u\n"
+                  "[cluster]\nid = 6b0c9a1e-7a55-4c62-9d11-0f7d5d0a7f01\n"
+                  "member 1 = 127.0.0.1:%u\n[web]\ntick ms = 50\n"
+                  "[store]\ndisk reserve MiB = 8\n[log]\nlevel = warn\n",
+                  port, port + 100, port + 100);
+    assert_int_equal(qr_config_read(config, path, sentence, sizeof sentence), 0);
+}
+
+static void make_certificates(void)
+{
+    char reason[QR_PKI_REASON_BYTES];
+    char ca[300], ca_key[300], cert[300], key[300];
+    snprintf(ca, sizeof ca, "%s/ca.crt", dir);
+    snprintf(ca_key, sizeof ca_key, "%s/ca.key", dir);
+    snprintf(cert, sizeof cert, "%s/member.crt", dir);
+    snprintf(key, sizeof key, "%s/member.key", dir);
+    assert_int_equal(qr_pki_make_ca(ca, ca_key, "test", reason), 0);
+    struct qr_pki_request request = {
+        cert, key, ca, ca_key, "member 1", "quorate://6b0c9a1e-7a55-4c62-9d11-0f7d5d0a7f01/1",
+        NULL};
+    assert_int_equal(qr_pki_make_cert(&request, reason), 0);
+}
+
+static void on_stop(uv_async_t *async)
+{
+    (void)async;
+    qr_node_stop(node);
+}
+
+static void *run_loop(void *data)
+{
+    uv_run(&loop, UV_RUN_DEFAULT);
+    return data;
+}
+
+/* ---- talking to it ---- */
+
+static int dial(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    size_t len = strlen(text);
+    assert_int_equal(send(fd, text, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+/* Reads until `text` has come (true), or the end or the deadline (false). */
+static bool hear(int fd, const char *text, char *heard, size_t heard_bytes)
+{
+    size_t n = 0;
+    heard[0] = '\0';
+    for (;;) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        if (strstr(heard, text) != NULL)
+            return true;
+        if (n + 1 >= heard_bytes || poll(&wait, 1, DEADLINE_MS) != 1)
+            return false;
+        ssize_t got = read(fd, heard + n, heard_bytes - n - 1);
+        if (got <= 0)
+            return false;
+        n += (size_t)got;
+        heard[n] = '\0';
+    }
+}
+
+static bool ends(int fd)
+{
+    char byte[512];
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    while (poll(&wait, 1, DEADLINE_MS) == 1)
+        if (read(fd, byte, sizeof byte) <= 0)
+            return true;
+    return false;
+}
+
+static json_t *status(void)
+{
+    static char answer[65536];
+    int fd = dial();
+    say(fd, "GET /api/quorate/v1/status HTTP/1.1\r\n\r\n");
+    bool heard = hear(fd, "}\n\x01never", answer, sizeof answer);
+    assert_false(heard); /* until the end of the connection */
+    close(fd);
+    const char *body = strstr(answer, "\r\n\r\n");
+    return body != NULL ? json_loads(body + 4, 0, NULL) : NULL;
+}
+
+struct wanted {
+    const char *guid;
+    int64_t watermark_s, samples;
+    bool connected;
+};
+
+static bool child_is(void *data)
+{
+    const struct wanted *wanted = data;
+    json_t *root = status();
+    json_t *child;
+    size_t i;
+    bool is = false;
+    json_array_foreach(
+        json_object_get(root, "children"), i,
+        child) if (strcmp(json_string_value(json_object_get(child, "guid")), wanted->guid) == 0)
+        is = json_integer_value(json_object_get(child, "watermark")) >= wanted->watermark_s &&
+             json_integer_value(json_object_get(child, "samples")) >= wanted->samples &&
+             json_is_true(json_object_get(child, "connected")) == wanted->connected;
+    json_decref(root);
+    return is;
+}
+
+static void assert_child(const char *guid, int64_t watermark_s, int64_t samples, bool connected)
+{
+    struct wanted wanted = {guid, watermark_s, samples, connected};
+    if (!qr_wait_for(child_is, &wanted, DEADLINE_MS, 50))
+        fail_msg("child %s has not become watermark %lld, %lld samples, connected %d", guid,
+                 (long long)watermark_s, (long long)samples, connected);
+}
+
+/* Children are let in once the cluster of one has elected itself. */
+static bool is_ready(void *data)
+{
+    (void)data;
+    json_t *root = status();
+    bool ready = json_is_true(json_object_get(root, "ready"));
+    json_decref(root);
+    return ready;
+}
+
+static int stream_in(const char *guid, const char *key, const char *expected)
+{
+    char request[1024];
+    char heard[256];
+    int fd = dial();
+    snprintf(request, sizeof request,
+             "STREAM key=%s&hostname=box one&machine_guid=%s&update_every=1&hops=1&ver=15352"
+             " HTTP/1.1\r\nUser-Agent: netdata/v1.37.1\r\n\r\n",
+             key, guid);
+    say(fd, request);
+    if (!hear(fd, expected, heard, sizeof heard))
+        fail_msg("heard \"%s\" instead of \"%s\"", heard, expected);
+    return fd;
+}
+
+static const char definition[] =
+    "CHART \"t.c\" \"\" \"title\" \"u\" \"f\" \"t.c\" \"line\" 1 1 \"\" \"p\" \"m\"\n"
+    "DIMENSION \"a\" \"a\" \"absolute\" 1 1 \"\"\n";
+
+/* ---- tests ---- */
+
+static void a_child_is_asked_to_replay_and_its_rows_are_stored(void **state)
+{
+    (void)state;
+    char heard[1024];
+    char text[2048];
+    int64_t now = (int64_t)(qr_real_ms() / 1000);
+    int fd = stream_in(GUID "1", KEY, "version=15296");
+    snprintf(text, sizeof text, "%sCHART_DEFINITION_END %lld %lld %lld\n", definition,
+             (long long)now - 10, (long long)now, (long long)now);
+    say(fd, text);
+    assert_true(hear(fd, "REPLAY_CHART \"t.c\" \"true\"", heard, sizeof heard));
+    snprintf(text, sizeof text,
+             "RBEGIN \"t.c\"\nRBEGIN \"\" %lld %lld %lld\nRSET \"a\" 1.5000000 \"\"\n"
+             "RBEGIN \"\" %lld %lld %lld\nRSET \"a\" 2.5000000 \"\"\n"
+             "RDSTATE \"a\" %lld000000 3 3.0000000 2.5000000\nRSSTATE %lld000000 %lld000000\n"
+             "REND 1 %lld %lld true %lld %lld %lld\n"
+             "BEGIN \"t.c\" 1000000\nSET \"a\" = 7\nEND\n",
+             (long long)now - 2, (long long)now - 1, (long long)now, (long long)now - 1,
+             (long long)now, (long long)now, (long long)now, (long long)now, (long long)now,
+             (long long)now - 10, (long long)now, (long long)now - 10, (long long)now,
+             (long long)now);
+    say(fd, text);
+    assert_child(GUID "1", now + 1, 3, true);
+    close(fd);
+    assert_child(GUID "1", now + 1, 3, false);
+
+    /* The next connection is asked from where the log is. */
+    fd = stream_in(GUID "1", KEY, "version=15296");
+    snprintf(text, sizeof text, "%sCHART_DEFINITION_END %lld %lld %lld\n", definition,
+             (long long)now - 10, (long long)now + 5, (long long)now + 5);
+    say(fd, text);
+    assert_true(hear(fd, "REPLAY_CHART \"t.c\" \"true\"", heard, sizeof heard));
+    snprintf(text, sizeof text, "\"true\" %lld", (long long)now + 1);
+    if (strstr(heard, text) == NULL)
+        fail_msg("\"%s\" does not start behind %s", heard, text);
+    close(fd);
+}
+
+static void the_newest_connection_of_a_child_wins(void **state)
+{
+    (void)state;
+    int old = stream_in(GUID "2", KEY, "version=15296");
+    assert_child(GUID "2", 0, 0, true);
+    int new = stream_in(GUID "2", KEY, "version=15296");
+    assert_true(ends(old));
+    assert_child(GUID "2", 0, 0, true);
+    close(old);
+    close(new);
+}
+
+static void strangers_are_refused_by_name_and_the_member_stays(void **state)
+{
+    (void)state;
+    char heard[1024];
+    int fd = stream_in(GUID "3", "22222222-2222-3333-4444-555555555555",
+                       "You are not permitted to access this. Check the logs for more info.");
+    assert_true(ends(fd));
+    close(fd);
+
+    static const char *const bad[] = {"STREAM nothing at all HTTP/1.1\r\n\r\n",
+                                      "PUT / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02 TLS here?",
+                                      "GET / HTTP/1.1\r\n\r\nand more"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        fd = dial();
+        say(fd, bad[i]);
+        assert_true(ends(fd));
+        close(fd);
+    }
+
+    /* A row before its chart: the connection ends, others do not notice. */
+    int good = stream_in(GUID "4", KEY, "version=15296");
+    int evil = stream_in(GUID "5", KEY, "version=15296");
+    say(evil, "BEGIN \"no.chart\" 0\nSET \"x\" = 1\nEND\n");
+    say(evil, "SET \"x\" = 1\n");
+    assert_true(ends(evil));
+    say(good, definition);
+    say(good, "CHART_DEFINITION_END 0 0 1\n");
+    assert_true(hear(good, "REPLAY_CHART", heard, sizeof heard));
+    close(good);
+    close(evil);
+}
+
+static void it_collects_itself(void **state)
+{
+    (void)state;
+    struct wanted wanted = {NULL, 0, 0, true};
+    json_t *root = status();
+    char guid[64];
+    snprintf(guid, sizeof guid, "%s",
+             json_string_value(
+                 json_object_get(json_array_get(json_object_get(root, "children"), 0), "guid")));
+    json_decref(root);
+    wanted.guid = guid;
+    wanted.samples = 50; /* two seconds of its charts */
+    assert_true(qr_wait_for(child_is, &wanted, DEADLINE_MS, 100));
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct qr_config config;
+    qr_temp_dir(dir, "node-test");
+    port = qr_free_ports(1);
+    make_certificates();
+    configure(&config);
+    uv_loop_init(&loop);
+    if (qr_node_start(&node, &loop, &config) != 0)
+        return -1;
+    uv_async_init(&loop, &stop, on_stop);
+    if (pthread_create(&thread, NULL, run_loop, NULL) != 0)
+        return -1;
+    return qr_wait_for(is_ready, NULL, DEADLINE_MS, 50) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    uv_async_send(&stop);
+    pthread_join(thread, NULL); /* it stops by itself */
+    qr_remove_dir(dir);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_collects_itself),
+        cmocka_unit_test(a_child_is_asked_to_replay_and_its_rows_are_stored),
+        cmocka_unit_test(the_newest_connection_of_a_child_wins),
+        cmocka_unit_test(strangers_are_refused_by_name_and_the_member_stays),
+    };
+    int failed = cmocka_run_group_tests(tests, setup, teardown);
+    fflush(stdout);
+    _exit(failed); /* ingest threads run until the process ends */
+}
