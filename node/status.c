@@ -216,7 +216,8 @@ static void add_member(struct qr_json *json, const struct qr_group_status *group
     qr_json_u64(json, "id", member->id);
     qr_json_str(json, "name", name);
     qr_json_str(json, "address", member->address);
-    qr_json_str(json, "role", up ? role_name(member->role) : "unavailable");
+    enum qr_group_role role = member->self ? group->role : member->role;
+    qr_json_str(json, "role", up ? role_name(role) : "unavailable");
     qr_json_str(json, "state", member->self ? "self" : up ? "up" : "down");
     qr_json_bool(json, "voter", member->voter);
     qr_json_u64(json, "applied", member->self ? group->applied : member->applied);
