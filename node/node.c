@@ -23,11 +23,13 @@
 #include "node/self.h"
 #include "node/stream_conf.h"
 
-#define BEAT_MS         100
-#define PICTURE_MS      500
-#define GROUP_ID        1
-#define STOP_MS         5000
-#define LAG_ENTRIES_MAX 500 /* a member further behind than this takes no children */
+#define BEAT_MS    100
+#define PICTURE_MS 500
+#define GROUP_ID   1
+#define STOP_MS    5000
+/* An election takes 1 to 2 timeouts, and children stay through one (docs/decisions/0008). */
+#define PATIENCE_TIMEOUTS 4u
+#define LAG_ENTRIES_MAX   500 /* a member further behind than this takes no children */
 
 struct qr_node {
     struct qr_config config;
@@ -179,8 +181,9 @@ static void decide_accepting(struct qr_node *node, uint64_t now_ms)
     qr_group_get_status(node->group, &status);
     if (qr_group_ready(node->group) && !lags(&status))
         node->last_ready_ms = now_ms;
-    bool ready = node->last_ready_ms != 0 &&
-                 now_ms - node->last_ready_ms <= 2u * node->config.election_timeout_ms;
+    bool ready =
+        node->last_ready_ms != 0 &&
+        now_ms - node->last_ready_ms <= PATIENCE_TIMEOUTS * node->config.election_timeout_ms;
     if (ready == node->accepting)
         return;
     let_in(node, ready);
@@ -316,7 +319,7 @@ static int open_keepers(struct qr_node *node)
     err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config, &qr_clock_system);
     if (err == 0)
         err = qr_catchup_new(&node->catchup, node->loop, node->link, node->store, GROUP_ID,
-                           node->config.member_id, node->config.members, node->config.n_members);
+                             node->config.member_id, node->config.members, node->config.n_members);
     return err;
 }
 

@@ -10,7 +10,7 @@
 static const char good[] = "[member]\nid = 2\nname = b\ndata = data\nlisten = 127.0.0.1:20000\n"
                            "[cluster]\nid = 6b0c9a1e-7a55-4c62-9d11-0f7d5d0a7f01\n"
                            "member 1 = 127.0.0.1:20099\nmember 2 = [::1]:20100\n"
-                           "heartbeat ms = 50\n[log]\nlevel = debug\n";
+                           "heartbeat ms = 40\n[log]\nlevel = debug\n";
 
 static char path[] = "/tmp/quorate-config-XXXXXX";
 static char sentence[1024];
@@ -35,8 +35,8 @@ static void reads_options_and_fills_in_defaults(void **state)
     assert_int_equal(c.n_members, 2);
     assert_int_equal(c.members[1].id, 2);
     assert_string_equal(c.members[1].address, "[::1]:20100");
-    assert_int_equal(c.heartbeat_ms, 50);
-    assert_int_equal(c.election_timeout_ms, 1000);
+    assert_int_equal(c.heartbeat_ms, 40);
+    assert_int_equal(c.election_timeout_ms, 500);
     assert_int_equal(c.window_s, 600);
     assert_string_equal(c.data, "/tmp/data"); /* relative to the file's folder */
 }
