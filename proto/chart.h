@@ -34,6 +34,9 @@ struct qr_chart {
     int64_t watermark_s;       /* The owner's, when it resumed. */
     int64_t first_row_begin_s; /* Of this connection. */
 
+    uint32_t n_torn;      /* Torn answers to the definition (proto/rows). */
+    int64_t torn_after_s; /* Where points seemed to be left out, last. */
+
     struct qr_arith_chart arith;
     struct qr_arith_dim *arith_dims; /* n_dims, parallel to pub.dims. */
     struct qr_replication replication;

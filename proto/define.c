@@ -1,7 +1,6 @@
 #include "proto/define.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -12,13 +11,14 @@
 
 /* ---- asking the child ---- */
 
-static QR_PRINTF(2, 3) void send_line(struct qr_stream *s, const char *format, ...)
+void qr_define_send(struct qr_stream *s, const struct qr_chart *chart, bool start_streaming,
+                    int64_t after_s, int64_t before_s)
 {
-    va_list args;
     qr_buf_clear(&s->out);
-    va_start(args, format);
-    int err = qr_buf_vprintf(&s->out, format, args);
-    va_end(args);
+    int err =
+        qr_buf_printf(&s->out, "REPLAY_CHART \"%.*s\" \"%s\" %lld %lld\n", (int)chart->pub.id.len,
+                      chart->pub.id.base, start_streaming ? "true" : "false", (long long)after_s,
+                      (long long)before_s);
     /* The room was reserved at the start for the longest id, so there is always space. */
     assert(err == 0);
     if (s->handler.send != NULL)
@@ -29,9 +29,7 @@ void qr_define_ask(struct qr_stream *s, struct qr_chart *chart)
 {
     struct qr_replication_ask a;
     if (qr_replication_next(&chart->replication, s->now_ms, &a))
-        send_line(s, "REPLAY_CHART \"%.*s\" \"%s\" %lld %lld\n", (int)chart->pub.id.len,
-                  chart->pub.id.base, a.start_streaming ? "true" : "false", (long long)a.after_s,
-                  (long long)a.before_s);
+        qr_define_send(s, chart, a.start_streaming, a.after_s, a.before_s);
 }
 
 static void tell_gap(struct qr_stream *s, struct qr_chart *chart, int64_t after_s, int64_t before_s,
@@ -79,7 +77,7 @@ int qr_stream_resume(struct qr_stream *stream, struct qr_stream_chart *pub,
     /* Without replication here, a child that has it must still be told to start. */
     if (chart->waits_for_start) {
         chart->waits_for_start = false;
-        send_line(stream, "REPLAY_CHART \"%.*s\" \"true\" 0 0\n", (int)pub->id.len, pub->id.base);
+        qr_define_send(stream, chart, true, 0, 0);
     }
     qr_define_tell_past(stream, chart);
     return 0;
@@ -186,6 +184,8 @@ int qr_define_chart_definition_end(struct qr_stream *s, struct qr_args args)
     chart->pub.first_s = times[0];
     chart->pub.last_s = times[1];
     chart->pub.child_now_s = times[2];
+    chart->n_torn = 0;
+    chart->torn_after_s = 0;
     if (s->planning)
         qr_replication_definition(&chart->replication, chart->pub.update_every, times[0], times[1],
                                   times[2]);

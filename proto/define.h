@@ -15,6 +15,10 @@ int qr_define_chart_definition_end(struct qr_stream *s, struct qr_args args);
 /* Tells the handler of a definition that changed: called before anything else of the chart. */
 int qr_define_settle(struct qr_stream *s, struct qr_chart *chart);
 
+/* REPLAY_CHART. */
+void qr_define_send(struct qr_stream *s, const struct qr_chart *chart, bool start_streaming,
+                    int64_t after_s, int64_t before_s);
+
 /* Sends what the chart's planner wants next, if anything. */
 void qr_define_ask(struct qr_stream *s, struct qr_chart *chart);
 

@@ -50,6 +50,8 @@ struct qr_stream {
     bool row_refused;          /* QR_BLOCK_REPLAY: with times that cannot be. */
     int64_t row_end_s;
     uint32_t row_update_every;
+    int64_t state_collected_us; /* BLOCK_REPLAY: what RSSTATE said; 0: it did not come. */
+    int64_t state_updated_us;
     double *values; /* Cells of a row, as many as the widest chart has. */
     uint8_t *flags;
     uint32_t n_cells;

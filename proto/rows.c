@@ -312,6 +312,8 @@ int qr_rows_rbegin(struct qr_stream *s, struct qr_args args)
     } else if (s->block != QR_BLOCK_REPLAY) {
         return qr_engine_malformed(s, "RBEGIN without a chart");
     }
+    if (args.at[0].len > 0)
+        s->state_collected_us = s->state_updated_us = 0;
     close_replayed_row(s);
     s->row_refused = false;
     s->open->next_dim = 0;
@@ -366,6 +368,8 @@ int qr_rows_rsstate(struct qr_stream *s, struct qr_args args)
     if (qr_number_int(args.at[0], &collected_us) != 0 ||
         qr_number_int(args.at[1], &updated_us) != 0)
         return qr_engine_malformed(s, "RSSTATE with a time that is not a number");
+    s->state_collected_us = collected_us;
+    s->state_updated_us = updated_us;
     if (sets_clock(s))
         qr_arith_replay_chart_state(&s->open->arith, collected_us, updated_us);
     if (s->planning)
@@ -389,6 +393,49 @@ static int parse_rend(struct qr_stream *s, struct qr_args args, struct qr_replic
     return 0;
 }
 
+/* The end of the last point that the answer to the outstanding request has brought. */
+static int64_t reached_s(const struct qr_replication *r)
+{
+    return r->n_points > 0 ? r->end_s : r->ask.after_s;
+}
+
+enum tear {
+    TEAR_NONE,
+    TEAR_CLOCK, /* last_collected is of a sample that last_updated does not know. */
+    TEAR_POINTS /* last_updated knows a point that the answer does not have. */
+};
+
+/* See rows.h. */
+static enum tear find_tear(const struct qr_stream *s, const struct qr_chart *chart,
+                           const struct qr_replication_end *end)
+{
+    const struct qr_replication *r = &chart->replication;
+    if (!s->planning || !end->streaming || (s->config.caps & QR_CAP_INTERPOLATED) != 0 ||
+        r->phase != QR_REPLICATION_ASKING || r->kind != QR_REPLICATION_KIND_CATCH_UP ||
+        r->ask.before_s == 0 || s->state_updated_us == 0 || chart->n_torn == QR_ROWS_TORN_MAX)
+        return TEAR_NONE;
+    int64_t every_s = end->update_every;
+    if (s->state_collected_us / 1000000 - s->state_updated_us / 1000000 >= every_s)
+        return TEAR_CLOCK;
+    /* An answer that stops at an empty point looks like this as well, but it does so again. */
+    int64_t left_out_s = s->state_updated_us / 1000000 - reached_s(r);
+    return r->n_points > 0 && left_out_s > 0 && left_out_s <= 2 * every_s &&
+                   chart->torn_after_s != reached_s(r)
+               ? TEAR_POINTS
+               : TEAR_NONE;
+}
+
+/* The planner keeps waiting for the answer to its request: this is the rest of it. */
+static void ask_for_the_rest(struct qr_stream *s, struct qr_chart *chart, enum tear tear,
+                             const struct qr_replication_end *end)
+{
+    int64_t after_s = reached_s(&chart->replication);
+    chart->n_torn++;
+    if (tear == TEAR_POINTS)
+        chart->torn_after_s = after_s;
+    qr_define_send(s, chart, true, after_s, end->last_s > after_s ? end->last_s : after_s);
+}
+
 int qr_rows_rend(struct qr_stream *s, struct qr_args args)
 {
     if (s->block != QR_BLOCK_REPLAY)
@@ -399,6 +446,12 @@ int qr_rows_rend(struct qr_stream *s, struct qr_args args)
         return err;
     close_replayed_row(s);
     struct qr_chart *chart = s->open;
+    enum tear tear = find_tear(s, chart, &end);
+    if (tear != TEAR_NONE) {
+        s->block = QR_BLOCK_NONE;
+        ask_for_the_rest(s, chart, tear, &end);
+        return 0;
+    }
     if (sets_clock(s)) {
         qr_arith_replay_end(&chart->arith, end.update_every, end.streaming);
         set_update_every(chart, chart->arith.update_every);

@@ -4,11 +4,20 @@
  *   BEGIN2 SET2.. END2         values of v2 senders
  *   RBEGIN (RBEGIN RSET..).. RDSTATE.. RSSTATE REND
  *
+ * Torn answers: a 1.37 child takes no lock when it answers, and a fast parent asks while the sample
+ * that made the child announce the chart is still being stored.  Then RSSTATE's last_collected is
+ * of that sample and last_updated, the points or RDSTATE are not yet, and a clock set from it would
+ * give wrong values.  Seen in 1 % of the charts of a connection.  Such an answer is not passed on:
+ * the rest is asked for again, at once, until the answer is whole or QR_ROWS_TORN_MAX were not.
+ *
  * A part of proto/stream; see proto/engine.h. */
 #ifndef QR_PROTO_ROWS_H
 #define QR_PROTO_ROWS_H
 
 #include "proto/engine.h"
+
+/* Round trips of some 0.2 ms; the child's collector may have lost its CPU for some of them. */
+#define QR_ROWS_TORN_MAX 32
 
 int qr_rows_begin(struct qr_stream *s, struct qr_args args);
 int qr_rows_set(struct qr_stream *s, struct qr_args args);

@@ -65,6 +65,79 @@ static void gives_points_of_a_replicating_v1_sender(void **state)
     recorder_close(&r);
 }
 
+/* The sample at 1001.5 s was collected and not yet stored when the child answered. */
+static void asks_again_for_the_rest_of_a_torn_answer(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    recorder_expect(&r, CHART_V1 "CHART_DEFINITION_END 990 1000 1001\n",
+                    "define t.c every=1 dims=a,i\n> REPLAY_CHART \"t.c\" \"true\" 990 1000\n");
+    recorder_expect(&r,
+                    "RBEGIN \"t.c\"\nRBEGIN '' 999 1000 1001\nRSET \"a\" 8.0000000 \"\"\n"
+                    "RDSTATE \"i\" 1000500000 100 1.5000000 3.0000000\n"
+                    "RSSTATE 1001500000 1000000000\nREND 1 990 1000 true 990 1000 1001\n",
+                    "~row t.c 1000/1 a=8\n> REPLAY_CHART \"t.c\" \"true\" 1000 1000\n");
+    /* Nothing yet; then the point is there, and RDSTATE is of before. */
+    recorder_expect(&r,
+                    "RBEGIN \"t.c\"\nRSSTATE 1001500000 1000000000\n"
+                    "REND 1 990 1000 true 1000 1000 1001\n",
+                    "> REPLAY_CHART \"t.c\" \"true\" 1000 1000\n");
+    recorder_expect(&r,
+                    "RBEGIN \"t.c\"\nRDSTATE \"i\" 1000500000 100 1.5000000 3.0000000\n"
+                    "RSSTATE 1001500000 1001000000\nREND 1 990 1000 true 1000 1000 1001\n",
+                    "> REPLAY_CHART \"t.c\" \"true\" 1000 1000\n");
+    recorder_expect(&r,
+                    "RBEGIN \"t.c\"\nRBEGIN '' 1000 1001 1001\nRSET \"i\" 3.5 \"\"\n"
+                    "RDSTATE \"i\" 1001500000 104 2.0000000 3.5000000\n"
+                    "RSSTATE 1001500000 1001000000\nREND 1 990 1001 true 1000 1001 1001\n",
+                    "~row t.c 1001/1 i=3.5\n");
+    recorder_expect(&r, "BEGIN \"t.c\" 1000000\nSET \"i\" = 108\nEND\n", "row t.c 1002/1 i=4\n");
+    recorder_close(&r);
+}
+
+/* One that is cut short at an empty point looks alike: the second time it is taken as it is. */
+static void takes_a_truncated_answer_the_second_time(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    assert_int_equal(
+        qr_stream_feed(r.stream, qr_slice_str(CHART_V1 "CHART_DEFINITION_END 990 1001 1001\n")), 0);
+    qr_buf_clear(&r.log);
+    recorder_expect(&r,
+                    "RBEGIN t.c\nRBEGIN '' 998 999 1001\nRSET a 8 ''\n"
+                    "RSSTATE 1001500000 1001000000\nREND 1 990 1001 true 990 1001 1001\n",
+                    "~row t.c 999/1 a=8\n> REPLAY_CHART \"t.c\" \"true\" 999 1001\n");
+    recorder_expect(&r,
+                    "RBEGIN t.c\nRSSTATE 1001500000 1001000000\n"
+                    "REND 1 990 1001 true 999 1001 1001\n",
+                    "");
+    struct qr_stream_stats stats;
+    qr_stream_get_stats(r.stream, &stats);
+    assert_int_equal(stats.charts_replicating, 0);
+    recorder_close(&r);
+}
+
+static void gives_up_on_a_child_that_only_gives_torn_answers(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    assert_int_equal(
+        qr_stream_feed(r.stream, qr_slice_str(CHART_V1 "CHART_DEFINITION_END 990 1000 1001\n")), 0);
+    struct qr_stream_stats stats = {.charts_replicating = 1};
+    unsigned n = 0;
+    for (; stats.charts_replicating > 0; n++) {
+        assert_true(n <= QR_ROWS_TORN_MAX);
+        qr_buf_clear(&r.log);
+        assert_int_equal(
+            qr_stream_feed(r.stream, qr_slice_str("RBEGIN t.c\nRSSTATE 1001500000 1000000000\n"
+                                                  "REND 1 990 1000 true 990 1000 1001\n")),
+            0);
+        qr_stream_get_stats(r.stream, &stats);
+    }
+    assert_int_equal(n, QR_ROWS_TORN_MAX + 1);
+    recorder_close(&r);
+}
+
 static void skips_replayed_rows_with_impossible_times(void **state)
 {
     struct recorder r;
@@ -162,6 +235,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_values_of_a_v2_sender),
         cmocka_unit_test(gives_points_of_a_replicating_v1_sender),
+        cmocka_unit_test(asks_again_for_the_rest_of_a_torn_answer),
+        cmocka_unit_test(takes_a_truncated_answer_the_second_time),
+        cmocka_unit_test(gives_up_on_a_child_that_only_gives_torn_answers),
         cmocka_unit_test(skips_replayed_rows_with_impossible_times),
         cmocka_unit_test(refuses_rows_that_do_not_fit),
         cmocka_unit_test(finds_dimensions_in_any_order),
