@@ -45,7 +45,7 @@ struct lane {
     struct qr_grouping grouping;
     double last; /* Value of the point before. */
     double anomalies;
-    uint32_t n_points; /* Of the row, null ones too. */
+    uint32_t n_points; /* Of the row, that have a value. */
     bool reset;
 };
 
@@ -89,9 +89,9 @@ static void finish_row(struct reader *r)
 
 static int add_value(struct lane *lane, struct qr_table_column *column, double v, uint32_t cell)
 {
-    lane->n_points++;
     if (isnan(v))
         return 0;
+    lane->n_points++;
     column->has_value = true;
     if (v != 0)
         column->has_nonzero = true;

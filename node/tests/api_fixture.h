@@ -311,6 +311,11 @@ static inline json_t *example(const char *name)
     return root;
 }
 
+static inline const char *text_at(json_t *root, const char *key)
+{
+    return json_string_value(json_object_get(root, key));
+}
+
 /* The same keys in the same order, and values of the same kind. */
 static inline void assert_same_shape(json_t *real, json_t *ours, const char *where)
 {
@@ -335,5 +340,7 @@ static inline void assert_same_shape(json_t *real, json_t *ours, const char *whe
         assert_same_shape(json_array_get(real, 0), json_array_get(ours, 0), path);
     }
 }
+
+#define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 #endif

@@ -1,0 +1,178 @@
+#include "node/table.h"
+
+#include <math.h>
+
+#include "base/compiler.h"
+#include "base/rng.h"
+#include "node/options.h"
+#include "node/tests/api_fixture.h"
+
+/* A chart of our own with two dimensions, and what its rows are. */
+struct chart_rows {
+    const struct qr_chart *chart;
+    uint32_t step_s;
+};
+
+static struct chart_rows add_own(struct fixture *f, uint32_t step_s)
+{
+    static const struct qr_dim_def dims[] = {{.id = "a", .name = "a"}, {.id = "b", .name = "b"}};
+    struct qr_chart_def def = {
+        .id = "own.chart", .name = "own.chart", .update_every = step_s, .n_dims = 2, .dims = dims};
+    uint32_t id = apply_chart(f->store, f->parent, &def);
+    return (struct chart_rows){qr_store_chart_by_id(f->store, id), step_s};
+}
+
+static void put(struct fixture *f, const struct chart_rows *own, int64_t end_s, double a, double b)
+{
+    apply_row(f->store, f->parent, own->chart->id, end_s, (double[]){a, b}, 2);
+}
+
+static void read_window(struct fixture *f, struct qr_table *table, const struct chart_rows *own,
+                        int64_t first_row_s, int64_t step_s, uint32_t n_rows, const char *group)
+{
+    static struct qr_grouping_spec grouping;
+    qr_grouping_parse(&grouping, qr_slice_str(group), qr_slice_str(""));
+    qr_table_init(table);
+    for (uint32_t dim = 0; dim < 2; dim++)
+        assert_int_equal(qr_table_add(table, &(struct qr_table_column){.chart = own->chart,
+                                                                       .def = own->chart->def,
+                                                                       .dim = dim,
+                                                                       .shown = true}),
+                         0);
+    table->window = (struct qr_window){.first_row_s = first_row_s,
+                                       .before_s = first_row_s + (int64_t)(n_rows - 1) * step_s,
+                                       .step_s = step_s,
+                                       .granularity_s = 1,
+                                       .n_rows = n_rows,
+                                       .group = (uint32_t)step_s,
+                                       .divisor = 1};
+    struct qr_table_read read = {.store = f->store, .grouping = &grouping, .anomaly_rates = true};
+    assert_int_equal(qr_table_read(table, &read), 0);
+}
+
+static void assert_column(const struct qr_table *table, uint32_t column, const double *expected)
+{
+    for (uint32_t row = 0; row < table->window.n_rows; row++) {
+        double v = qr_table_at(table, row, column);
+        if (isnan(expected[row]) ? !isnan(v) : !(fabs(v - expected[row]) < 1e-9))
+            fail_msg("row %u is %g, not %g", row, v, expected[row]);
+    }
+}
+
+static void gaps_are_null_and_do_not_count(void **state)
+{
+    struct fixture *f = *state;
+    struct chart_rows own = add_own(f, 1);
+    for (int64_t t = 1; t <= 20; t++)
+        if (t < 6 || t > 12)
+            put(f, &own, T0 + t, (double)t, t % 2 ? NAN : (double)t);
+    struct qr_table table;
+    read_window(f, &table, &own, T0 + 4, 4, 6, "average");
+    assert_column(&table, 0, (double[]){2.5, 5, NAN, 14.5, 18.5, NAN});
+    assert_column(&table, 1, (double[]){3, NAN, NAN, 15, 19, NAN});
+    qr_table_release(&table);
+}
+
+static void wide_points_are_interpolated(void **state)
+{
+    struct fixture *f = *state;
+    struct chart_rows own = add_own(f, 5);
+    put(f, &own, T0 + 5, 50, 1);
+    put(f, &own, T0 + 10, 100, NAN);
+    put(f, &own, T0 + 20, 200, 4); /* The one at 15 is missing. */
+    put(f, &own, T0 + 25, 250, 9);
+    struct qr_table table;
+    read_window(f, &table, &own, T0 + 6, 1, 20, "average");
+    assert_column(&table, 0, (double[]){60,  70,  80,  90,  100, NAN, NAN, NAN, NAN, NAN,
+                                        200, 200, 200, 200, 200, 210, 220, 230, 240, 250});
+    assert_column(&table, 1, (double[]){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN,
+                                        4,   4,   4,   4,   4,   5,   6,   7,   8,   9});
+    qr_table_release(&table);
+}
+
+static void flags_reach_their_cells(void **state)
+{
+    struct fixture *f = *state;
+    struct chart_rows own = add_own(f, 1);
+    for (int64_t t = 1; t <= 4; t++) {
+        uint32_t cells[2] = {qr_value_pack(1, t == 2 ? QR_VALUE_RESET : 0),
+                             qr_value_pack(0, t >= 3 ? QR_VALUE_ANOMALOUS : 0)};
+        uint32_t n_new;
+        assert_int_equal(
+            qr_store_apply_row(f->store, f->parent, own.chart->id, NOW, T0 + t, cells, 2, &n_new),
+            0);
+    }
+    struct qr_table table;
+    read_window(f, &table, &own, T0 + 3, 3, 2, "sum");
+    assert_memory_equal(table.resets, ((uint8_t[]){1, 0, 0, 0}), 4);
+    assert_true(fabs(table.anomalies[1] - 100.0 / 3) < 1e-9);
+    assert_true(table.anomalies[3] == 100);
+    assert_true(table.columns[0].has_nonzero);
+    assert_false(table.columns[1].has_nonzero);
+    assert_true(table.columns[1].has_value);
+    double latest[2];
+    assert_int_equal(qr_table_latest(&table, f->store, latest), 0);
+    assert_true(latest[0] == 1 && latest[1] == 0);
+    qr_table_release(&table);
+}
+
+/* Every row of seconds by hand: the points in (T - step, T]. */
+static void seconds_are_grouped_as_if_by_hand(void **state)
+{
+    struct fixture *f = *state;
+    struct chart_rows own = add_own(f, 1);
+    struct qr_rng rng;
+    qr_rng_seed(&rng, 11);
+    double stored[400];
+    for (int t = 0; t < 400; t++) {
+        stored[t] = qr_rng_below(&rng, 4) == 0 ? NAN : (double)qr_rng_below(&rng, 1000);
+        if (!isnan(stored[t]))
+            put(f, &own, T0 - 50 + t, stored[t], 1);
+    }
+    for (int i = 0; i < 300; i++) {
+        int64_t step_s = 1 + (int64_t)qr_rng_below(&rng, 30);
+        int64_t first_s = -80 + (int64_t)qr_rng_below(&rng, 400);
+        uint32_t n_rows = 1 + (uint32_t)qr_rng_below(&rng, 40);
+        struct qr_table table;
+        read_window(f, &table, &own, T0 + first_s, step_s, n_rows, "sum");
+        for (int64_t row = 0; row < n_rows; row++) {
+            double sum = NAN;
+            for (int64_t t = first_s + (row - 1) * step_s + 1; t <= first_s + row * step_s; t++)
+                if (t + 50 >= 0 && t + 50 < 400 && !isnan(stored[t + 50]))
+                    sum = (isnan(sum) ? 0 : sum) + stored[t + 50];
+            double v = qr_table_at(&table, (uint32_t)row, 0);
+            assert_true(isnan(sum) ? isnan(v) : v == sum);
+        }
+        qr_table_release(&table);
+    }
+}
+
+static void too_many_cells_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct chart_rows own = add_own(f, 1);
+    struct qr_table table;
+    struct qr_grouping_spec grouping;
+    qr_grouping_parse(&grouping, qr_slice_str("sum"), qr_slice_str(""));
+    qr_table_init(&table);
+    for (unsigned i = 0; i < QR_QUERY_CELLS_MAX / QR_WINDOW_ROWS_MAX + 1; i++)
+        assert_int_equal(qr_table_add(&table, &(struct qr_table_column){.chart = own.chart,
+                                                                        .def = own.chart->def}),
+                         0);
+    table.window = (struct qr_window){.n_rows = QR_WINDOW_ROWS_MAX, .step_s = 1, .group = 1};
+    struct qr_table_read read = {.store = f->store, .grouping = &grouping};
+    assert_int_equal(qr_table_read(&table, &read), QR_E_LIMIT);
+    qr_table_release(&table);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_FIXTURE(gaps_are_null_and_do_not_count),
+        WITH_FIXTURE(wide_points_are_interpolated),
+        WITH_FIXTURE(flags_reach_their_cells),
+        WITH_FIXTURE(seconds_are_grouped_as_if_by_hand),
+        WITH_FIXTURE(too_many_cells_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
