@@ -451,8 +451,7 @@ static void make_room_for_stranger(struct qr_link *link)
 {
     if (link->n_strangers < STRANGERS_MAX)
         return;
-    QR_LIST_FOREACH(node, &link->strangers)
-    {
+    QR_LIST_FOREACH (node, &link->strangers) {
         struct qr_link_conn *oldest = QR_CONTAINER_OF(node, struct qr_link_conn, node);
         if (oldest->closing)
             continue;
@@ -551,8 +550,8 @@ static void on_tick(uv_timer_t *tick)
     /* When this loop stood still (a stopped process, a slow disk), the peers' bytes are waiting. */
     uint64_t stalled = late > 2 * link->config.heartbeat_ms ? late - link->config.heartbeat_ms : 0;
     link->ticked_ms = now;
-    QR_LIST_FOREACH(node, &link->conns)
-    qr_link_conn_tick(QR_CONTAINER_OF(node, struct qr_link_conn, node), now, stalled);
+    QR_LIST_FOREACH (node, &link->conns)
+        qr_link_conn_tick(QR_CONTAINER_OF(node, struct qr_link_conn, node), now, stalled);
     if (link->accept_owed && !link->closing)
         accept_one(link);
 }
@@ -759,8 +758,8 @@ void qr_link_get_stats(const struct qr_link *link, struct qr_link_stats *stats)
 
 static void cut_all(struct qr_list *conns)
 {
-    QR_LIST_FOREACH(node, conns)
-    qr_link_conn_cut(QR_CONTAINER_OF(node, struct qr_link_conn, node), UV_ECANCELED);
+    QR_LIST_FOREACH (node, conns)
+        qr_link_conn_cut(QR_CONTAINER_OF(node, struct qr_link_conn, node), UV_ECANCELED);
 }
 
 void qr_link_close(struct qr_link *link, void (*on_closed)(void *data), void *data)

@@ -41,8 +41,7 @@ void qr_link_queue_init(struct qr_link_queue *queue)
 
 static void free_pieces(struct qr_list *pieces)
 {
-    QR_LIST_FOREACH(node, pieces)
-    {
+    QR_LIST_FOREACH (node, pieces) {
         qr_list_remove(node);
         free(piece_of(node));
     }
@@ -139,8 +138,7 @@ static bool add_pieces(struct qr_link_queue *queue, struct qr_slice header,
         free_pieces(&build.fresh);
         return false;
     }
-    QR_LIST_FOREACH(node, &build.fresh)
-    {
+    QR_LIST_FOREACH (node, &build.fresh) {
         qr_list_remove(node);
         qr_list_add_tail(&queue->pieces, node);
     }

@@ -14,8 +14,8 @@
 #include "cluster/link.h"
 #include "testing/cmocka.h"
 
-#define KIT_ELECTION_MS  400u
-#define KIT_HEARTBEAT_MS 40u
+#define KIT_ELECTION_MS  600u
+#define KIT_HEARTBEAT_MS 60u
 #define KIT_DEADLINE_MS  20000u
 
 static const struct qr_guid kit_cluster = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};

@@ -1,6 +1,7 @@
 /* Members among themselves: real sockets, real certificates. */
 #include "cluster/link.h"
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "cluster/tests/link_kit.h"
@@ -298,6 +299,7 @@ static void bad_configuration_is_named(void **state)
 static void run_member(unsigned port, int ready)
 {
     struct kit_member b;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when the test fails half way */
     uv_loop_init(&loop);
     kit_open(&b, &loop, 2);
     kit_introduce_at(&b, 1, port);
