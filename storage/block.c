@@ -255,6 +255,8 @@ static int parse_table(struct qr_block_index *index, const struct footer *footer
         page->crc = qr_cursor_u32(&in);
         page->offset = offset;
         offset += page->bytes;
+        if (page->bytes == 0)
+            return QR_E_CORRUPT;
     }
     index->id = footer->id;
     index->n_pages = footer->n_pages;
