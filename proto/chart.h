@@ -37,6 +37,9 @@ struct qr_chart {
     uint32_t n_torn;      /* Torn answers to the definition (proto/rows). */
     int64_t torn_after_s; /* Where points seemed to be left out, last. */
 
+    bool clock_unproven; /* Streams, and no live row has been compared with the clock. */
+    bool slipped;        /* Was compared, and asked for again. */
+
     struct qr_arith_chart arith;
     struct qr_arith_dim *arith_dims; /* n_dims, parallel to pub.dims. */
     struct qr_replication replication;

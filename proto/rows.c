@@ -1,5 +1,6 @@
 #include "proto/rows.h"
 
+#include <assert.h>
 #include <math.h>
 
 #include "base/error.h"
@@ -191,13 +192,56 @@ static void on_point(void *data, int64_t end_s, const double *values, const uint
     emit_live(s, s->open, &row);
 }
 
+static void drop_point(void *data, int64_t end_s, const double *values, const uint8_t *flags)
+{
+}
+
+#define LAG_PERIOD_MS 60000
+
+/* How late the row is, and the least that rows are late here: clocks of two machines differ. */
+static bool is_late(struct qr_stream *s, const struct qr_chart *chart)
+{
+    const struct qr_arith_chart *arith = &chart->arith;
+    int64_t lag_us = s->now_us - (arith->last_collected_us + arith->duration_us);
+    int64_t least_us = s->lag_us < s->lag_before_us ? s->lag_us : s->lag_before_us;
+    if (s->now_ms - s->lag_since_ms >= LAG_PERIOD_MS) {
+        s->lag_before_us = s->lag_us;
+        s->lag_us = INT64_MAX;
+        s->lag_since_ms = s->now_ms;
+    }
+    if (lag_us < s->lag_us)
+        s->lag_us = lag_us;
+    return least_us != INT64_MAX && lag_us - least_us >= (int64_t)arith->update_every * 900000;
+}
+
+/* See rows.h.  True: the open row is not to be stored, the chart is asked for again. */
+static bool has_slipped(struct qr_stream *s, struct qr_chart *chart)
+{
+    bool late = is_late(s, chart);
+    if (!chart->clock_unproven)
+        return false;
+    chart->clock_unproven = false;
+    struct qr_replication *r = &chart->replication;
+    if (!late || r->phase != QR_REPLICATION_STREAMING || r->kind != QR_REPLICATION_KIND_NONE)
+        return false;
+    chart->slipped = true;
+    qr_replication_definition(r, r->update_every, r->first_s, r->last_s, r->child_now_s);
+    const struct qr_stream_resume resume = {.watermark_s = r->cursor_s};
+    int err = qr_replication_resume(r, &resume);
+    assert(err == 0); /* Without holes nothing is allocated. */
+    (void)err;
+    qr_define_ask(s, chart);
+    return true;
+}
+
 int qr_rows_end(struct qr_stream *s, struct qr_args args)
 {
     if (s->block != QR_BLOCK_V1)
         return qr_engine_malformed(s, "END without BEGIN");
     struct qr_chart *chart = s->open;
+    bool drop = s->planning && has_slipped(s, chart);
     qr_arith_end(&chart->arith, chart->arith_dims, chart->pub.n_dims, s->now_us, s->values,
-                 s->flags, on_point, s);
+                 s->flags, drop ? drop_point : on_point, s);
     s->block = QR_BLOCK_NONE;
     ask_after_row(s, chart);
     return 0;
@@ -453,6 +497,7 @@ int qr_rows_rend(struct qr_stream *s, struct qr_args args)
         return 0;
     }
     if (sets_clock(s)) {
+        chart->clock_unproven = end.streaming && s->state_updated_us != 0 && !chart->slipped;
         qr_arith_replay_end(&chart->arith, end.update_every, end.streaming);
         set_update_every(chart, chart->arith.update_every);
     }

@@ -265,6 +265,8 @@ int qr_stream_new(struct qr_stream **stream, const struct qr_stream_config *conf
     s->now_us = qr_clock_real_us(config->clock);
     s->now_ms = qr_clock_mono_ms(config->clock);
     s->ticked_ms = s->now_ms;
+    s->lag_us = s->lag_before_us = INT64_MAX;
+    s->lag_since_ms = s->now_ms;
     *stream = s;
     return 0;
 }

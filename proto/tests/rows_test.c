@@ -138,6 +138,43 @@ static void gives_up_on_a_child_that_only_gives_torn_answers(void **state)
     recorder_close(&r);
 }
 
+#define CHART_OTHER                                                                                \
+    "CHART t.other\nDIMENSION a\nCHART_DEFINITION_END 0 0 1000\n"                                  \
+    "RBEGIN t.other\nRBEGIN '' 999 1000 1000\nRSET a 1 ''\n"                                       \
+    "RDSTATE a 1000100000 1 1 1\nRSSTATE 1000100000 1000000000\nREND 1 1 1 true 1 1 1000\n"
+
+/* The sample at 1001.1 s came between RSSTATE and the stream: it was not sent. */
+static void replays_again_a_chart_whose_clock_slipped(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    assert_int_equal(qr_stream_feed(r.stream, qr_slice_str(CHART_OTHER)), 0);
+    r.real_us = 1001150000;
+    qr_buf_clear(&r.log);
+    recorder_expect(&r, "BEGIN t.other 1000000\nSET a 2\nEND\n", "row t.other 1001/1 a=2\n");
+    recorder_expect(&r,
+                    CHART_V1 "CHART_DEFINITION_END 990 1000 1001\nRBEGIN t.c\n"
+                             "RBEGIN '' 999 1000 1000\nRSET a 8 ''\nRDSTATE a 1000100000 16 8 8\n"
+                             "RSSTATE 1000100000 1000000000\nREND 1 990 1000 true 990 1000 1000\n",
+                    "define t.c every=1 dims=a,i\n> REPLAY_CHART \"t.c\" \"true\" 990 1000\n"
+                    "~row t.c 1000/1 a=8\n");
+    r.real_us = 1002150000;
+    recorder_expect(&r, "BEGIN t.other 1000000\nSET a 3\nEND\n", "row t.other 1002/1 a=3\n");
+    recorder_expect(&r, "BEGIN t.c 1000000\nSET a 20\nEND\n",
+                    "> REPLAY_CHART \"t.c\" \"true\" 1000 1000\n");
+    recorder_expect(&r,
+                    "RBEGIN t.c\nRBEGIN '' 1000 1001 1002\nRSET a 9 ''\n"
+                    "RBEGIN '' 1001 1002 1002\nRSET a 10 ''\nRDSTATE a 1002100000 20 10 10\n"
+                    "RSSTATE 1002100000 1002000000\nREND 1 990 1002 true 1000 1002 1002\n",
+                    "~row t.c 1001/1 a=9\n~row t.c 1002/1 a=10\n");
+    r.real_us = 1003150000;
+    recorder_expect(&r, "BEGIN t.c 1000000\nSET a 22\nEND\n", "row t.c 1003/1 a=11\n");
+    /* Late again (a slow link): once is enough. */
+    r.real_us = 1007150000;
+    recorder_expect(&r, "BEGIN t.c 1000000\nSET a 24\nEND\n", "row t.c 1004/1 a=12\n");
+    recorder_close(&r);
+}
+
 static void skips_replayed_rows_with_impossible_times(void **state)
 {
     struct recorder r;
@@ -238,6 +275,7 @@ int main(void)
         cmocka_unit_test(asks_again_for_the_rest_of_a_torn_answer),
         cmocka_unit_test(takes_a_truncated_answer_the_second_time),
         cmocka_unit_test(gives_up_on_a_child_that_only_gives_torn_answers),
+        cmocka_unit_test(replays_again_a_chart_whose_clock_slipped),
         cmocka_unit_test(skips_replayed_rows_with_impossible_times),
         cmocka_unit_test(refuses_rows_that_do_not_fit),
         cmocka_unit_test(finds_dimensions_in_any_order),
