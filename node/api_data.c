@@ -176,22 +176,17 @@ static int add_dimensions(struct qr_data_query *q, const struct qr_chart *chart,
 {
     struct qr_slice pattern = qr_buf_slice(&q->dimensions);
     bool everything = q->options & QR_OPTION_PERCENTAGE;
-    bool any = false;
-    uint32_t n_before = q->table.n_columns;
     for (uint32_t i = 0; i < def->n_dims; i++) {
         const struct qr_dim_def *dim = &def->dims[i];
         struct qr_table_column column = {.chart = chart, .def = def, .dim = i};
         column.chosen = pattern.len > 0 && name_matches(q, pattern, dim->id, dim->name);
         column.shown = pattern.len > 0 ? column.chosen : (dim->flags & QR_DIM_HIDDEN) == 0;
-        any = any || column.shown;
         if (!column.shown && !everything)
             continue;
         int err = qr_table_add(&q->table, &column);
         if (err != 0)
             return err;
     }
-    if (!any)
-        q->table.n_columns = n_before; /* Totals of a chart that does not show are of no use. */
     return 0;
 }
 

@@ -236,8 +236,8 @@ static int on_part(void *data, uint32_t member, uint32_t group, struct qr_slice 
 }
 
 int qr_catchup_new(struct qr_catchup **made, uv_loop_t *loop, struct qr_link *link,
-                 struct qr_store *store, uint32_t group, uint32_t self,
-                 const struct qr_link_member *members, unsigned n_members)
+                   struct qr_store *store, uint32_t group, uint32_t self,
+                   const struct qr_link_member *members, unsigned n_members)
 {
     struct qr_catchup *fetch = calloc(1, sizeof *fetch);
     if (fetch == NULL)

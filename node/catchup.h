@@ -20,8 +20,8 @@ struct qr_catchup;
 
 /* Also answers the peers' requests. */
 int qr_catchup_new(struct qr_catchup **fetch, uv_loop_t *loop, struct qr_link *link,
-                 struct qr_store *store, uint32_t group, uint32_t self,
-                 const struct qr_link_member *members, unsigned n_members);
+                   struct qr_store *store, uint32_t group, uint32_t self,
+                   const struct qr_link_member *members, unsigned n_members);
 
 /* Looks for something to fetch, and for a part that is late; call every 100 ms. */
 void qr_catchup_tick(struct qr_catchup *fetch);

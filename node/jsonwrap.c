@@ -308,7 +308,7 @@ static int add_latest(const struct wrap *w)
     return err;
 }
 
-/* Of formats with one number a row the bounds are of those. */
+/* Of formats with one number a row the bounds are of those; a null counts as 0. */
 static void add_bounds(const struct wrap *w)
 {
     double min = w->table->min, max = w->table->max;
@@ -317,7 +317,7 @@ static void add_bounds(const struct wrap *w)
         for (uint32_t row = 0; row < w->table->window.n_rows; row++) {
             double v = qr_format_row_value(w->table, row, w->query->options);
             if (isnan(v))
-                continue;
+                v = 0;
             min = any ? fmin(min, v) : v;
             max = any ? fmax(max, v) : v;
             any = true;

@@ -149,6 +149,18 @@ static void remember(struct reader *r, const struct point *point)
         r->lanes[i].last = value_of(r, cell_of(r, point, i));
 }
 
+/* Does the point end within the row that is being made?  The first row takes one more than the
+ * others if points are wider than the granularity: the one that ends where it starts.  (Netdata's
+ * first read gives it, and its rows count what they read.) */
+static bool is_inside(const struct reader *r, const struct point *point)
+{
+    if (finished(r))
+        return false;
+    int64_t start_s = row_time(r) - r->table->window.step_s;
+    bool wide = point->end_s - point->start_s > r->table->window.granularity_s;
+    return point->end_s > start_s || (r->row == 0 && wide && point->end_s == start_s);
+}
+
 static int add_point(struct reader *r, const struct point *point)
 {
     int err = 0;
@@ -160,8 +172,7 @@ static int add_point(struct reader *r, const struct point *point)
         finish_row(r);
         used = true;
     }
-    bool inside = !finished(r) && point->end_s > row_time(r) - r->table->window.step_s;
-    if (err == 0 && !used && inside)
+    if (err == 0 && !used && is_inside(r, point))
         err = add_point_at(r, point, point->end_s);
     remember(r, point);
     return err;
@@ -336,14 +347,17 @@ static void make_percentages(struct qr_table *table)
     }
 }
 
+/* A null counts as 0 in them, as in Netdata. */
 static void find_bounds(struct qr_table *table, bool shown_only)
 {
     bool any = false;
     for (uint32_t row = 0; row < table->window.n_rows; row++)
         for (uint32_t c = 0; c < table->n_columns; c++) {
             double v = qr_table_at(table, row, c);
-            if (isnan(v) || (shown_only && !table->columns[c].shown))
+            if (shown_only && !table->columns[c].shown)
                 continue;
+            if (isnan(v))
+                v = 0;
             if (!any || v < table->min)
                 table->min = v;
             if (!any || v > table->max)

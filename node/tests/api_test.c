@@ -391,6 +391,9 @@ static const struct {
      QR_HTTP_JSON, "[270,270]"},
     /* Percentages of all dimensions, hidden ones too: 5 of 5 + 5.5 + 5.004945 + 50. */
     {ALPHA "after=-1&format=array&options=percentage&dimension=one", QR_HTTP_JSON, "[7.6330115]"},
+    /* Its charts are read for the total, so it is not 404. */
+    {ALPHA "after=-1&format=json&options=percentage&dimension=nope", QR_HTTP_JSON,
+     "{\n \"labels\": [\"time\",\"no data\"],\n    \"data\":\n [\n\n]\n}"},
     {"/api/v1/data?chart=qdemo.beta&after=1795405299&before=1795405299&format=array&options=abs",
      QR_HTTP_JSON, "[9]"},
     /* An interval of 10 s: natural rows in relative windows, .. */
@@ -406,7 +409,7 @@ static const struct {
     /* Beyond the database there is nothing. */
     {"/api/v1/data?chart=slow.ten&after=1795405366&before=1795405385&points=2&format=csv&"
      "options=seconds,null2zero",
-     QR_HTTP_TEXT, "time,one\r\n1795405390,0\r\n1795405380,380\r\n"},
+     QR_HTTP_TEXT, "time,one\r\n1795405390,0\r\n1795405380,375\r\n"},
     /* Contexts and patterns. */
     {"/api/v1/data?context=qdemo.ctx&after=-1&format=csv&options=seconds", QR_HTTP_TEXT,
      "time,one,Two Name,inc,one,gap\r\n1795405385,5,5.5,5.004945,-5,3\r\n"},

@@ -237,7 +237,7 @@ static void absolute_comes_after_the_bounds(void **state)
     (void)state;
     struct qr_table table = table_of_two_rows();
     values[0] = -40;
-    values[4] = NAN;
+    values[4] = NAN; /* Counts as 0 in the bounds. */
     qr_table_view(&table, QR_OPTION_ABS);
     assert_true(values[0] == 40);
     assert_true(isnan(values[4]));

@@ -83,10 +83,26 @@ static void wide_points_are_interpolated(void **state)
     put(f, &own, T0 + 25, 250, 9);
     struct qr_table table;
     read_window(f, &table, &own, T0 + 6, 1, 20, "average");
-    assert_column(&table, 0, (double[]){60,  70,  80,  90,  100, NAN, NAN, NAN, NAN, NAN,
+    assert_column(&table, 0, (double[]){55,  70,  80,  90,  100, NAN, NAN, NAN, NAN, NAN,
                                         200, 200, 200, 200, 200, 210, 220, 230, 240, 250});
-    assert_column(&table, 1, (double[]){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN,
-                                        4,   4,   4,   4,   4,   5,   6,   7,   8,   9});
+    assert_column(&table, 1, (double[]){1, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN,
+                                        4, 4,   4,   4,   4,   5,   6,   7,   8,   9});
+    qr_table_release(&table);
+}
+
+/* Seen on a real 1.37.1: its first read gives the point that ends where the first row starts. */
+static void the_first_row_of_wide_points_takes_one_more(void **state)
+{
+    struct fixture *f = *state;
+    struct chart_rows own = add_own(f, 5);
+    for (int64_t t = 5; t <= 40; t += 5)
+        put(f, &own, T0 + t, (double)t, 1);
+    struct qr_table table;
+    read_window(f, &table, &own, T0 + 20, 10, 3, "sum");
+    assert_column(&table, 0, (double[]){10 + 15 + 20, 25 + 30, 35 + 40});
+    qr_table_release(&table);
+    read_window(f, &table, &own, T0 + 22, 10, 2, "sum");
+    assert_column(&table, 0, (double[]){15 + 20 + 22, 30 + 32} /* 25 counted as 22. */);
     qr_table_release(&table);
 }
 
@@ -170,6 +186,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FIXTURE(gaps_are_null_and_do_not_count),
         WITH_FIXTURE(wide_points_are_interpolated),
+        WITH_FIXTURE(the_first_row_of_wide_points_takes_one_more),
         WITH_FIXTURE(flags_reach_their_cells),
         WITH_FIXTURE(seconds_are_grouped_as_if_by_hand),
         WITH_FIXTURE(too_many_cells_are_refused),
