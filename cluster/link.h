@@ -25,7 +25,7 @@
  * Sending never blocks: frames queue up to `queue_bytes_max` a peer, then QR_E_BUSY; a frame is
  * always taken when nothing waits, so that one larger than the queue can pass.  What is sent in one
  * turn of the loop goes out together at the turn's end.
- * Thread: consensus. */
+ * The program ignores SIGPIPE.  Thread: consensus. */
 #ifndef QR_CLUSTER_LINK_H
 #define QR_CLUSTER_LINK_H
 
