@@ -257,6 +257,7 @@ struct csv_style {
     const char *all_before, *line_before, *separator, *line_after, *line_between, *all_after;
     const char *name_quote;
     const char *under_header; /* A cell of the line between header and rows. */
+    const char *nothing;      /* Stands for header and rows if no column shows. */
 };
 
 static void add_csv_cells(const struct writer *w, const struct csv_style *style, int64_t row)
@@ -282,6 +283,11 @@ static void add_csv_cells(const struct writer *w, const struct csv_style *style,
 static void write_csv_style(const struct writer *w, const struct csv_style *style)
 {
     add(w, style->all_before);
+    if (n_shown(w->table) == 0) { /* Not even dates. */
+        add(w, style->nothing);
+        add(w, style->all_after);
+        return;
+    }
     add(w, style->line_before);
     qr_buf_printf(w->out, "%stime%s", style->name_quote, style->name_quote);
     add_csv_cells(w, style, -1);
@@ -315,7 +321,8 @@ static void write_csv(const struct writer *w, const char *separator, const char 
                               .line_between = "",
                               .all_after = "",
                               .name_quote = "",
-                              .under_header = under_header};
+                              .under_header = under_header,
+                              .nothing = w->plain_lines ? "\n" : "\r\n"};
     write_csv_style(w, &style);
 }
 
@@ -329,7 +336,8 @@ static void write_html(const struct writer *w)
         .line_after = "</td></tr>\n",
         .line_between = "",
         .all_after = "</table>\n</center>\n</html>\n",
-        .name_quote = ""};
+        .name_quote = "",
+        .nothing = ""};
     write_csv_style(w, &style);
 }
 
@@ -341,7 +349,8 @@ static void write_csvjsonarray(const struct writer *w)
                                            .line_after = "]",
                                            .line_between = ",\n",
                                            .all_after = "\n]",
-                                           .name_quote = "\""};
+                                           .name_quote = "\"",
+                                           .nothing = ""};
     write_csv_style(w, &style);
 }
 

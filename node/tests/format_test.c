@@ -165,6 +165,9 @@ static void no_column_is_no_data(void **state)
         columns[c].shown = false;
     assert_writes(&table, QR_FORMAT_JSON, 0,
                   "{\n \"labels\": [\"time\",\"no data\"],\n    \"data\":\n [\n\n]\n}");
+    assert_writes(&table, QR_FORMAT_CSV, 0, "\n");
+    assert_writes(&table, QR_FORMAT_CSVJSONARRAY, 0, "[\n\n]");
+    assert_writes(&table, QR_FORMAT_ARRAY, 0, "[null,null]");
 }
 
 static void hidden_columns_do_not_show(void **state)
