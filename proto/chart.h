@@ -34,11 +34,15 @@ struct qr_chart {
     int64_t watermark_s;       /* The owner's, when it resumed. */
     int64_t first_row_begin_s; /* Of this connection. */
 
-    uint32_t n_torn;      /* Torn answers to the definition (proto/rows). */
-    int64_t torn_after_s; /* Where points seemed to be left out, last. */
-
-    bool clock_unproven; /* Streams, and no live row has been compared with the clock. */
-    bool slipped;        /* Was compared, and asked for again. */
+    /* Torn answers to the definition (proto/rows). */
+    bool torn; /* The last one was: live rows come again with the next. */
+    uint32_t n_torn;
+    int64_t torn_after_s;       /* Where points seemed to be left out, last. */
+    uint64_t torn_retry_ms;     /* When to ask again, while in the stream's list. */
+    struct qr_chart *torn_next; /* In that list. */
+    bool torn_waits;            /* Is in it. */
+    bool clock_unproven;        /* Streams, and no live row has been compared with the clock. */
+    bool slipped;               /* Was compared, and asked for again. */
 
     struct qr_arith_chart arith;
     struct qr_arith_dim *arith_dims; /* n_dims, parallel to pub.dims. */

@@ -186,6 +186,7 @@ int qr_define_chart_definition_end(struct qr_stream *s, struct qr_args args)
     chart->pub.child_now_s = times[2];
     chart->n_torn = 0;
     chart->torn_after_s = 0;
+    chart->torn = false;
     chart->clock_unproven = chart->slipped = false;
     if (s->planning)
         qr_replication_definition(&chart->replication, chart->pub.update_every, times[0], times[1],

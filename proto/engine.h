@@ -52,6 +52,7 @@ struct qr_stream {
     uint32_t row_update_every;
     int64_t state_collected_us; /* BLOCK_REPLAY: what RSSTATE said; 0: it did not come. */
     int64_t state_updated_us;
+    struct qr_chart *torn; /* Charts that wait to ask for the rest of an answer. */
     int64_t lag_us;        /* The smallest delay of a live row, of this minute .. */
     int64_t lag_before_us; /* .. and of the one before; INT64_MAX: none. */
     uint64_t lag_since_ms;

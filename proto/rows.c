@@ -239,7 +239,7 @@ int qr_rows_end(struct qr_stream *s, struct qr_args args)
     if (s->block != QR_BLOCK_V1)
         return qr_engine_malformed(s, "END without BEGIN");
     struct qr_chart *chart = s->open;
-    bool drop = s->planning && has_slipped(s, chart);
+    bool drop = s->planning && (chart->torn || has_slipped(s, chart));
     qr_arith_end(&chart->arith, chart->arith_dims, chart->pub.n_dims, s->now_us, s->values,
                  s->flags, drop ? drop_point : on_point, s);
     s->block = QR_BLOCK_NONE;
@@ -470,14 +470,44 @@ static enum tear find_tear(const struct qr_stream *s, const struct qr_chart *cha
 }
 
 /* The planner keeps waiting for the answer to its request: this is the rest of it. */
-static void ask_for_the_rest(struct qr_stream *s, struct qr_chart *chart, enum tear tear,
-                             const struct qr_replication_end *end)
+static void ask_for_the_rest(struct qr_stream *s, struct qr_chart *chart)
 {
-    int64_t after_s = reached_s(&chart->replication);
+    const struct qr_replication *r = &chart->replication;
+    int64_t after_s = reached_s(r);
+    qr_define_send(s, chart, true, after_s, r->last_s > after_s ? r->last_s : after_s);
+}
+
+static void refuse_torn_answer(struct qr_stream *s, struct qr_chart *chart, enum tear tear)
+{
+    chart->torn = true;
     chart->n_torn++;
     if (tear == TEAR_POINTS)
-        chart->torn_after_s = after_s;
-    qr_define_send(s, chart, true, after_s, end->last_s > after_s ? end->last_s : after_s);
+        chart->torn_after_s = reached_s(&chart->replication);
+    if (chart->n_torn <= QR_ROWS_TORN_AT_ONCE) {
+        ask_for_the_rest(s, chart);
+        return;
+    }
+    chart->torn_retry_ms = s->now_ms + QR_ROWS_TORN_PACE_MS;
+    if (chart->torn_waits)
+        return;
+    chart->torn_waits = true;
+    chart->torn_next = s->torn;
+    s->torn = chart;
+}
+
+void qr_rows_ask_for_rests(struct qr_stream *s)
+{
+    for (struct qr_chart **at = &s->torn; *at != NULL;) {
+        struct qr_chart *chart = *at;
+        if (chart->torn_retry_ms > s->now_ms) {
+            at = &chart->torn_next;
+            continue;
+        }
+        *at = chart->torn_next;
+        chart->torn_waits = false;
+        if (chart->torn) /* It was not defined again meanwhile. */
+            ask_for_the_rest(s, chart);
+    }
 }
 
 int qr_rows_rend(struct qr_stream *s, struct qr_args args)
@@ -493,9 +523,10 @@ int qr_rows_rend(struct qr_stream *s, struct qr_args args)
     enum tear tear = find_tear(s, chart, &end);
     if (tear != TEAR_NONE) {
         s->block = QR_BLOCK_NONE;
-        ask_for_the_rest(s, chart, tear, &end);
+        refuse_torn_answer(s, chart, tear);
         return 0;
     }
+    chart->torn = false;
     if (sets_clock(s)) {
         chart->clock_unproven = end.streaming && s->state_updated_us != 0 && !chart->slipped;
         qr_arith_replay_end(&chart->arith, end.update_every, end.streaming);

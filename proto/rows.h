@@ -7,8 +7,11 @@
  * Torn answers: a 1.37 child takes no lock when it answers, and a fast parent asks while the sample
  * that made the child announce the chart is still being stored.  Then RSSTATE's last_collected is
  * of that sample and last_updated, the points or RDSTATE are not yet, and a clock set from it would
- * give wrong values.  Seen in 1 % of the charts of a connection.  Such an answer is not passed on:
- * the rest is asked for again, at once, until the answer is whole or QR_ROWS_TORN_MAX were not.
+ * give wrong values.  Seen in 1 % of the charts of a connection.  The planner does not hear of such
+ * an answer: the rest is asked for again until the answer is whole, first at once, then (the
+ * child's collector has lost its CPU) when more has come from the child.  Live rows of the chart
+ * are dropped meanwhile: they are part of the next answer.  After QR_ROWS_TORN_MAX of them we take
+ * what we get.
  *
  * Slipped clocks: the same child may collect a sample behind RSSTATE and before it streams.  That
  * sample is not sent, and since durations are trusted every later point would be early by one
@@ -22,9 +25,10 @@
 
 #include "proto/engine.h"
 
-/* Round trips, of 0.03 ms on one machine (8 of them were seen to be needed): the child's collector
- * may have lost its CPU for some milliseconds. */
-#define QR_ROWS_TORN_MAX 500
+/* Round trips of 0.03 ms on one machine, as many as were mostly enough. */
+#define QR_ROWS_TORN_AT_ONCE 8
+#define QR_ROWS_TORN_PACE_MS 5
+#define QR_ROWS_TORN_MAX     100
 
 int qr_rows_begin(struct qr_stream *s, struct qr_args args);
 int qr_rows_set(struct qr_stream *s, struct qr_args args);
@@ -37,6 +41,9 @@ int qr_rows_rset(struct qr_stream *s, struct qr_args args);
 int qr_rows_rdstate(struct qr_stream *s, struct qr_args args);
 int qr_rows_rsstate(struct qr_stream *s, struct qr_args args);
 int qr_rows_rend(struct qr_stream *s, struct qr_args args);
+
+/* Asks for the rests of torn answers, where it is time. */
+void qr_rows_ask_for_rests(struct qr_stream *s);
 
 /* SET in the form in which all of them come: SET "dim" = 123, with the dimension that is expected
  * next.  False: it is something else, and nothing was done.  Within BEGIN .. END only. */

@@ -297,7 +297,11 @@ void qr_stream_tick(struct qr_stream *stream)
 {
     stream->now_us = qr_clock_real_us(stream->config.clock);
     stream->now_ms = qr_clock_mono_ms(stream->config.clock);
-    if (stream->failed == 0 && stream->now_ms - stream->ticked_ms >= TICK_MS)
+    if (stream->failed != 0)
+        return;
+    if (stream->torn != NULL)
+        qr_rows_ask_for_rests(stream);
+    if (stream->now_ms - stream->ticked_ms >= TICK_MS)
         ask_again(stream);
 }
 

@@ -117,6 +117,34 @@ static void takes_a_truncated_answer_the_second_time(void **state)
     recorder_close(&r);
 }
 
+#define TORN_ANSWER                                                                                \
+    "RBEGIN t.c\nRSSTATE 1001500000 1000000000\nREND 1 990 1000 true 990 1000 1001\n"
+
+/* At once a few times, then with what comes later; what is live comes again with the answer. */
+static void asks_less_often_when_answers_stay_torn(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    recorder_expect(&r, CHART_V1 "CHART_DEFINITION_END 990 1000 1001\n",
+                    "define t.c every=1 dims=a,i\n> REPLAY_CHART \"t.c\" \"true\" 990 1000\n");
+    for (unsigned i = 0; i < QR_ROWS_TORN_AT_ONCE; i++)
+        recorder_expect(&r, TORN_ANSWER, "> REPLAY_CHART \"t.c\" \"true\" 990 1000\n");
+    recorder_expect(&r, TORN_ANSWER, "");
+    r.mono_ms += QR_ROWS_TORN_PACE_MS - 1;
+    recorder_expect(&r, "BEGIN t.c 1000000\nSET a 16\nEND\n", "");
+    r.mono_ms += 1;
+    recorder_expect(&r, "BEGIN t.c 1000000\nSET a 18\nEND\n",
+                    "> REPLAY_CHART \"t.c\" \"true\" 990 1000\n");
+    recorder_expect(&r, "\n", "");
+    recorder_expect(&r,
+                    "RBEGIN t.c\nRBEGIN '' 1001 1002 1003\nRSET a 8 ''\n"
+                    "RBEGIN '' 1002 1003 1003\nRSET a 9 ''\nRDSTATE a 1003500000 18 9 9\n"
+                    "RSSTATE 1003500000 1003000000\nREND 1 990 1003 true 990 1003 1003\n",
+                    "~row t.c 1002/1 a=8\n~row t.c 1003/1 a=9\n");
+    recorder_expect(&r, "BEGIN t.c 1000000\nSET a 20\nEND\n", "row t.c 1004/1 a=10\n");
+    recorder_close(&r);
+}
+
 static void gives_up_on_a_child_that_only_gives_torn_answers(void **state)
 {
     struct recorder r;
@@ -128,10 +156,8 @@ static void gives_up_on_a_child_that_only_gives_torn_answers(void **state)
     for (; stats.charts_replicating > 0; n++) {
         assert_true(n <= QR_ROWS_TORN_MAX);
         qr_buf_clear(&r.log);
-        assert_int_equal(
-            qr_stream_feed(r.stream, qr_slice_str("RBEGIN t.c\nRSSTATE 1001500000 1000000000\n"
-                                                  "REND 1 990 1000 true 990 1000 1001\n")),
-            0);
+        r.mono_ms += QR_ROWS_TORN_PACE_MS;
+        assert_int_equal(qr_stream_feed(r.stream, qr_slice_str(TORN_ANSWER)), 0);
         qr_stream_get_stats(r.stream, &stats);
     }
     assert_int_equal(n, QR_ROWS_TORN_MAX + 1);
@@ -274,6 +300,7 @@ int main(void)
         cmocka_unit_test(gives_points_of_a_replicating_v1_sender),
         cmocka_unit_test(asks_again_for_the_rest_of_a_torn_answer),
         cmocka_unit_test(takes_a_truncated_answer_the_second_time),
+        cmocka_unit_test(asks_less_often_when_answers_stay_torn),
         cmocka_unit_test(gives_up_on_a_child_that_only_gives_torn_answers),
         cmocka_unit_test(replays_again_a_chart_whose_clock_slipped),
         cmocka_unit_test(skips_replayed_rows_with_impossible_times),
