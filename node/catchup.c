@@ -33,14 +33,14 @@ struct qr_catchup {
     int fd;
     uint64_t request, offset;
     uint64_t asked_ms, pause_until_ms;
-    uint64_t n_files, n_bytes;
+    struct qr_catchup_stats stats;
 };
 
 /* ---- answering ---- */
 
 struct reading {
     uv_work_t work;
-    struct qr_catchup *fetch;
+    struct qr_catchup *catchup;
     uint32_t member;
     uint64_t request, offset;
     uint32_t length;
@@ -61,7 +61,7 @@ static void read_part(uv_work_t *work)
         close(fd);
 }
 
-static void send_part(struct qr_catchup *fetch, const struct reading *reading)
+static void send_part(struct qr_catchup *catchup, const struct reading *reading)
 {
     struct qr_buf head = {0};
     bool ok = reading->n >= 0 && reading->file_bytes >= 0;
@@ -72,8 +72,8 @@ static void send_part(struct qr_catchup *fetch, const struct reading *reading)
     struct qr_slice parts[] = {qr_buf_slice(&head),
                                qr_slice_of(reading->bytes, ok ? (size_t)reading->n : 0)};
     if (!head.failed) /* a peer that does not get it asks again */
-        qr_link_send(fetch->link, reading->member, fetch->group, QR_LINK_BLOCK_PART, parts, 2, NULL,
-                     NULL);
+        qr_link_send(catchup->link, reading->member, catchup->group, QR_LINK_BLOCK_PART, parts, 2,
+                     NULL, NULL);
     qr_buf_release(&head);
 }
 
@@ -81,130 +81,132 @@ static void on_part_read(uv_work_t *work, int status)
 {
     (void)status;
     struct reading *reading = QR_CONTAINER_OF(work, struct reading, work);
-    send_part(reading->fetch, reading);
+    send_part(reading->catchup, reading);
     free(reading);
 }
 
 static int on_get(void *data, uint32_t member, uint32_t group, struct qr_slice payload)
 {
-    struct qr_catchup *fetch = data;
+    struct qr_catchup *catchup = data;
     struct qr_cursor in = qr_cursor_of(payload);
     struct reading *reading = calloc(1, sizeof *reading);
     char name[NAME_BYTES_MAX + 1];
     if (reading == NULL)
         return 0;
-    reading->fetch = fetch;
+    reading->catchup = catchup;
     reading->member = member;
     reading->request = qr_cursor_u64(&in);
     reading->offset = qr_cursor_u64(&in);
     reading->length = (uint32_t)qr_cursor_varint_max(&in, QR_CATCHUP_PART_BYTES);
     struct qr_slice text = qr_cursor_take(&in, qr_cursor_left(&in));
-    if (in.failed || group != fetch->group || text.len > NAME_BYTES_MAX ||
+    if (in.failed || group != catchup->group || text.len > NAME_BYTES_MAX ||
         reading->offset > INT64_MAX) {
         free(reading);
         return QR_E_MALFORMED;
     }
     snprintf(name, sizeof name, "%.*s", (int)text.len, text.base);
-    if (qr_store_block_path(fetch->store, name, reading->path, sizeof reading->path) != 0) {
+    if (qr_store_block_path(catchup->store, name, reading->path, sizeof reading->path) != 0) {
         reading->n = -1;
-        send_part(fetch, reading);
+        send_part(catchup, reading);
         free(reading);
         return 0;
     }
-    if (uv_queue_work(fetch->loop, &reading->work, read_part, on_part_read) != 0)
+    if (uv_queue_work(catchup->loop, &reading->work, read_part, on_part_read) != 0)
         free(reading);
     return 0;
 }
 
 /* ---- asking ---- */
 
-static void give_up(struct qr_catchup *fetch, const char *reason, uint64_t now_ms)
+static void give_up(struct qr_catchup *catchup, const char *reason, uint64_t now_ms)
 {
     qr_warn("a block file could not be fetched, trying another peer file=%s peer=%u reason=\"%s\"",
-            fetch->file.name, fetch->peers[fetch->next_peer], reason);
-    if (fetch->fd >= 0)
-        close(fetch->fd);
-    fetch->fd = -1;
-    fetch->busy = false;
-    fetch->next_peer = (fetch->next_peer + 1) % fetch->n_peers;
-    fetch->pause_until_ms = now_ms + RETRY_MS;
+            catchup->file.name, catchup->peers[catchup->next_peer], reason);
+    if (catchup->fd >= 0)
+        close(catchup->fd);
+    catchup->fd = -1;
+    catchup->busy = false;
+    catchup->stats.n_failed++;
+    catchup->next_peer = (catchup->next_peer + 1) % catchup->n_peers;
+    catchup->pause_until_ms = now_ms + RETRY_MS;
 }
 
-static void ask(struct qr_catchup *fetch, uint64_t now_ms)
+static void ask(struct qr_catchup *catchup, uint64_t now_ms)
 {
     struct qr_buf body = {0};
-    qr_buf_add_u64(&body, ++fetch->request);
-    qr_buf_add_u64(&body, fetch->offset);
+    qr_buf_add_u64(&body, ++catchup->request);
+    qr_buf_add_u64(&body, catchup->offset);
     qr_buf_add_varint(&body, QR_CATCHUP_PART_BYTES);
-    qr_buf_add_str(&body, fetch->file.name);
+    qr_buf_add_str(&body, catchup->file.name);
     struct qr_slice part = qr_buf_slice(&body);
-    fetch->asked_ms = now_ms;
-    int err = qr_link_send(fetch->link, fetch->peers[fetch->next_peer], fetch->group,
+    catchup->asked_ms = now_ms;
+    int err = qr_link_send(catchup->link, catchup->peers[catchup->next_peer], catchup->group,
                            QR_LINK_BLOCK_GET, &part, 1, NULL, NULL);
     qr_buf_release(&body);
     if (err != 0)
-        give_up(fetch, qr_strerror(err), now_ms);
+        give_up(catchup, qr_strerror(err), now_ms);
 }
 
-static bool find_peer(struct qr_catchup *fetch)
+static bool find_peer(struct qr_catchup *catchup)
 {
-    for (unsigned i = 0; i < fetch->n_peers; i++) {
-        unsigned at = (fetch->next_peer + i) % fetch->n_peers;
-        if (qr_link_is_up(fetch->link, fetch->peers[at])) {
-            fetch->next_peer = at;
+    for (unsigned i = 0; i < catchup->n_peers; i++) {
+        unsigned at = (catchup->next_peer + i) % catchup->n_peers;
+        if (qr_link_is_up(catchup->link, catchup->peers[at])) {
+            catchup->next_peer = at;
             return true;
         }
     }
     return false;
 }
 
-static void start_file(struct qr_catchup *fetch, uint64_t now_ms)
+static void start_file(struct qr_catchup *catchup, uint64_t now_ms)
 {
-    if (now_ms < fetch->pause_until_ms || fetch->n_peers == 0 ||
-        qr_store_missing(fetch->store, &fetch->file, 1) == 0 || !find_peer(fetch))
+    if (now_ms < catchup->pause_until_ms || catchup->n_peers == 0 ||
+        qr_store_missing(catchup->store, &catchup->file, 1) == 0 || !find_peer(catchup))
         return;
-    if (qr_store_fetch_path(fetch->store, fetch->file.name, fetch->path, sizeof fetch->path) != 0)
+    if (qr_store_fetch_path(catchup->store, catchup->file.name, catchup->path,
+                            sizeof catchup->path) != 0)
         return;
-    fetch->fd = open(fetch->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    if (fetch->fd < 0) {
-        qr_error("cannot write path=%s error=\"%s\"", fetch->path, strerror(errno));
-        fetch->pause_until_ms = now_ms + RETRY_MS;
+    catchup->fd = open(catchup->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (catchup->fd < 0) {
+        qr_error("cannot write path=%s error=\"%s\"", catchup->path, strerror(errno));
+        catchup->pause_until_ms = now_ms + RETRY_MS;
         return;
     }
-    qr_info("fetching a block file file=%s bytes=%llu peer=%u", fetch->file.name,
-            (unsigned long long)fetch->file.bytes, fetch->peers[fetch->next_peer]);
-    fetch->busy = true;
-    fetch->offset = 0;
-    ask(fetch, now_ms);
+    qr_info("fetching a block file file=%s bytes=%llu peer=%u", catchup->file.name,
+            (unsigned long long)catchup->file.bytes, catchup->peers[catchup->next_peer]);
+    catchup->busy = true;
+    catchup->offset = 0;
+    ask(catchup, now_ms);
 }
 
-void qr_catchup_tick(struct qr_catchup *fetch)
+void qr_catchup_tick(struct qr_catchup *catchup)
 {
     uint64_t now_ms = qr_clock_mono_ms(&qr_clock_system);
-    if (!fetch->busy)
-        start_file(fetch, now_ms);
-    else if (now_ms - fetch->asked_ms > PART_TIMEOUT_MS)
-        give_up(fetch, "no answer", now_ms);
+    if (!catchup->busy)
+        start_file(catchup, now_ms);
+    else if (now_ms - catchup->asked_ms > PART_TIMEOUT_MS)
+        give_up(catchup, "no answer", now_ms);
 }
 
-static void finish_file(struct qr_catchup *fetch, uint64_t now_ms)
+static void finish_file(struct qr_catchup *catchup, uint64_t now_ms)
 {
-    close(fetch->fd);
-    fetch->fd = -1;
-    int err = qr_store_fetched(fetch->store, fetch->file.name);
+    close(catchup->fd);
+    catchup->fd = -1;
+    int err = qr_store_fetched(catchup->store, catchup->file.name);
     if (err != 0) {
-        give_up(fetch, qr_strerror(err), now_ms);
+        give_up(catchup, qr_strerror(err), now_ms);
         return;
     }
-    fetch->busy = false;
-    fetch->n_files++;
-    qr_info("block file fetched file=%s", fetch->file.name);
-    start_file(fetch, now_ms);
+    catchup->busy = false;
+    catchup->stats.n_files++;
+    qr_info("block file fetched file=%s", catchup->file.name);
+    start_file(catchup, now_ms);
 }
 
 static int on_part(void *data, uint32_t member, uint32_t group, struct qr_slice payload)
 {
-    struct qr_catchup *fetch = data;
+    struct qr_catchup *catchup = data;
     struct qr_cursor in = qr_cursor_of(payload);
     uint64_t now_ms = qr_clock_mono_ms(&qr_clock_system);
     uint64_t request = qr_cursor_u64(&in);
@@ -212,26 +214,26 @@ static int on_part(void *data, uint32_t member, uint32_t group, struct qr_slice 
     uint64_t file_bytes = qr_cursor_u64(&in);
     uint8_t status = qr_cursor_u8(&in);
     struct qr_slice bytes = qr_cursor_take(&in, qr_cursor_left(&in));
-    if (in.failed || group != fetch->group)
+    if (in.failed || group != catchup->group)
         return QR_E_MALFORMED;
-    if (!fetch->busy || request != fetch->request || offset != fetch->offset ||
-        member != fetch->peers[fetch->next_peer])
+    if (!catchup->busy || request != catchup->request || offset != catchup->offset ||
+        member != catchup->peers[catchup->next_peer])
         return 0; /* a late answer */
-    if (status != PART_OK || file_bytes != fetch->file.bytes || bytes.len > file_bytes - offset ||
+    if (status != PART_OK || file_bytes != catchup->file.bytes || bytes.len > file_bytes - offset ||
         (bytes.len == 0 && offset < file_bytes)) {
-        give_up(fetch, "the peer does not have it", now_ms);
+        give_up(catchup, "the peer does not have it", now_ms);
         return 0;
     }
-    if (pwrite(fetch->fd, bytes.base, bytes.len, (off_t)offset) != (ssize_t)bytes.len) {
-        give_up(fetch, strerror(errno), now_ms);
+    if (pwrite(catchup->fd, bytes.base, bytes.len, (off_t)offset) != (ssize_t)bytes.len) {
+        give_up(catchup, strerror(errno), now_ms);
         return 0;
     }
-    fetch->offset += bytes.len;
-    fetch->n_bytes += bytes.len;
-    if (fetch->offset == file_bytes)
-        finish_file(fetch, now_ms);
+    catchup->offset += bytes.len;
+    catchup->stats.n_bytes += bytes.len;
+    if (catchup->offset == file_bytes)
+        finish_file(catchup, now_ms);
     else
-        ask(fetch, now_ms);
+        ask(catchup, now_ms);
     return 0;
 }
 
@@ -239,25 +241,33 @@ int qr_catchup_new(struct qr_catchup **made, uv_loop_t *loop, struct qr_link *li
                    struct qr_store *store, uint32_t group, uint32_t self,
                    const struct qr_link_member *members, unsigned n_members)
 {
-    struct qr_catchup *fetch = calloc(1, sizeof *fetch);
-    if (fetch == NULL)
+    struct qr_catchup *catchup = calloc(1, sizeof *catchup);
+    if (catchup == NULL)
         return UV_ENOMEM;
-    fetch->loop = loop;
-    fetch->link = link;
-    fetch->store = store;
-    fetch->group = group;
-    fetch->fd = -1;
+    catchup->loop = loop;
+    catchup->link = link;
+    catchup->store = store;
+    catchup->group = group;
+    catchup->fd = -1;
     for (unsigned i = 0; i < n_members; i++)
         if (members[i].id != self)
-            fetch->peers[fetch->n_peers++] = members[i].id;
-    qr_link_on(link, QR_LINK_BLOCK_GET, on_get, fetch);
-    qr_link_on(link, QR_LINK_BLOCK_PART, on_part, fetch);
-    *made = fetch;
+            catchup->peers[catchup->n_peers++] = members[i].id;
+    qr_link_on(link, QR_LINK_BLOCK_GET, on_get, catchup);
+    qr_link_on(link, QR_LINK_BLOCK_PART, on_part, catchup);
+    *made = catchup;
     return 0;
 }
 
-void qr_catchup_stats(const struct qr_catchup *fetch, uint64_t *n_files, uint64_t *n_bytes)
+void qr_catchup_free(struct qr_catchup *catchup)
 {
-    *n_files = fetch->n_files;
-    *n_bytes = fetch->n_bytes;
+    if (catchup == NULL)
+        return;
+    if (catchup->fd >= 0)
+        close(catchup->fd);
+    free(catchup);
+}
+
+void qr_catchup_get_stats(const struct qr_catchup *catchup, struct qr_catchup_stats *stats)
+{
+    *stats = catchup->stats;
 }

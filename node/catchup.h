@@ -23,10 +23,16 @@ int qr_catchup_new(struct qr_catchup **fetch, uv_loop_t *loop, struct qr_link *l
                    struct qr_store *store, uint32_t group, uint32_t self,
                    const struct qr_link_member *members, unsigned n_members);
 
+/* The link is closed and no worker reads for it. */
+void qr_catchup_free(struct qr_catchup *catchup);
+
 /* Looks for something to fetch, and for a part that is late; call every 100 ms. */
 void qr_catchup_tick(struct qr_catchup *fetch);
 
-/* Files and bytes fetched since the start. */
-void qr_catchup_stats(const struct qr_catchup *fetch, uint64_t *n_files, uint64_t *n_bytes);
+struct qr_catchup_stats {
+    uint64_t n_files, n_bytes; /* Fetched since the start. */
+    uint64_t n_failed;         /* Attempts that gave up: no answer, or the file did not verify. */
+};
+void qr_catchup_get_stats(const struct qr_catchup *catchup, struct qr_catchup_stats *stats);
 
 #endif

@@ -206,6 +206,7 @@ static void on_beat(uv_timer_t *timer)
     }
     if (now_ms - node->last_second_ms >= 1000) {
         node->last_second_ms = now_ms;
+        qr_store_poll(node->store);
         qr_self_collect(node->self);
         qr_keeper_tick(node->keeper);
     }
@@ -441,6 +442,8 @@ int qr_node_start(struct qr_node **started, uv_loop_t *loop, const struct qr_con
         err = open_link(node);
     if (err == 0)
         err = open_group(node);
+    if (err == 0)
+        qr_store_sweep(node->store);
     if (err == 0)
         err = open_keepers(node);
     if (err == 0)

@@ -1,0 +1,235 @@
+/* Two members' links and stores in one process: one has a block file, the other must get it. */
+#include "node/catchup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/pki.h"
+#include "storage/value.h"
+#include "testing/cmocka.h"
+#include "testing/process.h"
+
+#define T0          1795405200 /* start of a window of 600 s */
+#define DEADLINE_MS 20000
+
+struct member {
+    struct qr_store *store;
+    struct qr_link *link;
+    struct qr_catchup *catchup;
+    char dir[QR_TEMP_DIR_BYTES + 16];
+};
+
+static char dir[QR_TEMP_DIR_BYTES];
+static uv_loop_t loop;
+static struct member members[2];
+
+static void on_sealed(void *data, int64_t start_s, uint32_t generation, int status, uint64_t bytes,
+                      uint64_t hash)
+{
+    (void)data, (void)start_s, (void)generation, (void)status, (void)bytes, (void)hash;
+}
+
+static void on_bad_block(void *data, const char *name, const char *sentence)
+{
+    (void)data, (void)name, (void)sentence;
+}
+
+static void open_member(unsigned i, uint16_t port)
+{
+    struct member *m = &members[i];
+    char cert[600], key[600], ca[600], ca_key[600], uri[128], listen[32];
+    char reason[QR_PKI_REASON_BYTES];
+    snprintf(ca, sizeof ca, "%s/ca.crt", dir);
+    snprintf(ca_key, sizeof ca_key, "%s/ca.key", dir);
+    snprintf(cert, sizeof cert, "%s/%u.crt", dir, i + 1);
+    snprintf(key, sizeof key, "%s/%u.key", dir, i + 1);
+    snprintf(m->dir, sizeof m->dir, "%s/%u", dir, i + 1);
+    snprintf(uri, sizeof uri, "quorate://01000000-0000-0000-0000-000000000000/%u", i + 1);
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", port + i);
+    if (i == 0)
+        assert_int_equal(qr_pki_make_ca(ca, ca_key, "test", reason), 0);
+    struct qr_pki_request request = {cert, key, ca, ca_key, "member", uri, NULL};
+    assert_int_equal(qr_pki_make_cert(&request, reason), 0);
+    const char *const mkdir[] = {"mkdir", "-p", m->dir, NULL};
+    assert_int_equal(qr_process_run(mkdir), 0);
+
+    struct qr_store_config store = {
+        .loop = &loop, .disk = &qr_disk_files, .dir = m->dir, .window_s = 600};
+    struct qr_store_events events = {m, on_sealed, on_bad_block};
+    assert_int_equal(qr_store_open(&m->store, &store, &events), 0);
+    struct qr_link_config link = {.loop = &loop,
+                                  .clock = &qr_clock_system,
+                                  .member_id = i + 1,
+                                  .incarnation = 1,
+                                  .cluster_id = {{1}},
+                                  .listen_address = listen,
+                                  .ca_file = ca,
+                                  .cert_file = cert,
+                                  .key_file = key,
+                                  .heartbeat_ms = 50,
+                                  .election_timeout_ms = 1000,
+                                  .connect_retry_ms = 50,
+                                  .handshake_timeout_ms = 3000,
+                                  .queue_bytes_max = 1u << 20};
+    assert_int_equal(qr_link_open(&m->link, &link), 0);
+    struct qr_link_member table[2] = {{1, ""}, {2, ""}};
+    for (unsigned n = 0; n < 2; n++)
+        snprintf(table[n].address, sizeof table[n].address, "127.0.0.1:%u", port + n);
+    assert_int_equal(qr_catchup_new(&m->catchup, &loop, m->link, m->store, 1, i + 1, table, 2), 0);
+    assert_int_equal(qr_link_set_member(m->link, &table[1 - i]), 0);
+}
+
+/* Runs the loop, with the second member looking for what it lacks, until `done` or the deadline. */
+static bool run_until(bool (*done)(void))
+{
+    uint64_t deadline = qr_mono_ms() + DEADLINE_MS;
+    while (!done() && qr_mono_ms() < deadline) {
+        qr_catchup_tick(members[1].catchup);
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    return done();
+}
+
+static bool is_written(void)
+{
+    return qr_store_busy(members[0].store) == 0;
+}
+
+static bool has_all(void)
+{
+    struct qr_block_name name;
+    return qr_store_missing(members[1].store, &name, 1) == 0;
+}
+
+static bool has_tried(void)
+{
+    struct qr_catchup_stats stats;
+    qr_catchup_get_stats(members[1].catchup, &stats);
+    return stats.n_failed > 0 || has_all();
+}
+
+/* A window with some hundred charts, sealed: a file of more than one part. */
+static void fill_and_seal(struct qr_store *store)
+{
+    struct qr_buf body = {0};
+    struct qr_host_def *host;
+    uint32_t host_id;
+    struct qr_host_def told = {.hostname = "h",
+                               .registry_hostname = "h",
+                               .os = "",
+                               .timezone = "",
+                               .abbrev_timezone = "",
+                               .program_name = "",
+                               .program_version = ""};
+    qr_host_def_encode(&body, &told);
+    struct qr_cursor in = qr_cursor_of(qr_buf_slice(&body));
+    assert_int_equal(qr_host_def_decode(&host, &in), 0);
+    assert_int_equal(qr_store_apply_host(store, host, &host_id), 0);
+    uint64_t noise = 1;
+    for (int c = 0; c < 400; c++) {
+        char id[32];
+        struct qr_chart_def *def;
+        uint32_t chart, n;
+        struct qr_dim_def dim = {"d", "d", 1, 1, 0, 0};
+        snprintf(id, sizeof id, "t.c%d", c);
+        struct qr_chart_def chart_def = {.id = id,
+                                         .name = id,
+                                         .title = "",
+                                         .units = "",
+                                         .family = "",
+                                         .context = "",
+                                         .plugin = "",
+                                         .module = "",
+                                         .update_every = 1,
+                                         .n_dims = 1,
+                                         .dims = &dim};
+        qr_buf_clear(&body);
+        qr_chart_def_encode(&body, &chart_def);
+        in = qr_cursor_of(qr_buf_slice(&body));
+        assert_int_equal(qr_chart_def_decode(&def, &in), 0);
+        assert_int_equal(qr_store_apply_chart(store, host_id, def, &chart), 0);
+        for (int t = 1; t < 600; t++) {
+            noise = noise * 6364136223846793005u + 1442695040888963407u;
+            uint32_t cell = qr_value_pack((double)(noise >> 40), 0);
+            qr_store_apply_row(store, host_id, chart, T0 + 700, T0 + t, &cell, 1, &n);
+        }
+    }
+    qr_buf_release(&body);
+    assert_int_equal(qr_store_apply_seal(store, T0), 0);
+    assert_true(run_until(is_written));
+}
+
+static void damage(const char *path, long at)
+{
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    fseek(file, at, SEEK_SET);
+    int byte = fgetc(file);
+    fseek(file, at, SEEK_SET);
+    fputc(byte ^ 1, file);
+    fclose(file);
+}
+
+static void a_missing_file_comes_from_the_peer_and_a_bad_one_is_not_taken(void **state)
+{
+    (void)state;
+    struct qr_buf snapshot = {0};
+    struct qr_block_name name;
+    char path[1024], copy[1024];
+    fill_and_seal(members[0].store);
+    assert_int_equal(qr_store_snapshot(members[0].store, &snapshot), 0);
+    assert_int_equal(qr_store_restore(members[1].store, qr_buf_slice(&snapshot)), 0);
+    assert_int_equal(qr_store_missing(members[1].store, &name, 1), 1);
+    assert_true(name.bytes > 2 * QR_CATCHUP_PART_BYTES); /* several parts */
+    assert_int_equal(qr_store_block_path(members[0].store, name.name, path, sizeof path), 0);
+
+    damage(path, 4000);
+    assert_true(run_until(has_tried));
+    assert_false(has_all());
+    damage(path, 4000); /* as it was */
+    assert_true(run_until(has_all));
+
+    assert_int_equal(qr_store_block_path(members[1].store, name.name, copy, sizeof copy), 0);
+    const char *const compare[] = {"cmp", path, copy, NULL};
+    assert_int_equal(qr_process_run(compare), 0);
+    struct qr_catchup_stats stats;
+    qr_catchup_get_stats(members[1].catchup, &stats);
+    assert_int_equal(stats.n_files, 1);
+    assert_true(stats.n_bytes >= name.bytes);
+    qr_buf_release(&snapshot);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    qr_temp_dir(dir, "catchup-test");
+    uv_loop_init(&loop);
+    uint16_t port = qr_free_ports(2);
+    open_member(0, port);
+    open_member(1, port);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        qr_link_close(members[i].link, NULL, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    for (int i = 0; i < 2; i++) {
+        qr_store_close(members[i].store);
+        qr_catchup_free(members[i].catchup);
+    }
+    qr_remove_dir(dir);
+    return uv_loop_close(&loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_missing_file_comes_from_the_peer_and_a_bad_one_is_not_taken),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
