@@ -1,7 +1,8 @@
 /* cluster/tests/memory_sink.h — a small sink for tests: a log of what was applied, in memory.
  *
  * Keeps, for each member, how often each of its numbers was applied (the body of a SAMPLES entry is
- * a u64 number that counts 1, 2, .. per member) and a rolling digest; snapshot and restore.  Hosts:
+ * a u64 number that counts 1, 2, .. per member; its upper half may name a life of the member, in
+ * which it counts from 1 again) and a rolling digest; snapshot and restore.  Hosts:
  * the GUID's first byte is the id.  `lie` makes it a store with a defect. */
 #ifndef QR_CLUSTER_TESTS_MEMORY_SINK_H
 #define QR_CLUSTER_TESTS_MEMORY_SINK_H
@@ -24,6 +25,12 @@ struct memory_sink {
     int fail_with; /* Answer to the next entry. */
 };
 
+/* Is this the number after `last`? */
+static inline bool memory_sink_is_next(uint64_t last, uint64_t number)
+{
+    return number == last + 1 || (number >> 32 > last >> 32 && (uint32_t)number == 1);
+}
+
 static inline int memory_sink_apply(void *data, const struct qr_command *command,
                                     struct qr_ownership *ownership, uint64_t index,
                                     uint64_t *effect)
@@ -39,7 +46,7 @@ static inline int memory_sink_apply(void *data, const struct qr_command *command
         return QR_E_MALFORMED;
     struct qr_cursor in = qr_cursor_of(command->body);
     uint64_t number = qr_cursor_u64(&in);
-    sink->n_wrong += number != sink->last[command->member] + 1;
+    sink->n_wrong += !memory_sink_is_next(sink->last[command->member], number);
     sink->last[command->member] = number;
     sink->n[command->member]++;
     sink->digest = (sink->digest ^ (index * 31 + number)) * 1099511628211ull;
