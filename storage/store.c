@@ -281,7 +281,7 @@ int qr_store_apply_seal(struct qr_store *store, int64_t window_start_s)
     if (window_start_s < 0 || window_start_s % state->head.window_s != 0)
         return QR_E_LIMIT;
     int err = qr_seal_start(state, window_start_s);
-    qr_epoch_collect(&store->epoch);
+    qr_store_poll(store);
     return err;
 }
 

@@ -134,8 +134,9 @@ int qr_store_apply_retain(struct qr_store *store, int64_t before_s);
 unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64_t *starts,
                            unsigned max);
 
-/* Now and then (every second): tries again to write files that failed, reports what readers found
- * damaged, frees what nobody reads any more.  Changes nothing that is replicated. */
+/* Now and then (every second; a SEAL does it too): tries again to write files that failed, reports
+ * what readers found damaged, frees what nobody reads any more.  Changes nothing that is
+ * replicated. */
 void qr_store_poll(struct qr_store *store);
 
 /* After the log is replayed: removes block files that the manifest does not name.  Returns how

@@ -1,193 +1,11 @@
-/* Sealing, snapshots and restarts together, on a disk in memory: what every member must agree on.
- */
-#include "storage/tests/history.h"
+#include "storage/seal.h"
 
 #include <uv.h>
 #include <xxhash.h>
 
-#include "base/log.h"
-
-#include "testing/memory_disk.h"
-
-#define DIR "/d"
-
-struct member {
-    struct qr_memory_disk disk;
-    struct qr_store *store;
-    unsigned n_sealed, n_failed, n_bad;
-    char last_bad[64];
-};
-
-static void on_sealed(void *data, int64_t start_s, uint32_t generation, int status, uint64_t bytes,
-                      uint64_t hash)
-{
-    struct member *member = data;
-    if (status == 0)
-        member->n_sealed++;
-    else
-        member->n_failed++;
-}
-
-static void on_bad(void *data, const char *name, const char *sentence)
-{
-    struct member *member = data;
-    member->n_bad++;
-    snprintf(member->last_bad, sizeof member->last_bad, "%s", name);
-}
-
-static int open_store(struct member *member)
-{
-    const struct qr_store_config config = {
-        .disk = &member->disk.disk, .dir = DIR, .window_s = HISTORY_WINDOW_S};
-    const struct qr_store_events events = {member, on_sealed, on_bad};
-    return qr_store_open(&member->store, &config, &events);
-}
-
-static void start(struct member *member)
-{
-    memset(member, 0, sizeof *member);
-    qr_memory_disk_init(&member->disk);
-    assert_int_equal(open_store(member), 0);
-}
-
-static void stop(struct member *member)
-{
-    qr_store_close(member->store);
-    qr_memory_disk_release(&member->disk);
-}
-
-static struct qr_buf snapshot_of(struct qr_store *store)
-{
-    struct qr_buf out = {0};
-    assert_int_equal(qr_store_snapshot(store, &out), 0);
-    return out;
-}
-
-static void assert_same_files(struct qr_memory_disk *a, struct qr_memory_disk *b)
-{
-    assert_int_equal(qr_memory_disk_n_files(a), qr_memory_disk_n_files(b));
-    for (const struct qr_memory_file *file = a->files; file != NULL; file = file->next) {
-        const struct qr_memory_file *other = qr_memory_disk_get(b, file->path);
-        assert_non_null(other);
-        assert_int_equal(file->len, other->len);
-        assert_memory_equal(file->bytes, other->bytes, file->len);
-    }
-}
-
-static void assert_same_snapshots(struct qr_store *a, struct qr_store *b)
-{
-    struct qr_buf sa = snapshot_of(a), sb = snapshot_of(b);
-    assert_int_equal(sa.len, sb.len);
-    assert_memory_equal(sa.base, sb.base, sa.len);
-    qr_buf_release(&sa);
-    qr_buf_release(&sb);
-}
-
-/* Goes through a snapshot, into the same store or, as a restart does, into a new one. */
-static void go_through_snapshot(struct member *member, bool restart)
-{
-    struct qr_buf before = snapshot_of(member->store);
-    if (restart) {
-        qr_store_close(member->store);
-        assert_int_equal(open_store(member), 0);
-    }
-    assert_int_equal(qr_store_restore(member->store, qr_buf_slice(&before)), 0);
-    struct qr_block_name missing;
-    assert_int_equal(qr_store_missing(member->store, &missing, 1), 0);
-    struct qr_buf after = snapshot_of(member->store);
-    assert_int_equal(before.len, after.len);
-    assert_memory_equal(before.base, after.base, before.len);
-    qr_buf_release(&before);
-    qr_buf_release(&after);
-}
-
-static void restarts_leave_no_trace(void **state)
-{
-    (void)state;
-    static struct history one, two;
-    for (uint64_t seed = 1; seed <= 12; seed++) {
-        struct member steady, shaky;
-        struct qr_rng rng;
-        qr_rng_seed(&rng, seed * 1000);
-        history_init(&one, seed);
-        history_init(&two, seed);
-        start(&steady);
-        start(&shaky);
-        bool more = true;
-        while (more) {
-            more = history_step(&one, steady.store);
-            history_step(&two, shaky.store);
-            if (qr_rng_below(&rng, 40) == 0)
-                go_through_snapshot(&shaky, qr_rng_below(&rng, 2) == 0);
-            if (qr_rng_below(&rng, 200) == 0)
-                assert_same_snapshots(steady.store, shaky.store);
-        }
-        history_check(&one, steady.store);
-        history_check(&two, shaky.store);
-        assert_same_snapshots(steady.store, shaky.store);
-        qr_store_sweep(steady.store);
-        qr_store_sweep(shaky.store);
-        assert_same_files(&steady.disk, &shaky.disk);
-        assert_true(steady.n_sealed > 10);
-        stop(&steady);
-        stop(&shaky);
-    }
-}
-
-/* The log is replayed over files that the first run left: they are kept as they are. */
-static void a_replayed_log_adopts_its_files(void **state)
-{
-    (void)state;
-    static struct history history;
-    struct member member, fresh;
-    start(&member);
-    history_init(&history, 77);
-    while (history_step(&history, member.store))
-        ;
-    qr_store_close(member.store);
-    unsigned n_calls_before = member.disk.n_calls;
-    unsigned n_files = qr_memory_disk_n_files(&member.disk);
-    /* One was half written when the power went; one is from another life. */
-    char *first = member.disk.files->bytes;
-    first[100] ^= 1;
-    struct qr_disk *disk = &member.disk.disk;
-    assert_int_equal(disk->write_file(disk, DIR "/x.tmp", "x", 1), 0);
-    assert_int_equal(disk->write_file(disk, DIR "/s0000-t0-7fffffff-w60-g0.qb", "x", 1), 0);
-    assert_int_equal(open_store(&member), 0);
-    history_init(&history, 77);
-    while (history_step(&history, member.store))
-        ;
-    history_check(&history, member.store);
-    assert_int_equal(qr_store_sweep(member.store), 1);
-    assert_int_equal(qr_memory_disk_n_files(&member.disk), n_files);
-    assert_true(member.disk.n_calls > n_calls_before);
-    start(&fresh);
-    history_init(&history, 77);
-    while (history_step(&history, fresh.store))
-        ;
-    assert_same_files(&member.disk, &fresh.disk);
-    assert_same_snapshots(member.store, fresh.store);
-    stop(&member);
-    stop(&fresh);
-}
+#include "storage/tests/member.h"
 
 /* For every call to the disk: it fails, and the store copes; or the power goes with it. */
-static void sealed_rows(struct member *member)
-{
-    uint32_t host = add_host(member->store, 1);
-    uint32_t chart = add_chart(member->store, host, "a", 1, 2);
-    for (int64_t t = 1; t < 3 * HISTORY_WINDOW_S; t++)
-        put_row(member->store, host, chart, t, (uint32_t[]){(uint32_t)t, 7}, 2);
-    for (int64_t w = 0; w < 3; w++)
-        assert_int_equal(qr_store_apply_seal(member->store, w * HISTORY_WINDOW_S), 0);
-}
-
-static void assert_rows(struct member *member)
-{
-    for (int64_t t = 1; t < 3 * HISTORY_WINDOW_S; t++)
-        assert_int_equal(cell_at(member->store, 1, t, 0), t);
-}
-
 static void each_failing_call_is_survived(void **state)
 {
     (void)state;
@@ -408,34 +226,9 @@ static void old_windows_are_dropped(void **state)
     stop(&member);
 }
 
-static void damaged_snapshots_change_nothing(void **state)
-{
-    (void)state;
-    static struct history history;
-    struct member member;
-    start(&member);
-    history_init(&history, 5);
-    for (int i = 0; i < 150; i++)
-        history_step(&history, member.store);
-    struct qr_buf snapshot = snapshot_of(member.store);
-    for (size_t i = 0; i < snapshot.len; i += 1 + i / 64) {
-        snapshot.base[i] = (char)(snapshot.base[i] ^ 16);
-        assert_int_not_equal(qr_store_restore(member.store, qr_buf_slice(&snapshot)), 0);
-        assert_int_not_equal(qr_store_restore(member.store, qr_slice_of(snapshot.base, i + 1)), 0);
-        snapshot.base[i] = (char)(snapshot.base[i] ^ 16);
-    }
-    history_check(&history, member.store);
-    assert_int_equal(qr_store_restore(member.store, qr_slice_of("", 0)), 0);
-    assert_int_equal(qr_store_n_hosts(member.store), 0);
-    qr_buf_release(&snapshot);
-    stop(&member);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(restarts_leave_no_trace),
-        cmocka_unit_test(a_replayed_log_adopts_its_files),
         cmocka_unit_test(each_failing_call_is_survived),
         cmocka_unit_test(a_cut_at_any_call_leaves_all_or_nothing),
         cmocka_unit_test(a_flipped_byte_is_never_served),
@@ -443,7 +236,6 @@ int main(void)
         cmocka_unit_test(the_groups_hash_counts),
         cmocka_unit_test(late_rows_are_the_next_generation),
         cmocka_unit_test(old_windows_are_dropped),
-        cmocka_unit_test(damaged_snapshots_change_nothing),
     };
     qr_log_open(-1, QR_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

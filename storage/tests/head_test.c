@@ -1,0 +1,149 @@
+#include "storage/head.h"
+
+#include <stdlib.h>
+
+#include "storage/store.h"
+#include "storage/value.h"
+#include "testing/cmocka.h"
+
+#define E QR_VALUE_EMPTY
+
+struct fixture {
+    struct qr_epoch epoch;
+    struct qr_head head;
+    struct qr_chart charts[3];
+    struct qr_chart_head heads[3];
+};
+
+static int make(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    qr_epoch_init(&fixture->epoch);
+    qr_head_init(&fixture->head, &fixture->epoch, 600);
+    for (uint32_t i = 0; i < 3; i++) {
+        fixture->charts[i].id = i + 1;
+        fixture->charts[i].head = &fixture->heads[i];
+    }
+    *state = fixture;
+    return 0;
+}
+
+static int drop(void **state)
+{
+    struct fixture *fixture = *state;
+    qr_epoch_release(&fixture->epoch);
+    for (uint32_t i = 0; i < 3; i++)
+        qr_chart_head_release(&fixture->heads[i]);
+    qr_head_release(&fixture->head);
+    free(fixture);
+    return 0;
+}
+
+static uint32_t put(struct fixture *fixture, uint32_t chart, uint32_t step_s, int64_t end_s,
+                    uint32_t n, const uint32_t *values, uint32_t *n_old)
+{
+    uint32_t n_new;
+    assert_int_equal(qr_head_put(&fixture->head, &fixture->charts[chart], step_s, n, end_s, values,
+                                 n, &n_new, n_old),
+                     0);
+    return n_new;
+}
+
+static void a_slab_takes_the_form_it_needs(void **state)
+{
+    struct fixture *fixture = *state;
+    uint32_t old;
+    assert_int_equal(put(fixture, 0, 10, 605, 1, (uint32_t[]){1}, &old), 1);
+    const struct qr_head_slab *slab = qr_head_first(&fixture->heads[0]);
+    assert_int_equal(slab->first_s, 605);
+    assert_int_equal(slab->step_s, 10);
+    assert_int_equal(slab->n_rows, 60);
+    assert_int_equal(put(fixture, 0, 10, 1195, 1, (uint32_t[]){2}, &old), 1);
+    assert_ptr_equal(qr_head_first(&fixture->heads[0]), slab);
+    assert_non_null(qr_head_row(slab, 0));
+    /* Off the grid: 605 and 600 have a divisor of 5. */
+    assert_int_equal(put(fixture, 0, 10, 600, 2, (uint32_t[]){3, 4}, &old), 2);
+    slab = qr_head_first(&fixture->heads[0]);
+    assert_int_equal(slab->first_s, 600);
+    assert_int_equal(slab->step_s, 5);
+    assert_int_equal(slab->n_cols, 2);
+    assert_null(qr_head_next(slab));
+    struct qr_grid grid = {0};
+    assert_int_equal(qr_head_copy(slab, 0, slab->n_rows, &grid), 0);
+    assert_int_equal(grid.cells[0], 3);
+    assert_int_equal(grid.cells[1], 4);
+    assert_int_equal(grid.cells[2], 1);
+    assert_int_equal(grid.cells[3], E);
+    assert_int_equal(grid.cells[119 * 2], 2);
+    qr_grid_release(&grid);
+    /* A step longer than the window: one row. */
+    assert_int_equal(put(fixture, 1, 3600, 3600, 1, (uint32_t[]){1}, &old), 1);
+    assert_int_equal(qr_head_first(&fixture->heads[1])->n_rows, 1);
+    assert_int_equal(fixture->head.n_windows, 2);
+}
+
+static void cells_are_counted_as_new_or_old(void **state)
+{
+    struct fixture *fixture = *state;
+    uint32_t old;
+    assert_int_equal(put(fixture, 0, 1, 700, 3, (uint32_t[]){E, E, E}, &old), 0);
+    assert_null(qr_head_first(&fixture->heads[0])); /* Nothing is kept of nothing. */
+    assert_int_equal(fixture->head.bytes, 0);
+    assert_int_equal(put(fixture, 0, 1, 700, 3, (uint32_t[]){1, E, 3}, &old), 2);
+    assert_int_equal(old, 0);
+    assert_int_equal(put(fixture, 0, 1, 700, 3, (uint32_t[]){9, 2, E}, &old), 1);
+    assert_int_equal(old, 1);
+}
+
+static void a_frozen_window_takes_no_more_rows(void **state)
+{
+    struct fixture *fixture = *state;
+    struct qr_head_window frozen;
+    uint32_t old;
+    put(fixture, 2, 1, 700, 1, (uint32_t[]){1}, &old);
+    put(fixture, 0, 1, 800, 1, (uint32_t[]){2}, &old);
+    put(fixture, 0, 1, 1300, 1, (uint32_t[]){3}, &old);
+    assert_false(qr_head_freeze(&fixture->head, 0, &frozen));
+    assert_true(qr_head_freeze(&fixture->head, 600, &frozen));
+    assert_false(qr_head_freeze(&fixture->head, 600, &frozen));
+    assert_int_equal(frozen.n, 2);
+    assert_int_equal(frozen.slabs[0]->chart->id, 1); /* In order of ids. */
+    assert_int_equal(frozen.slabs[1]->chart->id, 3);
+    assert_int_equal(put(fixture, 0, 1, 800, 1, (uint32_t[]){9}, &old), 1);
+    const struct qr_head_slab *late = qr_head_first(&fixture->heads[0]);
+    assert_int_equal(late->window_start_s, 600);
+    assert_int_equal(qr_head_row(late, 200)[0], 9);
+    assert_int_equal(qr_head_row(frozen.slabs[0], 200)[0], 2);
+
+    /* A reader that stands on a slab finds its way on while it is dropped. */
+    int slot = qr_epoch_enter(&fixture->epoch);
+    const struct qr_head_slab *standing = frozen.slabs[0];
+    uint64_t before = fixture->head.bytes;
+    qr_head_drop(&fixture->head, &frozen);
+    qr_epoch_collect(&fixture->epoch);
+    assert_true(fixture->head.bytes < before);
+    assert_int_equal(qr_head_row(standing, 200)[0], 2);
+    assert_null(qr_head_next(standing));
+    qr_epoch_leave(&fixture->epoch, slot);
+    qr_epoch_collect(&fixture->epoch);
+    assert_null(qr_head_first(&fixture->heads[2]));
+    unsigned n = 0;
+    for (standing = qr_head_first(&fixture->heads[0]); standing; standing = qr_head_next(standing))
+        n++;
+    assert_int_equal(n, 2);
+    assert_true(qr_head_freeze(&fixture->head, 600, &frozen));
+    qr_head_drop(&fixture->head, &frozen);
+    assert_true(qr_head_freeze(&fixture->head, 1200, &frozen));
+    qr_head_drop(&fixture->head, &frozen);
+    assert_int_equal(fixture->head.bytes, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_slab_takes_the_form_it_needs, make, drop),
+        cmocka_unit_test_setup_teardown(cells_are_counted_as_new_or_old, make, drop),
+        cmocka_unit_test_setup_teardown(a_frozen_window_takes_no_more_rows, make, drop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
