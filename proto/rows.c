@@ -295,6 +295,43 @@ int qr_rows_set2(struct qr_stream *s, struct qr_args args)
     return 0;
 }
 
+/* The word at *p, which no quote opens; *p is behind it and its blank.  False: it does not end. */
+static bool take_plain_word(const char **p, const char *end, struct qr_slice *word)
+{
+    const char *blank = *p < end ? memchr(*p, ' ', (size_t)(end - *p)) : NULL;
+    if (blank == NULL || **p == '"' || **p == '\'')
+        return false;
+    *word = qr_slice_of(*p, (size_t)(blank - *p));
+    *p = blank + 1;
+    return true;
+}
+
+bool qr_rows_try_set2(struct qr_stream *s, struct qr_slice line)
+{
+    static const char head[] = "SET2 ", slot[] = "SLOT:";
+    size_t n_head = sizeof head - 1, n_slot = sizeof slot - 1;
+    struct qr_chart *chart = s->open;
+    uint32_t i = chart->next_dim;
+    if (i >= chart->pub.n_dims || line.len < n_head + n_slot ||
+        memcmp(line.base, head, n_head) != 0)
+        return false;
+    const char *p = line.base + n_head, *end = line.base + line.len;
+    struct qr_slice id = chart->pub.dims[i].id, collected, word;
+    if (memcmp(p, slot, n_slot) == 0 && !take_plain_word(&p, end, &word))
+        return false;
+    if ((size_t)(end - p) < id.len + 3 || *p != '\'' || p[id.len + 1] != '\'' ||
+        p[id.len + 2] != ' ' || memcmp(p + 1, id.base, id.len) != 0)
+        return false;
+    p += id.len + 3;
+    double value;
+    if (!take_plain_word(&p, end, &collected) || !take_plain_word(&p, end, &word) || p == end ||
+        qr_number_double(is_hash(word) ? collected : word, &value) != 0)
+        return false;
+    fill_cell(s, i, value, qr_slice_of(p, (size_t)(end - p))); /* Quotes and blanks say nothing. */
+    chart->next_dim = i + 1;
+    return true;
+}
+
 int qr_rows_end2(struct qr_stream *s, struct qr_args args)
 {
     if (s->block != QR_BLOCK_V2)

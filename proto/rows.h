@@ -49,4 +49,7 @@ void qr_rows_ask_for_rests(struct qr_stream *s);
  * next.  False: it is something else, and nothing was done.  Within BEGIN .. END only. */
 bool qr_rows_try_set(struct qr_stream *s, struct qr_slice line);
 
+/* The same for SET2 [SLOT:n] 'dim' collected value flags, within BEGIN2 .. END2. */
+bool qr_rows_try_set2(struct qr_stream *s, struct qr_slice line);
+
 #endif

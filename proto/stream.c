@@ -209,7 +209,8 @@ static int take_line(struct qr_stream *s, struct qr_slice line)
     s->line = line;
     if (s->payload_end.len > 0)
         return take_payload(s, line);
-    if (s->block == QR_BLOCK_V1 && qr_rows_try_set(s, line))
+    if ((s->block == QR_BLOCK_V1 && qr_rows_try_set(s, line)) ||
+        (s->block == QR_BLOCK_V2 && qr_rows_try_set2(s, line)))
         return 0;
 
     bool is_blank;
