@@ -560,6 +560,8 @@ int qr_rows_rend(struct qr_stream *s, struct qr_args args)
     enum tear tear = find_tear(s, chart, &end);
     if (tear != TEAR_NONE) {
         s->block = QR_BLOCK_NONE;
+        /* Live rows may come before the rest: they move the child's clock, not ours. */
+        qr_arith_replay_end(&chart->arith, end.update_every, true);
         refuse_torn_answer(s, chart, tear);
         return 0;
     }
