@@ -198,20 +198,27 @@ void qr_replication_definition(struct qr_replication *r, uint32_t update_every, 
         r->phase = QR_REPLICATION_WAITING;
 }
 
+/* The oldest point of interest that the child may have, on the grid.  One without data at its
+ * definition has some by the time it is asked, if its owner took a while. */
+static int64_t oldest_s(const struct qr_replication *r)
+{
+    if (has_data(r))
+        return to_grid(r, r->first_s);
+    return max_s(0, to_grid(r, r->child_now_s) - (int64_t)r->update_every);
+}
+
 /* Where the catch-up starts: behind what is stored, but not before what the child has. */
 static void start_catch_up(struct qr_replication *r, int64_t watermark_s)
 {
-    int64_t known_s = max_s(clamp_s(watermark_s), clamp_s(r->newest_s));
-    int64_t now_s = r->child_now_s > 0 ? r->child_now_s : r->last_s;
+    int64_t known_s = to_grid(r, max_s(clamp_s(watermark_s), clamp_s(r->newest_s)));
+    int64_t first_s = oldest_s(r);
     if (known_s > 0) {
-        r->cursor_s = to_grid(r, known_s);
-        int64_t first_s = to_grid(r, has_data(r) ? r->first_s : now_s);
-        report(r, r->cursor_s, first_s, QR_GAP_RETENTION);
-        r->cursor_s = max_s(r->cursor_s, first_s);
-        r->expect_s = r->cursor_s;
+        report(r, known_s, first_s, QR_GAP_RETENTION);
+        r->cursor_s = r->expect_s = max_s(known_s, first_s);
     } else {
+        int64_t now_s = r->child_now_s > 0 ? r->child_now_s : r->last_s;
         int64_t from_s = max_s(0, now_s - (int64_t)r->config->period_s);
-        r->cursor_s = to_grid(r, max_s(from_s, r->first_s));
+        r->cursor_s = max_s(to_grid(r, from_s), first_s);
         r->expect_s = 0;
     }
 }
@@ -271,12 +278,13 @@ static bool ask_again(struct qr_replication *r, uint64_t now_ms)
 
 static bool ask_catch_up(struct qr_replication *r, uint64_t now_ms)
 {
-    if (!has_data(r) || r->n_refusals >= REFUSALS_MAX)
-        return ask_for(r, QR_REPLICATION_KIND_CATCH_UP, true, 0, 0, now_ms);
     int64_t after_s = to_grid(r, r->cursor_s);
+    int64_t last_s = has_data(r) ? r->last_s : r->child_now_s;
+    if (after_s == 0 || last_s == 0 || r->n_refusals >= REFUSALS_MAX)
+        return ask_for(r, QR_REPLICATION_KIND_CATCH_UP, true, 0, 0, now_ms);
     int64_t step_s = max_s(to_grid(r, r->config->step_s), r->update_every);
-    bool last = r->last_s - after_s <= step_s;
-    int64_t before_s = last ? max_s(after_s, r->last_s) : after_s + step_s;
+    bool last = !has_data(r) || last_s - after_s <= step_s;
+    int64_t before_s = last ? max_s(after_s, last_s) : after_s + step_s;
     return ask_for(r, QR_REPLICATION_KIND_CATCH_UP, last, after_s, before_s, now_ms);
 }
 

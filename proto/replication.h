@@ -13,8 +13,9 @@
  * The rules:
  * - `after` is on the chart's own grid: the watermark, or (first contact) the child's clock less
  *   `period_s`, rounded down.  Long pasts are asked for in steps ("false"), the last one is "true".
- *   The watermark is asked for even when it is the child's last point; the empty request ("true" 0
- * 0) goes only to a child that has no data, or as the last try with one that never says true.
+ *   The watermark is asked for even when it is the child's last point, and a child that had no data
+ *   when it defined the chart for what it has by now.  The empty request ("true" 0 0) is the last
+ *   try with a child that never says true: it loses the samples that were not sent live.
  * - the answer's own `before` counts, not ours: we go on from there until it says true.
  * - one request is outstanding; one not answered in time is asked again, unchanged.
  * - holes behind the watermark are parts of their own, asked for one after another, with "false",

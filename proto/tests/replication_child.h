@@ -182,8 +182,8 @@ static void end_answer(struct sim *sim, bool streaming, int64_t after_s, int64_t
 static void answer_137(struct sim *sim)
 {
     int64_t after_s = sim->ask.after_s, before_s = sim->ask.before_s;
-    if (after_s == 0 || before_s == 0) {
-        end_answer(sim, true, 0, 0);
+    if (after_s == 0 || before_s == 0 || sim->last_s == 0) {
+        end_answer(sim, true, 0, after_s);
         return;
     }
     if (after_s < first_s(sim))
@@ -214,7 +214,7 @@ static void answer_137(struct sim *sim)
 static void answer_29(struct sim *sim)
 {
     int64_t after_s = sim->ask.after_s, before_s = sim->ask.before_s;
-    if (after_s == 0 || before_s == 0 || after_s > now_s(sim)) {
+    if (after_s == 0 || before_s == 0 || after_s > now_s(sim) || sim->last_s == 0) {
         end_answer(sim, true, after_s, before_s);
         return;
     }

@@ -142,9 +142,12 @@ static const struct {
     /* The child does not reach back to the watermark. */
     {1, 1000, 2000, 2000, 900, false, 1000, 1600, 900, 1000},
     {1, 1950, 2000, 2000, 900, true, 1950, 2000, 900, 1950},
-    /* It has no data at all. */
-    {1, 0, 0, 2000, 0, true, 0, 0, 0, 0},
-    {1, 0, 0, 2000, 900, true, 0, 0, 900, 2000},
+    /* It had no data at all a moment ago. */
+    {1, 0, 0, 2000, 0, true, 1999, 2000, 0, 0},
+    {5, 0, 0, 2003, 0, true, 1995, 2003, 0, 0},
+    {1, 0, 0, 2000, 900, true, 1999, 2000, 900, 1999},
+    {1, 0, 0, 2000, 3000, true, 3000, 3000, 0, 0},
+    {1, 0, 0, 0, 0, true, 0, 0, 0, 0},
     /* Points of the future do not exist. */
     {1, 1000, 999999999, 2000, 1900, true, 1900, 2001, 0, 0},
 };
@@ -602,6 +605,23 @@ static void respects_the_childs_retention(void **state)
     }
 }
 
+/* The child has just started, and its owner takes its time. */
+static void loses_nothing_of_a_new_chart(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        sim_start(&sim, seed, seed % 2, 1 + (int64_t)(seed % 3) * 2);
+        sim.collects = always;
+        sim_connect(&sim, 1000, 600);
+        sim_collect(&sim, (int64_t)(seed % 10));
+        resume_at(&sim, 0, NULL, 0);
+        sim_settle(&sim, 100);
+        sim_collect(&sim, 20);
+        assert_complete(seed, SIM_BASE + sim.ue); /* A child never sends its very first point. */
+        sim_disconnect(&sim);
+    }
+}
+
 /* One planner a connection, many connections: whatever the answers, nothing loops or grows. */
 static void survives_random_answers(void **state)
 {
@@ -782,6 +802,7 @@ int main(void)
         cmocka_unit_test(finds_runs_behind_long_silences),
         cmocka_unit_test(ends_with_a_chart_full_of_holes),
         cmocka_unit_test(respects_the_childs_retention),
+        cmocka_unit_test(loses_nothing_of_a_new_chart),
         cmocka_unit_test(survives_random_answers),
         cmocka_unit_test(asks_a_real_child_what_heals_it),
     };

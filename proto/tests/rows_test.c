@@ -13,7 +13,7 @@ static void gives_values_of_a_v2_sender(void **state)
         "DIMENSION SLOT:#B \"x\" \"\" \"absolute\" 1 1 \"\"\n"
         "DIMENSION SLOT:#C \"y\" \"\" \"absolute\" 1 1 \"\"\n"
         "CHART_DEFINITION_END 0 0 1000\n",
-        "define t.c every=1 dims=x,y\n> REPLAY_CHART \"t.c\" \"true\" 0 0\n");
+        "define t.c every=1 dims=x,y\n> REPLAY_CHART \"t.c\" \"true\" 999 1000\n");
     recorder_expect(&r, "RBEGIN 't.c'\nREND 1 0 0 true 0 0 1000\n", "");
     /* '#' is the collected value; no A is an anomaly; absent dimensions have no value. */
     recorder_expect(&r,
