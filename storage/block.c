@@ -26,13 +26,25 @@ void qr_block_format_name(const struct qr_block_id *id, char name[QR_BLOCK_NAME_
              (uint64_t)id->start_s, id->window_s, id->generation);
 }
 
+/* A number after `before`; leaves *text behind it. */
+static uint64_t take_number(const char **text, const char *before, int base)
+{
+    size_t len = strlen(before);
+    if (strncmp(*text, before, len) != 0)
+        return 0;
+    char *end;
+    uint64_t v = strtoull(*text + len, &end, base);
+    *text = end;
+    return v;
+}
+
 bool qr_block_parse_name(struct qr_block_id *id, const char *name)
 {
-    uint64_t start;
-    if (sscanf(name, "s0000-t0-%" SCNx64 "-w%" SCNu32 "-g%" SCNu32, &start, &id->window_s,
-               &id->generation) != 3)
-        return false;
-    id->start_s = (int64_t)start;
+    const char *at = name;
+    id->start_s = (int64_t)take_number(&at, "s0000-t0-", 16);
+    id->window_s = (uint32_t)take_number(&at, "-w", 10);
+    id->generation = (uint32_t)take_number(&at, "-g", 10);
+    /* There is one name for an id: whatever else was written there shows now. */
     char again[QR_BLOCK_NAME_BYTES];
     qr_block_format_name(id, again);
     return strcmp(again, name) == 0;

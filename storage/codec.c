@@ -38,7 +38,7 @@ static int reserve(struct qr_codec *codec, uint32_t n)
     qr_codec_release(codec);
     codec->x = malloc(n * sizeof *codec->x);
     codec->values = malloc(n * sizeof *codec->values);
-    codec->maps = malloc(3 * (size_t)n);
+    codec->maps = calloc(3, n);
     if (codec->x == NULL || codec->values == NULL || codec->maps == NULL) {
         qr_codec_release(codec);
         return UV_ENOMEM;
@@ -511,6 +511,8 @@ int qr_codec_decode(struct qr_codec *codec, struct qr_cursor *in, uint32_t *valu
         take_map(in, resets, n_present);
     if (head & HEAD_ANOMALIES)
         take_map(in, anomalies, n_present);
+    if (in->failed)
+        return QR_E_MALFORMED;
     if (mode == MODE_RAW) {
         for (uint32_t i = 0; i < n_present; i++)
             codec->values[i] = qr_cursor_u32(in);

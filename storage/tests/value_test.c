@@ -89,6 +89,7 @@ static double round_as_netdata(double v)
             steps--;
         }
         static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7};
+        assert_true(steps >= 0);
         n = rint(n) / powers[steps];
     }
     return v < 0 ? -n : n;
