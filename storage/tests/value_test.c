@@ -88,9 +88,10 @@ static double round_as_netdata(double v)
             n /= 10;
             steps--;
         }
-        static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7};
-        assert_true(steps >= 0);
-        n = rint(n) / powers[steps];
+        double power = 1;
+        while (steps-- > 0)
+            power *= 10;
+        n = rint(n) / power;
     }
     return v < 0 ? -n : n;
 }
