@@ -432,7 +432,7 @@ static int name_session(void **state)
 static void our_stream_takes_every_sample_once_and_right(void **state)
 {
     (void)state;
-    const struct session sessions[] = {
+    static const struct session sessions[] = {
         {.caps = CAPS},
         {.caps = CAPS, .truncate = true},
         {.caps = CAPS, .truncate = true, .late_every = 3},
