@@ -92,7 +92,7 @@ static void a_majority_is_down(void **state)
 
     struct qr_verify result = {0};
     qr_verify_node(&stage.model, &stage.cluster.fetch, stage.cluster.members[left].url,
-                   stage.first_s + 1, stored_s, &result);
+                   stage.first_s + STAGE_FIRST_S, stored_s, &result);
     expect(&stage, qr_verify_ok(&result));
     struct reading r;
     snprintf(r.url, sizeof r.url, "%s/host/%s/api/v1/data?chart=%s&after=-30&format=json",

@@ -18,7 +18,10 @@
 #include "testing/netdata.h"
 
 #define STAGE_HISTORY_S 20 /* The children have collected that long before the first connect. */
-#define STAGE_DOWN_MS   20000
+/* A chart's first collection is never sent (answers begin after it); after so many seconds every
+ * chart, slow or pausing, has had it. */
+#define STAGE_FIRST_S 6
+#define STAGE_DOWN_MS 20000
 
 struct stage_options {
     const char *name;
@@ -81,7 +84,7 @@ void stage_wait_stored_after_fault_except(struct stage *stage, const char *guid,
  * too. */
 void stage_wait_stored(struct stage *stage, int64_t t, uint64_t timeout_ms);
 
-/* Verifies [first_s + 1, to_s] on one member, simulated children and the real one. */
+/* Verifies [first_s + STAGE_FIRST_S, to_s] on one member, simulated children and the real one. */
 void stage_verify_member(struct stage *stage, unsigned id, int64_t to_s, struct qr_verify *result);
 
 /* The end of a scenario: waits until all that was collected up to now is stored on every running

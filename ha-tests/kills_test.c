@@ -86,7 +86,7 @@ static void all_members_are_killed(void **state)
         struct qr_verify result = {0};
         char text[512];
         qr_verify_node(&stage.model, &stage.cluster.fetch, stage.cluster.members[id].url,
-                       stage.first_s + 1, committed_s, &result);
+                       stage.first_s + STAGE_FIRST_S, committed_s, &result);
         qr_verify_format(&result, text, sizeof text);
         print_message("ha kill-all: member %u before any child is back: %s\n", id, text);
         expect(&stage, qr_verify_ok(&result));

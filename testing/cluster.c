@@ -340,6 +340,8 @@ static void compare_with_seen(struct comparing *c, const struct seen *now)
             return;
         }
         c->equal[then->member][now->member] = c->equal[now->member][then->member] = true;
+        if (then->member == now->member)
+            return;
     }
     if (c->n_seen == c->capacity) {
         c->capacity = c->capacity == 0 ? 64 : c->capacity * 2;
@@ -349,19 +351,35 @@ static void compare_with_seen(struct comparing *c, const struct seen *now)
     c->seen[c->n_seen++] = *now;
 }
 
+static void compare_said(struct comparing *c, unsigned member, const json_t *said)
+{
+    struct seen now = {.member = member, .applied = number(said, "applied")};
+    const char *hash = json_string_value(json_object_get(said, "hash"));
+    if (hash == NULL || now.applied == 0 || member == 0 || member > c->cluster->n)
+        return;
+    snprintf(now.hash, sizeof now.hash, "%s", hash);
+    compare_with_seen(c, &now);
+}
+
+/* What a member says of itself, and what it has heard from the others. */
+static void compare_status(struct comparing *c, unsigned id)
+{
+    json_t *status = qr_cluster_status(c->cluster, id);
+    const json_t *members = json_object_get(status, "members");
+    compare_said(c, id, status);
+    for (size_t i = 0; i < json_array_size(members) && !c->different; i++) {
+        const json_t *member = json_array_get(members, i);
+        compare_said(c, (unsigned)number(member, "id"), member);
+    }
+    json_decref(status);
+}
+
 static bool compared(void *data)
 {
     struct comparing *c = data;
     bool all = true;
-    for (unsigned id = 1; id <= c->cluster->n && !c->different; id++) {
-        json_t *status = qr_cluster_status(c->cluster, id);
-        struct seen now = {.member = id, .applied = number(status, "applied")};
-        const char *hash = json_string_value(json_object_get(status, "hash"));
-        snprintf(now.hash, sizeof now.hash, "%s", hash != NULL ? hash : "");
-        json_decref(status);
-        if (hash != NULL)
-            compare_with_seen(c, &now);
-    }
+    for (unsigned id = 1; id <= c->cluster->n && !c->different; id++)
+        compare_status(c, id);
     for (unsigned a = 1; a <= c->cluster->n; a++)
         for (unsigned b = a + 1; b <= c->cluster->n; b++)
             all = all && (c->equal[a][b] || !qr_cluster_running(c->cluster, a) ||

@@ -128,8 +128,7 @@ struct qr_link *qr_fake_link_new(struct qr_fake_net *net, uint32_t member)
 /* Fails what is on its way between two members; 0 is any. */
 static void drop_frames(struct qr_fake_net *net, uint32_t a, uint32_t b, int status)
 {
-    QR_LIST_FOREACH(node, &net->frames)
-    {
+    QR_LIST_FOREACH (node, &net->frames) {
         struct frame *frame = QR_CONTAINER_OF(node, struct frame, node);
         bool one = frame->from == a && (b == 0 || frame->to == b);
         bool other = frame->to == a && (b == 0 || frame->from == b);

@@ -285,6 +285,12 @@ void qr_netdata_compare(struct qr_netdata *netdata, struct qr_fetch *fetch, cons
     const char *chart;
     json_t *value;
     json_object_foreach(json_object_get(answer, "charts"), chart, value)
-        compare_chart(netdata, fetch, prefix, chart, from_s, to_s, result);
+    {
+        /* What ends at a chart's first entry is never sent: answers begin after it. */
+        int64_t first_s = json_integer_value(json_object_get(value, "first_entry"));
+        if (first_s < to_s)
+            compare_chart(netdata, fetch, prefix, chart, from_s > first_s ? from_s : first_s + 1,
+                          to_s, result);
+    }
     json_decref(answer);
 }

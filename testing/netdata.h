@@ -36,7 +36,8 @@ int qr_netdata_start(struct qr_netdata *netdata, const struct qr_netdata_options
 void qr_netdata_release(struct qr_netdata *netdata, bool keep);
 
 /* Compares what `prefix` (a member's http://HOST:PORT/host/GUID) answers over [from_s, to_s] with
- * the child's own database, every chart and dimension that the child has. */
+ * the child's own database, every chart and dimension that the child has, but for a chart's first
+ * second, which a child does not send. */
 void qr_netdata_compare(struct qr_netdata *netdata, struct qr_fetch *fetch, const char *prefix,
                         int64_t from_s, int64_t to_s, struct qr_verify *result);
 
