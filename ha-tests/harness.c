@@ -12,6 +12,7 @@
 #define LIVE_MS    20000
 #define SETTLE_MS  30000
 #define COMPARE_MS 20000
+#define REFILL_MS  15000
 
 void stage_fail(struct stage *stage, const char *what, const char *file, int line)
 {
@@ -146,21 +147,28 @@ static int64_t number(const json_t *object, const char *key)
     return json_integer_value(json_object_get(object, key));
 }
 
+struct living {
+    struct stage *stage;
+    int64_t asked_ms;
+};
+
 static bool is_live(void *data)
 {
-    struct stage *stage = data;
-    json_t *figures = stage_load_figures(stage);
+    struct living *l = data;
+    json_t *figures = stage_load_figures(l->stage);
+    json_int_t n_hosts = l->stage->model.n_hosts, n_charts = l->stage->model.n_charts;
     /* Slow charts and pausing ones are announced at their first collection. */
-    bool live = number(figures, "connected") == (json_int_t)stage->model.n_hosts &&
-                number(figures, "charts_live") ==
-                    (json_int_t)stage->model.n_hosts * (json_int_t)stage->model.n_charts;
+    bool live = number(figures, "written_ms") > l->asked_ms &&
+                number(figures, "connected") == n_hosts &&
+                number(figures, "charts_live") == n_hosts * n_charts;
     json_decref(figures);
     return live;
 }
 
 void stage_wait_live(struct stage *stage, uint64_t timeout_ms)
 {
-    expect(stage, qr_wait_for(is_live, stage, timeout_ms, 100));
+    struct living l = {stage, (int64_t)qr_real_ms()};
+    expect(stage, qr_wait_for(is_live, &l, timeout_ms, 100));
 }
 
 void stage_fault(struct stage *stage)
@@ -244,26 +252,42 @@ void stage_verify_member(struct stage *stage, unsigned id, int64_t to_s, struct 
                        to_s, result);
 }
 
+struct verifying {
+    struct stage *stage;
+    unsigned id;
+    int64_t to_s;
+    struct qr_verify result;
+};
+
+static bool is_right(void *data)
+{
+    struct verifying *v = data;
+    memset(&v->result, 0, sizeof v->result);
+    stage_verify_member(v->stage, v->id, v->to_s, &v->result);
+    return qr_verify_ok(&v->result);
+}
+
+/* What a truncated answer left out is asked for in the background: holes have until the deadline.
+ */
 static void verify_members(struct stage *stage, int64_t to_s)
 {
     bool ok = true;
     for (unsigned id = 1; id <= stage->cluster.n; id++) {
-        struct qr_verify result = {0};
+        struct verifying v = {stage, id, to_s, {0}};
         char text[512];
         if (!qr_cluster_running(&stage->cluster, id))
             continue;
-        stage_verify_member(stage, id, to_s, &result);
-        if (!qr_verify_ok(&result)) {
-            qr_verify_format(&result, text, sizeof text);
+        if (!qr_wait_for(is_right, &v, REFILL_MS, 500)) {
+            qr_verify_format(&v.result, text, sizeof text);
             fprintf(stderr, "%s: member %u: %s\n", stage->name, id, text);
             ok = false;
         }
-        stage->result.n_values += result.n_values;
-        stage->result.n_holes += result.n_holes;
-        stage->result.n_wrong += result.n_wrong;
-        stage->result.n_duplicates += result.n_duplicates;
-        stage->result.n_extra += result.n_extra;
-        stage->result.n_failed += result.n_failed;
+        stage->result.n_values += v.result.n_values;
+        stage->result.n_holes += v.result.n_holes;
+        stage->result.n_wrong += v.result.n_wrong;
+        stage->result.n_duplicates += v.result.n_duplicates;
+        stage->result.n_extra += v.result.n_extra;
+        stage->result.n_failed += v.result.n_failed;
     }
     expect(stage, ok);
 }

@@ -133,6 +133,7 @@ static json_t *figures(const struct run *run, bool finished)
         const char *name;
         uint64_t value;
     } counters[] = {
+        {"written_ms", (uint64_t)(qr_clock_real_us(&qr_clock_system) / 1000)},
         {"samples_live", t.s.samples_live},
         {"samples_replayed", t.s.samples_replayed},
         {"rows_live", t.s.rows_live},

@@ -90,20 +90,22 @@ static void write_plugin(const struct qr_netdata *netdata)
     char path[512];
     snprintf(path, sizeof path, "%s/plugins.d/qtest.plugin", netdata->dir);
     qr_write_file(
-        path, "#!/bin/bash\n"
-              "echo 'CHART qtest.known \"\" \"Known values\" things test qtest.known line 1 1'\n"
-              "echo 'DIMENSION gauge \"\" absolute 1 10'\n"
-              "echo 'DIMENSION counter \"\" incremental 1 1'\n"
-              "echo 'DIMENSION share1 \"\" percentage-of-absolute-row'\n"
-              "echo 'DIMENSION share2 \"\" percentage-of-absolute-row'\n"
-              "while :; do\n"
-              "  t=$EPOCHSECONDS\n"
-              "  printf 'BEGIN qtest.known\\nSET gauge = %%d\\nSET counter = %%d\\n"
-              "SET share1 = %%d\\nSET share2 = %%d\\nEND\\n' $((t %% 997)) $((t * 7)) "
-              "$((t %% 10)) $((t %% 3))\n"
-              "  read -rt \"0.$(printf '%%06d' $((1020000 - 10#${EPOCHREALTIME#*.} > 999999 ? "
-              "999999 : 1020000 - 10#${EPOCHREALTIME#*.})))\" <> <(:)\n"
-              "done\n");
+        path,
+        "#!/bin/bash\n"
+        "echo 'CHART qtest.known \"\" \"Known values\" things test qtest.known line 1 1\n"
+        "DIMENSION gauge \"\" absolute 1 10\n"
+        "DIMENSION counter \"\" incremental 1 1\n"
+        "CHART qtest.shares \"\" Shares percent test qtest.shares line 2 1\n"
+        "DIMENSION a \"\" percentage-of-absolute-row\n"
+        "DIMENSION b \"\" percentage-of-absolute-row'\n"
+        "while :; do\n"
+        "  t=$EPOCHSECONDS\n"
+        "  echo \"BEGIN qtest.known\nSET gauge = $((t %% 997))\nSET counter = $((t * 7))\nEND\n"
+        "BEGIN qtest.shares\nSET a = $((t %% 10 + 1))\nSET b = $((t %% 3 + 1))\nEND\"\n"
+        "  us=$((1020000 - 10#${EPOCHREALTIME#*.}))\n"
+        "  printf -v us %%06d $((us > 999999 ? 999999 : us))\n"
+        "  sleep 0.$us\n"
+        "done\n");
     chmod(path, 0755);
 }
 
@@ -187,6 +189,15 @@ static void note(struct qr_verify *result, const char *what, const char *chart, 
                  (long long)t);
 }
 
+/* Puts the child's first entry of the chart behind what was noted for it. */
+static void note_first_entry(struct qr_verify *result, int64_t first_s)
+{
+    size_t len = strlen(result->first);
+    if (len > 0 && strstr(result->first, "child's first") == NULL)
+        snprintf(result->first + len, sizeof result->first - len, ", child's first is %lld",
+                 (long long)first_s);
+}
+
 /* Row of second t: both answers are newest first; `at` only goes on. */
 static const json_t *find_row(const json_t *rows, size_t *at, int64_t t)
 {
@@ -211,8 +222,12 @@ static size_t find_column(const json_t *labels, const char *label)
     return 0;
 }
 
-static void compare_column(struct qr_verify *result, const char *chart, const json_t *child,
-                           const json_t *member, size_t column)
+struct window {
+    int64_t from_s, to_s;
+};
+
+static void compare_column(struct qr_verify *result, const char *chart, struct window window,
+                           const json_t *child, const json_t *member, size_t column)
 {
     const json_t *labels = json_object_get(child, "labels"), *rows = json_object_get(child, "data");
     const char *label = json_string_value(json_array_get(labels, column));
@@ -220,6 +235,8 @@ static void compare_column(struct qr_verify *result, const char *chart, const js
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i), *cell = json_array_get(row, column);
         int64_t t = json_integer_value(json_array_get(row, 0));
+        if (t < window.from_s || t > window.to_s)
+            continue; /* An answer may begin before the window, on the chart's grid. */
         const json_t *other = find_row(json_object_get(member, "data"), &at, t);
         const json_t *stored = there > 0 ? json_array_get(other, there) : NULL;
         result->n_compared++;
@@ -267,7 +284,7 @@ static void compare_chart(struct qr_netdata *netdata, struct qr_fetch *fetch, co
         note(result, "no answer", chart, "", from_s);
     } else {
         for (size_t i = 1; i < json_array_size(json_object_get(child, "labels")); i++)
-            compare_column(result, chart, child, member, i);
+            compare_column(result, chart, (struct window){from_s, to_s}, child, member, i);
         count_duplicates(result, chart, member);
     }
     json_decref(child);
@@ -291,6 +308,7 @@ void qr_netdata_compare(struct qr_netdata *netdata, struct qr_fetch *fetch, cons
         if (first_s < to_s)
             compare_chart(netdata, fetch, prefix, chart, from_s > first_s ? from_s : first_s + 1,
                           to_s, result);
+        note_first_entry(result, first_s);
     }
     json_decref(answer);
 }
