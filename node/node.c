@@ -139,8 +139,14 @@ static void on_sealed(void *data, int64_t window_start_s, uint32_t generation, i
                       uint64_t bytes, uint64_t hash)
 {
     struct qr_node *node = data;
+    if (status == QR_E_UNKNOWN || status == QR_E_CORRUPT) {
+        qr_info("a block file is not here and will be fetched window=%lld generation=%u",
+                (long long)window_start_s, generation);
+        return;
+    }
     if (status != 0) {
-        qr_error("a block file could not be written window=%lld generation=%u error=\"%s\"",
+        qr_error("a block file could not be written and will be tried again window=%lld "
+                 "generation=%u error=\"%s\"",
                  (long long)window_start_s, generation, qr_strerror(status));
         return;
     }
