@@ -417,6 +417,21 @@ static void issue_barrier(struct qr_group *group)
     group->barrier_term = group->term;
 }
 
+/* The members that hold what is committed hear so at once: they may be waiting to see an entry of
+ * theirs applied. */
+static void announce_commit(struct qr_group *group)
+{
+    struct raft *raft = &group->raft;
+    raft_index commit = raft_commit_index(raft), match;
+    if (!group->leads)
+        return;
+    for (unsigned i = 0; i < raft->configuration.n; i++) {
+        raft_id id = raft->configuration.servers[i].id;
+        if (id != raft->id && raft_match_index(raft, id, &match) == 0 && match >= commit)
+            qr_transport_announce(&group->transport, (uint32_t)id, group->term, commit);
+    }
+}
+
 static void note_leader(struct qr_group *group)
 {
     uint64_t now = now_ms(group);
@@ -642,6 +657,7 @@ static void turn(struct qr_group *group)
         return;
     }
     qr_proposer_pump(&group->proposer, now_ms(group));
+    announce_commit(group);
 }
 
 static void on_prepare(uv_prepare_t *prepare)

@@ -184,6 +184,49 @@ static void refuse(struct send *send)
     uv_timer_start(&transport->later, on_later, 0, 0);
 }
 
+static struct qr_transport_told *told_of(struct qr_transport *transport, uint32_t member)
+{
+    for (size_t i = 0; i < QR_COUNT(transport->told); i++) {
+        struct qr_transport_told *told = &transport->told[i];
+        if (told->member == member || told->member == 0) {
+            told->member = member;
+            return told;
+        }
+    }
+    return NULL;
+}
+
+static void note_told(struct qr_transport *transport, const struct raft_message *message)
+{
+    struct qr_transport_told *told = told_of(transport, (uint32_t)message->server_id);
+    if (told != NULL && message->append_entries.leader_commit > told->commit)
+        told->commit = message->append_entries.leader_commit;
+}
+
+void qr_transport_announce(struct qr_transport *transport, uint32_t member, uint64_t term,
+                           uint64_t commit)
+{
+    struct qr_transport_told *told = told_of(transport, member);
+    if (told == NULL || told->commit >= commit || transport->closing)
+        return;
+    const struct raft_message message = {.type = RAFT_APPEND_ENTRIES,
+                                         .append_entries = {.term = term,
+                                                            .prev_log_index = commit,
+                                                            .prev_log_term = term,
+                                                            .leader_commit = commit}};
+    struct qr_buf head = {0};
+    if (qr_raft_wire_encode(&head, &message, 0, 0) == 0) {
+        struct qr_slice part = qr_buf_slice(&head);
+        /* If it is lost, the next heartbeat says it again. */
+        if (qr_link_send(transport->link, member, transport->group, QR_LINK_RAFT, &part, 1, NULL,
+                         NULL) == 0) {
+            told->commit = commit;
+            transport->n_announced++;
+        }
+    }
+    qr_buf_release(&head);
+}
+
 static int transport_send(struct raft_io *io, struct raft_io_send *req,
                           const struct raft_message *message, raft_io_send_cb cb)
 {
@@ -212,6 +255,8 @@ static int transport_send(struct raft_io *io, struct raft_io_send *req,
     }
     if (err != 0)
         send->status = qr_raft_of_error(err);
+    else if (message->type == RAFT_APPEND_ENTRIES)
+        note_told(transport, message);
     if (send->n_frames == 0)
         refuse(send);
     return 0;

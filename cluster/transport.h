@@ -20,10 +20,17 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "base/limits.h"
 #include "base/list.h"
 #include "cluster/link.h"
 
 #define QR_TRANSPORT_SPLIT_BYTES (1024u * 1024)
+
+/* The commit index that a peer was last told. */
+struct qr_transport_told {
+    uint32_t member; /* 0: free. */
+    uint64_t commit;
+};
 
 struct qr_transport {
     struct raft_io io;
@@ -41,7 +48,8 @@ struct qr_transport {
     bool closing, disk_closed;
     unsigned n_sends;       /* Not completed. */
     struct qr_list refused; /* Of those, to complete from the timer. */
-    uint64_t n_sent, n_refused, n_received, n_bad;
+    struct qr_transport_told told[QR_MEMBERS_MAX];
+    uint64_t n_sent, n_refused, n_received, n_bad, n_announced;
 };
 
 /* 0 or an error: the directory does not exist, .. */
@@ -50,6 +58,12 @@ int qr_transport_init(struct qr_transport *transport, uv_loop_t *loop, struct qr
 
 /* Puts our methods in place of raft_uv's; raft_init was called. */
 void qr_transport_install(struct qr_transport *transport);
+
+/* On the leader: tells a member that holds all entries up to `commit`, the last of which is of this
+ * term, that they are committed, unless it was told.  The library would do so with the next entry
+ * or heartbeat; a follower that waits to see its own entry applied need not. */
+void qr_transport_announce(struct qr_transport *transport, uint32_t member, uint64_t term,
+                           uint64_t commit);
 
 /* A QR_LINK_RAFT frame from a member.  0, or an error that cuts the connection. */
 int qr_transport_receive(struct qr_transport *transport, uint32_t member, struct qr_slice payload);

@@ -41,6 +41,7 @@ struct cluster {
     unsigned n;
     uint32_t snapshot_threshold, snapshot_trailing;
     uint64_t disk_reserve;
+    uint32_t election_ms, heartbeat_ms;
     struct qr_link_member configuration[N];
 };
 
@@ -60,6 +61,8 @@ static void setup_cluster(unsigned n)
     cluster->n = n;
     cluster->snapshot_threshold = 1000;
     cluster->snapshot_trailing = 1000;
+    cluster->election_ms = 300;
+    cluster->heartbeat_ms = 30;
     assert_int_equal(uv_loop_init(&cluster->loop), 0);
     uv_timer_init(&cluster->loop, &cluster->alarm);
     qr_fake_net_init(&cluster->net, &cluster->loop, 1);
@@ -107,8 +110,8 @@ static int open_member(struct member *m)
         .dir = m->dir,
         .members = cluster->configuration,
         .n_members = cluster->n,
-        .election_timeout_ms = 300,
-        .heartbeat_ms = 30,
+        .election_timeout_ms = cluster->election_ms,
+        .heartbeat_ms = cluster->heartbeat_ms,
         .snapshot_threshold = cluster->snapshot_threshold,
         .snapshot_trailing = cluster->snapshot_trailing,
         .disk_reserve_bytes = cluster->disk_reserve,
@@ -469,6 +472,33 @@ static void three_members_elect_and_agree(void **state)
     teardown_cluster();
 }
 
+/* A follower need not wait for a heartbeat to hear that its entry is committed. */
+static void followers_see_commits_at_once(void **state)
+{
+    (void)state;
+    setup_cluster(3);
+    cluster->election_ms = 1500;
+    cluster->heartbeat_ms = 1000;
+    for (uint32_t id = 1; id <= 3; id++)
+        start_member(id);
+    assert_true(wait_for(all_ready));
+    assert_true(wait_for(all_equal));
+    uint32_t id = follower();
+    struct member *m = &cluster->members[id];
+    uint64_t started = qr_clock_mono_ms(&qr_clock_system);
+    for (unsigned i = 0; i < 20; i++) {
+        propose(id, 1, 100);
+        while (m->done <= i)
+            uv_run(&cluster->loop, UV_RUN_ONCE);
+    }
+    uint64_t took = qr_clock_mono_ms(&qr_clock_system) - started;
+    printf("20 entries of a follower, one by one: %llu ms\n", (unsigned long long)took);
+    assert_true(took < 5000); /* Some 10 s with the heartbeats alone. */
+    assert_true(wait_for(all_equal));
+    assert_sound();
+    teardown_cluster();
+}
+
 static void ownership_is_handed_out_by_the_log(void **state)
 {
     (void)state;
@@ -696,6 +726,7 @@ int main(void)
         cmocka_unit_test(the_window_and_the_queue_are_bounded),
         cmocka_unit_test(a_log_that_forgot_is_refused),
         cmocka_unit_test(three_members_elect_and_agree),
+        cmocka_unit_test(followers_see_commits_at_once),
         cmocka_unit_test(ownership_is_handed_out_by_the_log),
         cmocka_unit_test(a_cut_off_leader_is_replaced_and_nothing_is_lost_or_doubled),
         cmocka_unit_test(closing_hands_leadership_over),

@@ -110,6 +110,39 @@ static void lead(struct sim_member *m)
     }
 }
 
+static void on_announced(struct raft_io_send *req, int status)
+{
+    (void)status;
+    free(req);
+}
+
+/* As qr_transport_announce: those that hold what is committed hear so at once. */
+static void announce(struct sim_member *m)
+{
+    raft_index commit = raft_commit_index(m->raft), match;
+    if (!m->leads || qr_rng_below(&m->sim->rng, 4) == 0)
+        return;
+    for (unsigned at = 0; at < m->sim->n; at++) {
+        if (at == m->at || m->told[at] >= commit ||
+            raft_match_index(m->raft, at + 1, &match) != 0 || match < commit)
+            continue;
+        raft_term term = raft_current_term(m->raft);
+        const struct raft_message message = {.type = RAFT_APPEND_ENTRIES,
+                                             .server_id = at + 1,
+                                             .server_address =
+                                                 m->raft->configuration.servers[at].address,
+                                             .append_entries = {.term = term,
+                                                                .prev_log_index = commit,
+                                                                .prev_log_term = term,
+                                                                .leader_commit = commit}};
+        struct raft_io_send *req = calloc(1, sizeof *req);
+        if (m->raft->io->send(m->raft->io, req, &message, on_announced) != 0)
+            free(req);
+        m->told[at] = commit;
+        m->sim->n_announced++;
+    }
+}
+
 static void watch(struct sim_member *m)
 {
     raft_index commit = raft_commit_index(m->raft);
@@ -123,6 +156,7 @@ static void turn(struct sim_member *m)
     if (m->frozen)
         return;
     lead(m);
+    announce(m);
     raft_id leader;
     const char *address;
     raft_leader(m->raft, &leader, &address);
@@ -392,6 +426,34 @@ static const char *verdict(const struct sim *sim, bool settled)
     return NULL;
 }
 
+static void print_history(const struct sim *sim, uint64_t seed, const char *wrong)
+{
+    const struct sim_member *m = &sim->members[0];
+    const struct {
+        const char *name;
+        uint64_t n;
+    } rows[] = {
+        {"entries", m->machine.applied},
+        {"leaders", sim->n_leaders},
+        {"cuts", sim->n_cuts},
+        {"freezes", sim->n_freezes},
+        {"lives", sim->n_lives},
+        {"lost", sim->n_lost},
+        {"refused", sim->n_refused},
+        {"announced", sim->n_announced},
+        {"snapshots", m->fsm.n_snapshots},
+        {"installs", m->fsm.n_restores},
+        {"held", m->guard.n_held},
+        {"mended", m->guard.n_terms_mended},
+        {"raised", m->guard.n_commits_raised},
+        {"dropped", m->guard.n_snapshots_dropped},
+    };
+    printf("seed %llu:", (unsigned long long)seed);
+    for (size_t i = 0; i < QR_COUNT(rows); i++)
+        printf(" %s=%llu", rows[i].name, (unsigned long long)rows[i].n);
+    printf(": %s\n", wrong != NULL ? wrong : "well");
+}
+
 const char *sim_history(uint64_t seed, unsigned n, unsigned steps, unsigned guard_off,
                         uint64_t *trace)
 {
@@ -412,21 +474,7 @@ const char *sim_history(uint64_t seed, unsigned n, unsigned steps, unsigned guar
     if (trace != NULL)
         *trace = sim->trace;
     if (getenv("QR_SIM_VERBOSE") != NULL)
-        printf(
-            "seed %llu: %llu s, %llu entries, %llu leaders, %llu cuts, %llu freezes, %llu lives, "
-            "%llu lost, %llu refused, %llu snapshots, %llu installs, guard: %llu held %llu "
-            "mended %llu raised %llu dropped: %s\n",
-            (unsigned long long)seed, (unsigned long long)raft_fixture_time(&sim->fixture) / 1000,
-            (unsigned long long)sim->members[0].machine.applied, (unsigned long long)sim->n_leaders,
-            (unsigned long long)sim->n_cuts, (unsigned long long)sim->n_freezes,
-            (unsigned long long)sim->n_lives, (unsigned long long)sim->n_lost,
-            (unsigned long long)sim->n_refused, (unsigned long long)sim->members[0].fsm.n_snapshots,
-            (unsigned long long)sim->members[0].fsm.n_restores,
-            (unsigned long long)sim->members[0].guard.n_held,
-            (unsigned long long)sim->members[0].guard.n_terms_mended,
-            (unsigned long long)sim->members[0].guard.n_commits_raised,
-            (unsigned long long)sim->members[0].guard.n_snapshots_dropped,
-            wrong != NULL ? wrong : "well");
+        print_history(sim, seed, wrong);
     sim_free(sim);
     return wrong;
 }

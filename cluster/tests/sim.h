@@ -46,6 +46,7 @@ struct sim_member {
     raft_term barrier_term;
     bool barrier_pending, leads;
     struct raft_barrier barrier;
+    raft_index told[SIM_MEMBERS_MAX]; /* Commit index announced to each. */
 };
 
 struct sim {
@@ -60,7 +61,7 @@ struct sim {
     uint64_t n_differ, n_commit_back;
     char fatal[256];
     /* What happened. */
-    uint64_t n_leaders, n_cuts, n_freezes, n_lives, n_lost, n_refused, n_proposed;
+    uint64_t n_leaders, n_cuts, n_freezes, n_lives, n_lost, n_refused, n_proposed, n_announced;
     raft_id leader;
 };
 
