@@ -208,6 +208,9 @@ static int apply(void *data, const struct qr_command *command, struct qr_ownersh
 {
     struct qr_glue *glue = data;
     *effect = 0;
+    glue->index = index;
+    if (glue->snapshot_index == 0)
+        glue->snapshot_index = index; /* since the start: the log was short then */
     switch (command->type) {
     case QR_COMMAND_HOST:
         return apply_host(glue, command, effect);
@@ -240,7 +243,15 @@ static uint32_t host_id(void *data, const struct qr_guid *guid)
 static int snapshot(void *data, struct qr_buf *out)
 {
     struct qr_glue *glue = data;
-    return qr_store_snapshot(glue->store, out);
+    struct qr_store_stats stats;
+    qr_store_get_stats(glue->store, &stats);
+    if (stats.head_bytes > QR_GLUE_SNAPSHOT_HEAD_BYTES &&
+        glue->index - glue->snapshot_index < glue->snapshot_wait)
+        return QR_E_BUSY;
+    int err = qr_store_snapshot(glue->store, out);
+    if (err == 0)
+        glue->snapshot_index = glue->index;
+    return err;
 }
 
 static int restore(void *data, struct qr_slice state)

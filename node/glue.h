@@ -1,5 +1,8 @@
 /* node/glue.h — the store as the cluster's sink: the only place that knows both.
  *
+ * A snapshot encodes the unsealed tail on the consensus loop, so it is put off while the head is
+ * large: right after a seal it is small.  Putting off ends after `snapshot_wait` entries.
+ *
  * Decodes the bodies of log entries, asks the ownership whether they still count, and puts them
  * into the store.  Pure functions of (state, entry).  Also remembers, for each host, the log index
  * of its newest data, from which the replication factor is told.
@@ -13,14 +16,19 @@
 #include "cluster/sink.h"
 #include "storage/store.h"
 
+/* About 4 million unsealed samples: some 40 ms to encode. */
+#define QR_GLUE_SNAPSHOT_HEAD_BYTES (16u * 1024 * 1024)
+
 struct qr_glue {
     struct qr_store *store;
     uint32_t member;
     /* A block of this member was refused for another reason than fencing. */
     void (*refused)(void *data, uint32_t host, uint32_t epoch, int error);
-    /* SEALED or SEAL was applied. */
     void *data;
-    uint64_t *newest_index; /* By host id. */
+    uint64_t index;          /* Of the newest entry applied. */
+    uint64_t snapshot_index; /* When the last snapshot was taken. */
+    uint32_t snapshot_wait;  /* Entries that a snapshot may be put off by, for a small head. */
+    uint64_t *newest_index;  /* By host id. */
     uint32_t n_hosts;
     struct qr_gap *gaps; /* Scratch. */
     uint64_t n_rows, n_rows_refused, n_fenced_blocks;

@@ -27,6 +27,8 @@
 #define PICTURE_MS 500
 #define GROUP_ID   1
 #define STOP_MS    5000
+/* How far a snapshot may be put off for a smaller head. */
+#define SNAPSHOT_WAIT_THRESHOLDS 4u
 /* An election takes 1 to 2 timeouts, and children stay through one (docs/decisions/0008). */
 #define PATIENCE_TIMEOUTS 4u
 #define LAG_ENTRIES_MAX   500 /* a member further behind than this takes no children */
@@ -258,6 +260,7 @@ static int open_store(struct qr_node *node)
         err = qr_glue_init(&node->glue, node->store, node->config.member_id);
     node->glue.refused = on_refused;
     node->glue.data = node;
+    node->glue.snapshot_wait = SNAPSHOT_WAIT_THRESHOLDS * node->config.snapshot_threshold;
     return err;
 }
 

@@ -1,5 +1,6 @@
 #include "node/glue.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -204,6 +205,69 @@ static void the_first_value_stays_and_a_jump_is_told(void **state)
     close_fixture(&f);
 }
 
+/* 60000 dimensions, 80 rows: more than QR_GLUE_SNAPSHOT_HEAD_BYTES in the head. */
+static void fill_head(struct fixture *f, uint32_t host)
+{
+    enum { N_DIMS = 60000 };
+    struct qr_dim_def *dims = calloc(N_DIMS, sizeof *dims);
+    char(*ids)[8] = calloc(N_DIMS, sizeof *ids);
+    uint32_t *cells = calloc(N_DIMS, sizeof *cells);
+    struct qr_chart_def *def;
+    struct qr_buf body = {0};
+    uint32_t chart;
+    for (uint32_t i = 0; i < N_DIMS; i++) {
+        snprintf(ids[i], sizeof ids[i], "%u", i);
+        dims[i] = (struct qr_dim_def){ids[i], ids[i], 1, 1, 0, 0};
+    }
+    struct qr_chart_def told = {.id = "big",
+                                .name = "big",
+                                .title = "",
+                                .units = "",
+                                .family = "",
+                                .context = "",
+                                .plugin = "",
+                                .module = "",
+                                .update_every = 1,
+                                .n_dims = N_DIMS,
+                                .dims = dims};
+    assert_int_equal(qr_chart_def_encode(&body, &told), 0);
+    struct qr_cursor in = qr_cursor_of(qr_buf_slice(&body));
+    assert_int_equal(qr_chart_def_decode(&def, &in), 0);
+    assert_int_equal(qr_store_apply_chart(f->store, host, def, &chart), 0);
+    for (int64_t t = 1; t <= 80; t++) {
+        uint32_t n;
+        assert_int_equal(qr_store_apply_row(f->store, host, chart, T0, T0 + t, cells, N_DIMS, &n),
+                         0);
+    }
+    qr_buf_release(&body);
+    free(dims);
+    free(ids);
+    free(cells);
+}
+
+static void a_snapshot_waits_for_a_small_head_but_not_for_ever(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct qr_buf snapshot = {0};
+    struct qr_owner owner;
+    open_fixture(&f);
+    f.glue.snapshot_wait = 10;
+    uint32_t host = add_host(&f, 1);
+    assert_int_equal(qr_ownership_take(&f.ownership, host, 1, &owner), 0);
+    assert_int_equal(f.sink.snapshot(f.sink.data, &snapshot), 0); /* small */
+    qr_buf_clear(&snapshot);
+    fill_head(&f, host);
+    assert_int_equal(f.sink.snapshot(f.sink.data, &snapshot), QR_E_BUSY);
+    assert_int_equal(snapshot.len, 0);
+    for (int i = 0; i < 10; i++)
+        add_host(&f, (uint8_t)(2 + i)); /* the log grows */
+    assert_int_equal(f.sink.snapshot(f.sink.data, &snapshot), 0);
+    assert_true(snapshot.len > 0);
+    qr_buf_release(&snapshot);
+    close_fixture(&f);
+}
+
 static void refuses_bodies_that_are_cut_or_too_long(void **state)
 {
     (void)state;
@@ -235,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_older_epoch_adds_nothing),
         cmocka_unit_test(the_first_value_stays_and_a_jump_is_told),
+        cmocka_unit_test(a_snapshot_waits_for_a_small_head_but_not_for_ever),
         cmocka_unit_test(refuses_bodies_that_are_cut_or_too_long),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
