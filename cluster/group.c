@@ -58,33 +58,33 @@ struct qr_group {
     enum qr_group_role role; /* As of the last step. */
     uint32_t leader;
     uint64_t term;
-    bool role_changed;     /* Since the owner was told. */
-    bool barrier_pending;  /* `barrier` is the library's. */
-    uint64_t barrier_term; /* Of the last one issued. */
-    bool leads;            /* The barrier of this term has committed. */
     struct raft_barrier barrier;
+    uint64_t barrier_term; /* Of the last one issued. */
     struct raft_transfer transfer;
-    bool transferring;
     uint64_t transfer_ends_ms; /* The library forgets a transfer when it loses its quorum. */
 
-    bool ready; /* As last given to the proposer, and to whom: */
+    uint64_t route_term, route_ups; /* To whom proposals went last. */
     uint32_t route_leader;
-    uint64_t route_term, route_ups;
 
+    unsigned handles_open;
     uint64_t leader_since_ms, no_leader_since_ms; /* One of them is 0. */
     uint64_t state_sent_ms, housekept_ms;
     raft_index configuration_index; /* The link's members are as of this one. */
-    bool disk_low, diverged, failed;
 
     uv_prepare_t prepare;
     uv_timer_t beat;
     uv_work_t marker_work;
-    bool marker_busy;
     uint64_t marker_written, marker_writing;
     int marker_err;
 
+    bool role_changed;    /* Since the owner was told. */
+    bool barrier_pending; /* `barrier` is the library's. */
+    bool leads;           /* The barrier of this term has committed. */
+    bool transferring;
+    bool ready; /* As last given to the proposer. */
+    bool disk_low, diverged, failed;
+    bool marker_busy;
     bool closing, raft_closing;
-    unsigned handles_open;
     void (*on_closed)(void *data);
     void *on_closed_data;
 };

@@ -136,15 +136,16 @@ static unsigned count_for_frame(const struct raft_append_entries *append, unsign
     return n;
 }
 
-/* Cuts the message into frames and encodes their heads.  Returns how many, or an error. */
-static int plan(struct send *send, const struct raft_message *message, struct frame *frames)
+/* Cuts the message into frames and encodes their heads.  0 or an error. */
+static int plan(struct send *send, const struct raft_message *message, struct frame *frames,
+                unsigned *n_frames)
 {
     bool append = message->type == RAFT_APPEND_ENTRIES;
     unsigned n_entries = append ? message->append_entries.n_entries : 0;
-    int n_frames = 0;
     unsigned from = 0;
+    *n_frames = 0;
     do {
-        struct frame *frame = &frames[n_frames++];
+        struct frame *frame = &frames[(*n_frames)++];
         frame->from = from;
         frame->n = append ? count_for_frame(&message->append_entries, from) : 0;
         frame->head_at = send->heads.len;
@@ -153,8 +154,8 @@ static int plan(struct send *send, const struct raft_message *message, struct fr
             return err;
         frame->head_len = send->heads.len - frame->head_at;
         from += frame->n;
-    } while (from < n_entries && n_frames < (int)FRAMES_MAX);
-    return n_frames;
+    } while (from < n_entries && *n_frames < FRAMES_MAX);
+    return 0;
 }
 
 static int send_frame(struct send *send, const struct raft_message *message,
@@ -244,9 +245,9 @@ static int transport_send(struct raft_io *io, struct raft_io_send *req,
     qr_list_init(&send->node);
     transport->n_sends++;
 
-    int n = plan(send, message, frames);
-    int err = n < 0 ? n : 0;
-    for (int i = 0; i < n && err == 0; i++) {
+    unsigned n;
+    int err = plan(send, message, frames, &n);
+    for (unsigned i = 0; i < n && err == 0; i++) {
         err = send_frame(send, message, &frames[i]);
         if (err == 0) {
             send->n_frames++;

@@ -96,9 +96,8 @@ static void each_entry_is_taken_once_and_in_order(void **state)
     (void)state;
     /* member, incarnation, sequence, number, result: a new rule is a new row. */
     static const struct {
-        uint32_t member;
-        uint64_t incarnation, sequence, number;
-        int result;
+        uint64_t member, incarnation, sequence, number;
+        int64_t result;
     } rows[] = {
         {1, 10, 1, 1, 0},
         {1, 10, 1, 1, QR_E_STALE}, /* again */
@@ -118,9 +117,9 @@ static void each_entry_is_taken_once_and_in_order(void **state)
     };
     struct bench *b = new_bench();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        assert_int_equal(
-            apply_number(b, rows[i].member, rows[i].incarnation, rows[i].sequence, rows[i].number),
-            rows[i].result);
+        assert_int_equal(apply_number(b, (uint32_t)rows[i].member, rows[i].incarnation,
+                                      rows[i].sequence, rows[i].number),
+                         rows[i].result);
     assert_int_equal(b->sink.n[1], 5);
     assert_int_equal(b->sink.n[2], 1);
     assert_int_equal(b->sink.n_wrong, 0);
