@@ -41,7 +41,11 @@ pids_are() { [ "$(pids)" = "$1" ]; }
 none_lives() { # pids
     local pid
     for pid in $1; do
-        [ ! -d "/proc/$pid" ] || return 1
+        # Where nobody reaps orphans a dead one stays, without a command line.
+        if [ -n "$(tr -d '\0' 2>/dev/null <"/proc/$pid/cmdline")" ]; then
+            ps -o pid,stat,args -p "$pid"
+            return 1
+        fi
     done
 }
 get() { curl --silent --max-time 5 "http://127.0.0.1:$((base + $1 - 1))$2"; }
