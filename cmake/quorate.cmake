@@ -40,7 +40,8 @@ function(qr_test folder module)
   target_link_libraries(${target} PRIVATE qr_${folder} ${T_LINKS} PkgConfig::CMOCKA)
   add_test(NAME ${folder}.${module} COMMAND ${target}
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${folder}.${module} PROPERTIES TIMEOUT 300)
+  set_tests_properties(${folder}.${module} PROPERTIES TIMEOUT 300
+    ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/testing/tsan.supp")
 endfunction()
 
 # qr_fuzz(folder module): tests/<module>_fuzz.c, a libFuzzer target.
