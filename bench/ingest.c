@@ -34,7 +34,7 @@ static const struct pace paces[] = {
 struct figures {
     double samples, cpu_s, seconds;
     double cpu_member_s[QR_CLUSTER_MEMBERS_MAX + 1];
-    double rss_bytes, disk_bytes;
+    double rss_bytes, disk_bytes, log_bytes_per_sample;
     int64_t p50_us, p99_us;
 };
 
@@ -249,8 +249,11 @@ static void print(const struct side *side, const struct pace *pace, const struct
         printf("  (");
         for (unsigned id = 1; id <= side->cluster->n; id++)
             printf("%s%.2f", id > 1 ? " + " : "", f->cpu_member_s[id] / (f->samples / 1e6));
-        printf(")  %.2f bytes/sample on disk  commit p50 %.1f ms p99 %.1f ms",
-               f->disk_bytes / f->samples, (double)f->p50_us / 1000, (double)f->p99_us / 1000);
+        printf(
+            ")\n%-27s log %.2f bytes/sample, folder of a member %.2f (with its preallocated log), "
+            "socket to applied p50 %.1f ms p99 %.1f ms (slowest member)",
+            "", f->log_bytes_per_sample, f->disk_bytes / f->samples, (double)f->p50_us / 1000,
+            (double)f->p99_us / 1000);
     }
     printf("\n");
     fflush(stdout);
@@ -275,10 +278,14 @@ static void read_status(struct qr_cluster *cluster, struct figures *f)
     for (unsigned id = 1; id <= cluster->n; id++) {
         json_t *status = qr_cluster_status(cluster, id);
         const json_t *counters = json_object_get(status, "counters");
-        int64_t p50 = json_integer_value(json_object_get(counters, "commit_latency_us_p50"));
-        int64_t p99 = json_integer_value(json_object_get(counters, "commit_latency_us_p99"));
+        int64_t p50 = json_integer_value(json_object_get(counters, "socket_latency_us_p50"));
+        int64_t p99 = json_integer_value(json_object_get(counters, "socket_latency_us_p99"));
+        double log_samples = (double)json_integer_value(json_object_get(counters, "log_samples"));
+        double log_bytes = (double)json_integer_value(json_object_get(counters, "log_bytes"));
         f->p50_us = p50 > f->p50_us ? p50 : f->p50_us;
         f->p99_us = p99 > f->p99_us ? p99 : f->p99_us;
+        if (log_samples > 0)
+            f->log_bytes_per_sample = log_bytes / log_samples;
         json_decref(status);
     }
     f->disk_bytes = folder_bytes(cluster->members[1].dir);

@@ -129,6 +129,7 @@ static int apply_rows(struct qr_glue *glue, const struct qr_command *command,
         if (err == UV_ENOMEM)
             return err;
         n_rows++;
+        glue->log_samples += row.n;
         n_new += cells;
         n_refused += err != 0;
     }
@@ -162,6 +163,7 @@ static int apply_samples(struct qr_glue *glue, const struct qr_command *command,
         }
     }
     qr_entry_reader_free(reader);
+    glue->log_bytes += QR_COMMAND_HEADER_BYTES + command->body.len;
     return err;
 }
 

@@ -32,6 +32,7 @@ struct qr_glue {
     uint32_t n_hosts;
     struct qr_gap *gaps; /* Scratch. */
     uint64_t n_rows, n_rows_refused, n_fenced_blocks;
+    uint64_t log_samples, log_bytes; /* Of SAMPLES entries applied here. */
 };
 
 int qr_glue_init(struct qr_glue *glue, struct qr_store *store, uint32_t member);

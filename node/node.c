@@ -410,6 +410,7 @@ static int start_self(struct qr_node *node)
         .group = node->group,
         .store = node->store,
         .glue = &node->glue,
+        .roster = node->roster,
         .api = &node->api,
         .ingests = node->ingests,
         .n_ingests = node->n_ingests,

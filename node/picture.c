@@ -111,6 +111,11 @@ void qr_picture_publish(struct qr_picture *picture)
     status->time_s = qr_clock_real_s(s->clock);
     status->uptime_s = (qr_clock_mono_ms(s->clock) - picture->started_ms) / 1000;
     status->n_missing_blocks = store.n_missing;
+    status->block_bytes = store.block_bytes;
+    status->head_bytes = store.head_bytes;
+    status->log_samples = s->glue->log_samples;
+    status->log_bytes = s->glue->log_bytes;
+    qr_roster_latency(s->roster, &status->socket_latency_us_p50, &status->socket_latency_us_p99);
     for (unsigned i = 0; i < s->n_ingests; i++) {
         status->samples_in += qr_ingest_stats(s->ingests[i])->samples;
         status->rows_in += qr_ingest_stats(s->ingests[i])->rows;

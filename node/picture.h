@@ -17,6 +17,7 @@ struct qr_picture_sources {
     struct qr_group *group;
     struct qr_store *store;
     const struct qr_glue *glue;
+    const struct qr_roster *roster;
     struct qr_api *api;
     struct qr_ingest *const *ingests;
     unsigned n_ingests;

@@ -275,6 +275,10 @@ static void add_counters(struct qr_json *json, const struct qr_status *status)
     qr_json_object(json, "counters");
     qr_json_u64(json, "samples_in", status->samples_in);
     qr_json_u64(json, "rows_in", status->rows_in);
+    qr_json_u64(json, "log_samples", status->log_samples);
+    qr_json_u64(json, "log_bytes", status->log_bytes);
+    qr_json_u64(json, "block_bytes", status->block_bytes);
+    qr_json_u64(json, "head_bytes", status->head_bytes);
     qr_json_u64(json, "missing_blocks", status->n_missing_blocks);
     qr_json_u64(json, "proposed", group->n_proposed);
     qr_json_u64(json, "applied", group->n_applied);
@@ -285,6 +289,8 @@ static void add_counters(struct qr_json *json, const struct qr_status *status)
     qr_json_u64(json, "installs", group->n_installs);
     qr_json_u64(json, "commit_latency_us_p50", group->commit_latency_us_p50);
     qr_json_u64(json, "commit_latency_us_p99", group->commit_latency_us_p99);
+    qr_json_u64(json, "socket_latency_us_p50", status->socket_latency_us_p50);
+    qr_json_u64(json, "socket_latency_us_p99", status->socket_latency_us_p99);
     qr_json_end(json);
 }
 

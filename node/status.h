@@ -36,7 +36,11 @@ struct qr_status {
     bool draining;
     uint32_t n_children;
     struct qr_status_child *children;
-    uint64_t samples_in, rows_in;
+    uint64_t samples_in, rows_in;     /* From children of this member. */
+    uint64_t log_samples, log_bytes;  /* Of SAMPLES entries applied here. */
+    uint64_t block_bytes, head_bytes; /* Of block files, and of unsealed samples in memory. */
+    uint64_t socket_latency_us_p50;   /* From a child's socket to applied here, last 1024. */
+    uint64_t socket_latency_us_p99;
     uint64_t n_missing_blocks;
 };
 
