@@ -63,6 +63,8 @@ struct qr_group {
     struct raft_transfer transfer;
     uint64_t transfer_ends_ms; /* The library forgets a transfer when it loses its quorum. */
 
+    uint64_t leader_gone_ms; /* Its connection is missing; take it as dead then. 0: not. */
+
     uint64_t route_term, route_ups; /* To whom proposals went last. */
     uint32_t route_leader;
 
@@ -509,6 +511,48 @@ static void sync_members(struct qr_group *group)
     }
 }
 
+/* How many voters begin an election before this member does, so that no two begin at once. */
+static unsigned rank_of(const struct qr_group *group)
+{
+    const struct raft *raft = &group->raft;
+    unsigned rank = 0;
+    for (unsigned i = 0; i < raft->configuration.n; i++) {
+        const struct raft_server *server = &raft->configuration.servers[i];
+        rank += server->role == RAFT_VOTER && server->id < raft->id && server->id != group->leader;
+    }
+    return rank;
+}
+
+/* A process that dies leaves a closed connection: the election need not wait for the silence, only
+ * for the link to dial again.  The first to begin is refused by those that still believe in the
+ * leader; the one with which a majority has begun wins. */
+static void watch_leader(struct qr_group *group)
+{
+    bool gone = group->role == QR_GROUP_FOLLOWER && group->leader != 0 &&
+                group->leader != group->config.member_id &&
+                !qr_link_is_up(group->config.link, group->leader);
+    uint64_t now = now_ms(group);
+    if (!gone) {
+        group->leader_gone_ms = 0;
+    } else if (group->leader_gone_ms == 0) {
+        group->leader_gone_ms = now + group->config.election_timeout_ms / 4 +
+                                2 * rank_of(group) * group->config.heartbeat_ms;
+    } else if (now >= group->leader_gone_ms) {
+        qr_guard_leader_lost(&group->guard);
+    }
+}
+
+static void on_peer(void *data, uint32_t member, bool up)
+{
+    struct qr_group *group = data;
+    struct qr_peer *peer = qr_peers_get(&group->peers, member);
+    if (peer == NULL || !up)
+        return;
+    /* Also when it was down for less than a turn of the loop. */
+    peer->up = false;
+    qr_guard_peer_down(&group->guard, member);
+}
+
 static void watch_links(struct qr_group *group)
 {
     const struct raft *raft = &group->raft;
@@ -647,6 +691,7 @@ static void turn(struct qr_group *group)
         return;
     tell_leadership(group);
     watch_links(group);
+    watch_leader(group);
     if (group->transferring && now_ms(group) >= group->transfer_ends_ms)
         group->transferring = false;
     issue_barrier(group);
@@ -773,6 +818,7 @@ static void listen_to_link(struct qr_group *group, bool on)
     qr_link_on(link, QR_LINK_PROPOSE, on ? on_propose : NULL, group);
     qr_link_on(link, QR_LINK_PROPOSE_RESULT, on ? on_propose_result : NULL, group);
     qr_link_on(link, QR_LINK_STATE_HASH, on ? on_state_hash : NULL, group);
+    qr_link_on_peer(link, on ? on_peer : NULL, group);
 }
 
 static void start_handles(struct qr_group *group)

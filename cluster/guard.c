@@ -429,6 +429,18 @@ void qr_guard_peer_down(struct qr_guard *guard, raft_id peer)
     }
 }
 
+void qr_guard_leader_lost(struct qr_guard *guard)
+{
+    struct raft *raft = guard->raft;
+    if (guard->closing || raft->state != RAFT_FOLLOWER || !raft->pre_vote ||
+        raft->follower_state.current_leader.id == 0)
+        return;
+    raft_time now = guard->io->time(guard->io);
+    raft_time timeout = raft->follower_state.randomized_election_timeout;
+    if (now > timeout && raft->election_timer_start > now - timeout)
+        raft->election_timer_start = now - timeout;
+}
+
 int qr_guard_check_settings(uint64_t segment_bytes, unsigned capacity_threshold_kib)
 {
     const uint64_t mib = 1024 * 1024;

@@ -89,6 +89,11 @@ struct raft_tracer *qr_guard_tracer(struct qr_guard *guard);
 /* The connection to this peer was lost: it may have lost what was sent, too. */
 void qr_guard_peer_down(struct qr_guard *guard, raft_id peer);
 
+/* This follower's connection to the leader is gone and does not come back: its election timer runs
+ * out with the next tick instead of up to two timeouts later.  Harmless if the leader lives: the
+ * first round is a pre-vote, and those that hear the leader refuse it. */
+void qr_guard_leader_lost(struct qr_guard *guard);
+
 /* G6: 0, or QR_E_CONFIG for a log segment below 4 or above 16 MiB, or a threshold that two prepared
  * segments can not meet. */
 int qr_guard_check_settings(uint64_t segment_bytes, unsigned capacity_threshold_kib);

@@ -570,6 +570,29 @@ static void a_cut_off_leader_is_replaced_and_nothing_is_lost_or_doubled(void **s
     teardown_cluster();
 }
 
+/* A dead process leaves closed connections: nobody waits for its silence. */
+static void a_leader_whose_connections_close_is_replaced_early(void **state)
+{
+    (void)state;
+    setup_cluster(3);
+    cluster->election_ms = 2000;
+    cluster->heartbeat_ms = 100;
+    for (uint32_t id = 1; id <= 3; id++)
+        start_member(id);
+    assert_true(wait_for(all_ready));
+    old_leader = leader();
+    uint64_t started = qr_clock_mono_ms(&qr_clock_system);
+    isolate(old_leader, true);
+    assert_true(wait_for(has_other_leader));
+    uint64_t took = qr_clock_mono_ms(&qr_clock_system) - started;
+    printf("another leader after %llu ms\n", (unsigned long long)took);
+    assert_true(took < 1900); /* 2 to 4 s of silence else. */
+    isolate(old_leader, false);
+    assert_true(wait_for(all_ready));
+    assert_sound();
+    teardown_cluster();
+}
+
 static bool majority_equal_and_ready(void)
 {
     return all_ready() && all_equal();
@@ -729,6 +752,7 @@ int main(void)
         cmocka_unit_test(followers_see_commits_at_once),
         cmocka_unit_test(ownership_is_handed_out_by_the_log),
         cmocka_unit_test(a_cut_off_leader_is_replaced_and_nothing_is_lost_or_doubled),
+        cmocka_unit_test(a_leader_whose_connections_close_is_replaced_early),
         cmocka_unit_test(closing_hands_leadership_over),
         cmocka_unit_test(a_member_that_was_away_installs_a_snapshot),
         cmocka_unit_test(all_members_come_back_from_disk),

@@ -595,6 +595,29 @@ static void a_snapshot_that_may_be_lost_goes_again_at_once(void **state)
     hand.send_req->cb(hand.send_req, 0);
 }
 
+static void a_lost_leader_ends_the_wait(void **state)
+{
+    (void)state;
+    struct raft *raft = &hand.raft;
+    hand.now = 100000;
+    raft->state = RAFT_FOLLOWER;
+    raft->election_timer_start = 99900;
+    raft->follower_state.randomized_election_timeout = 1500;
+    raft->follower_state.current_leader.id = 2;
+    qr_guard_leader_lost(&hand.guard); /* Not without pre-vote. */
+    assert_int_equal(raft->election_timer_start, 99900);
+    raft->pre_vote = true;
+    qr_guard_leader_lost(&hand.guard);
+    assert_int_equal(raft->election_timer_start, 98500);
+    raft->election_timer_start = 98000; /* Out already. */
+    qr_guard_leader_lost(&hand.guard);
+    assert_int_equal(raft->election_timer_start, 98000);
+    raft->election_timer_start = 99900;
+    raft->state = RAFT_LEADER;
+    qr_guard_leader_lost(&hand.guard);
+    assert_int_equal(raft->election_timer_start, 99900);
+}
+
 static void settings_that_starve_the_log_are_refused(void **state)
 {
     (void)state;
@@ -636,6 +659,7 @@ int main(void)
         BY_HAND(a_configuration_is_always_the_first_of_its_message),
         BY_HAND(one_snapshot_a_peer_is_on_its_way),
         BY_HAND(a_snapshot_that_may_be_lost_goes_again_at_once),
+        BY_HAND(a_lost_leader_ends_the_wait),
         cmocka_unit_test(settings_that_starve_the_log_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,6 +42,7 @@ static struct sim *new_sim(unsigned n)
 {
     struct sim *sim = sim_new(1, n, 0);
     last_number = 0;
+    sim->calm = true;
     for (unsigned at = 0; at < n; at++) {
         raft_set_snapshot_threshold(sim->members[at].raft, 100000);
         raft_fixture_set_disk_latency(&sim->fixture, at, 60); /* Only ever raised. */

@@ -143,6 +143,18 @@ static void announce(struct sim_member *m)
     }
 }
 
+/* As the group does when the connection to the leader is gone. */
+static void doubt(struct sim_member *m)
+{
+    raft_id leader;
+    const char *address;
+    raft_leader(m->raft, &leader, &address);
+    if (leader == 0 || leader > m->sim->n || qr_rng_below(&m->sim->rng, 20) != 0)
+        return;
+    if (m->sim->cut[m->at][leader - 1] || m->sim->cut[leader - 1][m->at])
+        qr_guard_leader_lost(&m->guard);
+}
+
 static void watch(struct sim_member *m)
 {
     raft_index commit = raft_commit_index(m->raft);
@@ -156,7 +168,10 @@ static void turn(struct sim_member *m)
     if (m->frozen)
         return;
     lead(m);
-    announce(m);
+    if (!m->sim->calm) {
+        announce(m);
+        doubt(m);
+    }
     raft_id leader;
     const char *address;
     raft_leader(m->raft, &leader, &address);

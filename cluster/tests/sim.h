@@ -56,6 +56,7 @@ struct sim {
     struct sim_member *members;
     uint64_t *hashes; /* State hash after index i, whoever was first. */
     bool cut[SIM_MEMBERS_MAX][SIM_MEMBERS_MAX];
+    bool calm;      /* Members do nothing but what a test tells them: no doubts in a leader. */
     uint64_t trace; /* Digest of the course of events. */
     /* What went wrong. */
     uint64_t n_differ, n_commit_back;
