@@ -310,6 +310,7 @@ static void tell_peers(struct qr_group *group)
         .index = group->machine.applied,
         .hash = group->machine.hash,
         .term = group->term,
+        .commit = raft_commit_index(&group->raft),
         .role = group->role,
         .ready = group->leads && !group->disk_low && !group->transferring && !group->closing,
         .disk_low = group->disk_low,
@@ -836,7 +837,8 @@ static void start_handles(struct qr_group *group)
 static int introduce(struct qr_group *group)
 {
     struct qr_buf body = {0};
-    int err = qr_machine_info_encode(&body, own_address(&group->config), QR_VERSION);
+    const char *name = group->config.member_name != NULL ? group->config.member_name : "";
+    int err = qr_machine_info_encode(&body, own_address(&group->config), name, QR_VERSION);
     if (err == 0)
         err = qr_group_propose(group, QR_COMMAND_MEMBER_INFO, qr_buf_slice(&body), NULL, NULL);
     qr_buf_release(&body);
@@ -966,10 +968,16 @@ static void fill_member(const struct qr_group *group, const struct raft_server *
     status->id = id;
     snprintf(status->address, sizeof status->address, "%s", server->address);
     status->voter = server->role == RAFT_VOTER;
+    const struct qr_producer *record = qr_machine_producer(&group->machine, id);
+    if (record != NULL) {
+        snprintf(status->name, sizeof status->name, "%s", record->name);
+        snprintf(status->version, sizeof status->version, "%s", record->version);
+    }
     status->self = id == group->config.member_id;
     if (status->self) {
         status->up = true;
         status->applied = group->raft.last_applied;
+        status->commit = raft_commit_index(&group->raft);
         status->hash = group->machine.hash;
         status->role = group->role;
         return;
@@ -983,6 +991,7 @@ static void fill_member(const struct qr_group *group, const struct raft_server *
         if (peer->id != id)
             continue;
         status->applied = peer->state.applied;
+        status->commit = peer->state.commit;
         status->hash = peer->state.hash;
         status->role = status->up && peer->told ? peer->state.role : QR_GROUP_UNAVAILABLE;
         return;

@@ -34,6 +34,7 @@ struct qr_group_config {
     struct qr_sink sink;
     uint32_t group_id;
     uint32_t member_id;
+    const char *member_name;              /* For people; the others are told.  NULL: none. */
     uint64_t incarnation;                 /* Larger at each start of this member. */
     const char *dir;                      /* Of this group's log; exists. */
     const struct qr_link_member *members; /* The first configuration, used for a virgin dir. */
@@ -99,8 +100,10 @@ struct qr_group_member_status {
     bool voter, self;
     bool up;                  /* Connected, or self. */
     uint64_t last_contact_ms; /* Ago; UINT64_MAX: never. */
-    uint64_t applied, hash;   /* As last told by it. */
-    enum qr_group_role role;  /* As far as known. */
+    char name[64];            /* As it said in the log; "" until then. */
+    char version[32];
+    uint64_t applied, commit, hash; /* As last told by it. */
+    enum qr_group_role role;        /* As far as known. */
 };
 
 struct qr_group_status {

@@ -95,9 +95,12 @@ static struct qr_producer *enter(struct qr_machine *machine, const struct qr_com
     return p;
 }
 
-int qr_machine_info_encode(struct qr_buf *out, const char *address, const char *version)
+int qr_machine_info_encode(struct qr_buf *out, const char *address, const char *name,
+                           const char *version)
 {
     int err = qr_buf_add_bytes(out, qr_slice_str(address));
+    if (err == 0)
+        err = qr_buf_add_bytes(out, qr_slice_str(name));
     return err != 0 ? err : qr_buf_add_bytes(out, qr_slice_str(version));
 }
 
@@ -121,10 +124,12 @@ static int apply_info(struct qr_producer *p, const struct qr_command *command, u
 {
     struct qr_cursor in = qr_cursor_of(command->body);
     struct qr_slice address = take_text(&in, sizeof p->address);
+    struct qr_slice name = take_text(&in, sizeof p->name);
     struct qr_slice version = take_text(&in, sizeof p->version);
     if (!qr_cursor_done(&in))
         return QR_E_MALFORMED;
     set_text(p->address, sizeof p->address, address);
+    set_text(p->name, sizeof p->name, name);
     set_text(p->version, sizeof p->version, version);
     p->info_index = index;
     return 0;
@@ -249,6 +254,7 @@ static void encode_producer(struct qr_buf *out, const struct qr_producer *p)
         qr_buf_add_zigzag(out, p->results[i]);
     qr_buf_add_varint(out, p->info_index);
     qr_buf_add_bytes(out, qr_slice_str(p->address));
+    qr_buf_add_bytes(out, qr_slice_str(p->name));
     qr_buf_add_bytes(out, qr_slice_str(p->version));
 }
 
@@ -301,10 +307,12 @@ static bool take_producer(struct qr_cursor *in, struct qr_producer *p)
     }
     p->info_index = qr_cursor_varint(in);
     struct qr_slice address = take_text(in, sizeof p->address);
+    struct qr_slice name = take_text(in, sizeof p->name);
     struct qr_slice version = take_text(in, sizeof p->version);
     if (in->failed)
         return false;
     set_text(p->address, sizeof p->address, address);
+    set_text(p->name, sizeof p->name, name);
     set_text(p->version, sizeof p->version, version);
     return true;
 }

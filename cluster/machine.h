@@ -16,7 +16,7 @@
  *     (varint member, incarnation, sequence, 8 zigzag results, varint info index, address, version
  *     as varint length and bytes), ownership, the rest is the sink's.
  *
- *   MEMBER_INFO body: address, version, each a varint length and bytes.
+ *   MEMBER_INFO body: address, name, version, each a varint length and bytes.
  *
  * Owns nothing that it is given; all memory is the machine's.  Thread: consensus. */
 #ifndef QR_CLUSTER_MACHINE_H
@@ -37,6 +37,7 @@
 #define QR_MACHINE_HASHES        4096u
 #define QR_MEMBER_VERSION_BYTES  32u
 #define QR_MACHINE_ADDRESS_BYTES 64u
+#define QR_MEMBER_NAME_BYTES     64u
 
 struct qr_producer {
     uint32_t member;
@@ -47,6 +48,7 @@ struct qr_producer {
     int32_t results[QR_PROPOSALS_IN_FLIGHT_MAX];
     uint64_t info_index; /* Of its last MEMBER_INFO; 0: none. */
     char address[QR_MACHINE_ADDRESS_BYTES];
+    char name[QR_MEMBER_NAME_BYTES];
     char version[QR_MEMBER_VERSION_BYTES];
 };
 
@@ -99,6 +101,7 @@ int qr_machine_snapshot(struct qr_machine *machine, struct qr_buf *out);
 int qr_machine_restore(struct qr_machine *machine, struct qr_slice snapshot);
 
 /* The body of a MEMBER_INFO.  0 or an error of the buffer. */
-int qr_machine_info_encode(struct qr_buf *out, const char *address, const char *version);
+int qr_machine_info_encode(struct qr_buf *out, const char *address, const char *name,
+                           const char *version);
 
 #endif

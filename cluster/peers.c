@@ -12,6 +12,7 @@ int qr_peer_state_encode(struct qr_buf *out, const struct qr_peer_state *state)
     qr_buf_add_u64(out, state->index);
     qr_buf_add_u64(out, state->hash);
     qr_buf_add_u64(out, state->term);
+    qr_buf_add_u64(out, state->commit);
     qr_buf_add_u8(out, (uint8_t)state->role);
     qr_buf_add_u8(
         out, (uint8_t)((state->ready ? FLAG_READY : 0) | (state->disk_low ? FLAG_DISK_LOW : 0)));
@@ -26,6 +27,7 @@ int qr_peer_state_decode(struct qr_peer_state *state, struct qr_slice payload)
     got.index = qr_cursor_u64(&in);
     got.hash = qr_cursor_u64(&in);
     got.term = qr_cursor_u64(&in);
+    got.commit = qr_cursor_u64(&in);
     uint8_t role = qr_cursor_u8(&in);
     uint8_t flags = qr_cursor_u8(&in);
     qr_cursor_u16(&in);

@@ -1,8 +1,8 @@
 /* cluster/peers.h — what the other members say of themselves, and whether their state is ours.
  *
  *   QR_LINK_STATE_HASH payload, about four times a second: u64 applied index, u64 index of the last
- *   entry that the machine applied, u64 state hash after it, u64 term, u8 role, u8 flags (1: leader
- *   that takes entries, 2: short of disk), u16 0, u32 0
+ *   entry that the machine applied, u64 state hash after it, u64 term, u64 commit index, u8 role,
+ * u8 flags (1: leader that takes entries, 2: short of disk), u16 0, u32 0
  *
  * Two machines that have applied the same entries have the same hash.  A peer that is ahead is
  * compared when this member gets there, one that is behind with the hashes that the machine keeps.
@@ -19,7 +19,7 @@
 #include "cluster/machine.h"
 
 struct qr_peer_state {
-    uint64_t applied, index, hash, term;
+    uint64_t applied, index, hash, term, commit;
     enum qr_group_role role;
     bool ready;
     bool disk_low;

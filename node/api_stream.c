@@ -3,14 +3,6 @@
 #include "base/json.h"
 #include "base/rng.h"
 
-static const struct qr_status_child *find_child(const struct qr_status *status, const char *guid)
-{
-    for (uint32_t i = 0; status != NULL && i < status->n_children; i++)
-        if (strcmp(status->children[i].guid, guid) == 0)
-            return &status->children[i];
-    return NULL;
-}
-
 static uint32_t count_receivers(const struct qr_api_call *call)
 {
     uint32_t n = 0, n_hosts = qr_store_n_hosts(call->api->store);
@@ -40,10 +32,7 @@ static const char *ingest_status(const struct qr_api_call *call, const struct qr
 {
     if (!ready)
         return "initializing";
-    if (!qr_api_is_reachable(call, host))
-        return "offline";
-    const struct qr_status_child *child = find_child(call->status, host->guid_text);
-    return child != NULL && child->charts_replicating > 0 ? "replicating" : "online";
+    return qr_api_is_reachable(call, host) ? "online" : "offline";
 }
 
 static void add_host(struct qr_json *json, const struct qr_api_call *call,

@@ -296,6 +296,7 @@ static int open_group(struct qr_node *node)
         .sink = qr_glue_sink(&node->glue),
         .group_id = GROUP_ID,
         .member_id = c->member_id,
+        .member_name = c->member_name,
         .incarnation = node->incarnation,
         .dir = node->log_dir,
         .members = c->members,

@@ -119,6 +119,7 @@ void qr_picture_publish(struct qr_picture *picture)
     for (unsigned i = 0; i < s->n_ingests; i++) {
         status->samples_in += qr_ingest_stats(s->ingests[i])->samples;
         status->rows_in += qr_ingest_stats(s->ingests[i])->rows;
+        status->n_replicating += qr_ingest_stats(s->ingests[i])->n_replicating;
     }
     uint64_t *slot = &picture->applied[picture->n_taken++ % SLACK_PICTURES];
     take_children(picture, status, *slot);

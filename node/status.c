@@ -209,22 +209,18 @@ static void add_hash(struct qr_json *json, uint64_t hash)
 static void add_member(struct qr_json *json, const struct qr_group_status *group,
                        const struct qr_group_member_status *member)
 {
-    char name[32];
-    snprintf(name, sizeof name, "member-%u", member->id);
     bool up = member->up || member->self;
     qr_json_object(json, NULL);
     qr_json_u64(json, "id", member->id);
-    qr_json_str(json, "name", name);
+    qr_json_str(json, "name", member->name);
+    qr_json_str(json, "version", member->version);
     qr_json_str(json, "address", member->address);
     enum qr_group_role role = member->self ? group->role : member->role;
     qr_json_str(json, "role", up ? role_name(role) : "unavailable");
     qr_json_str(json, "state", member->self ? "self" : up ? "up" : "down");
     qr_json_bool(json, "voter", member->voter);
     qr_json_u64(json, "applied", member->self ? group->applied : member->applied);
-    if (member->self)
-        qr_json_u64(json, "commit", group->commit);
-    else
-        qr_json_null(json, "commit");
+    qr_json_u64(json, "commit", member->self ? group->commit : member->commit);
     if (member->self)
         qr_json_u64(json, "last_contact_ms", 0);
     else if (member->last_contact_ms == UINT64_MAX)
@@ -245,7 +241,6 @@ static void add_child(struct qr_json *json, const struct qr_status_child *child)
     qr_json_u64(json, "epoch", child->epoch);
     qr_json_bool(json, "connected", child->connected);
     qr_json_u64(json, "charts", child->charts);
-    qr_json_u64(json, "replicating", child->charts_replicating);
     qr_json_i64(json, "watermark", child->watermark_s);
     qr_json_u64(json, "replication_factor", child->replication_factor);
     qr_json_u64(json, "samples", child->n_samples);
@@ -279,6 +274,7 @@ static void add_counters(struct qr_json *json, const struct qr_status *status)
     qr_json_u64(json, "log_bytes", status->log_bytes);
     qr_json_u64(json, "block_bytes", status->block_bytes);
     qr_json_u64(json, "head_bytes", status->head_bytes);
+    qr_json_u64(json, "charts_replicating", status->n_replicating);
     qr_json_u64(json, "missing_blocks", status->n_missing_blocks);
     qr_json_u64(json, "proposed", group->n_proposed);
     qr_json_u64(json, "applied", group->n_applied);

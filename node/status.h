@@ -21,7 +21,7 @@ struct qr_status_child {
     uint32_t epoch;
     bool connected;
     bool own; /* The host of a member itself. */
-    uint32_t charts, charts_replicating;
+    uint32_t charts;
     int64_t watermark_s;         /* Newest of its charts. */
     uint32_t replication_factor; /* Members that hold its newest applied data. */
     uint64_t n_samples, n_gaps;
@@ -37,6 +37,7 @@ struct qr_status {
     uint32_t n_children;
     struct qr_status_child *children;
     uint64_t samples_in, rows_in;     /* From children of this member. */
+    uint32_t n_replicating;           /* Charts that its children replay now. */
     uint64_t log_samples, log_bytes;  /* Of SAMPLES entries applied here. */
     uint64_t block_bytes, head_bytes; /* Of block files, and of unsealed samples in memory. */
     uint64_t socket_latency_us_p50;   /* From a child's socket to applied here, last 1024. */
@@ -58,10 +59,10 @@ int qr_status_verdict(const struct qr_status *status, char *sentence, size_t sen
 /* The JSON object of /api/quorate/v1/status, appended:
  *   cluster {name, id}, time, uptime_s, verdict {level, sentence}, leader (0: none), term, applied,
  *   commit, hash (16 hex digits), ready, role, member (this one's id),
- *   members [{id, name, address, role, state: up|down|self, voter, applied, commit (null: not told
- *     by it), last_contact_ms (null: never), hash}],
- *   children [{guid, hostname, own, owner (0: none), epoch, connected, charts, replicating,
- *     watermark, replication_factor, samples, gaps}], counters {..}
+ *   members [{id, name, version, address, role, state: up|down|self, voter, applied, commit,
+ *     last_contact_ms (null: never), hash}],
+ *   children [{guid, hostname, own, owner (0: none), epoch, connected, charts, watermark,
+ *     replication_factor, samples, gaps}], counters {..}
  * 0 or UV_ENOMEM. */
 int qr_status_json(const struct qr_status *status, struct qr_buf *out);
 

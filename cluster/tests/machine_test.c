@@ -223,7 +223,7 @@ static void members_say_who_they_are(void **state)
     (void)state;
     struct bench *b = new_bench();
     struct qr_buf body = {0};
-    qr_machine_info_encode(&body, "10.0.0.1:19998", "0.1.0");
+    qr_machine_info_encode(&body, "10.0.0.1:19998", "north", "0.1.0");
     struct qr_command info = {.type = QR_COMMAND_MEMBER_INFO,
                               .member = 3,
                               .incarnation = 1,
@@ -232,6 +232,7 @@ static void members_say_who_they_are(void **state)
     assert_int_equal(apply(b, &info), 0);
     const struct qr_producer *p = qr_machine_producer(&b->machine, 3);
     assert_string_equal(p->address, "10.0.0.1:19998");
+    assert_string_equal(p->name, "north");
     assert_string_equal(p->version, "0.1.0");
     info.sequence = 2;
     info.body.len--;

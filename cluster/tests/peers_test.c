@@ -44,22 +44,23 @@ static int stop(void **state)
 static void frames_come_back(void **state)
 {
     (void)state;
-    const struct qr_peer_state in = {1, 2, 3, 4, QR_GROUP_LEADER, true, false};
+    const struct qr_peer_state in = {1, 2, 3, 4, 5, QR_GROUP_LEADER, true, false};
     struct qr_peer_state out = {0};
     struct qr_buf bytes = {0};
     qr_peer_state_encode(&bytes, &in);
-    assert_int_equal(bytes.len, 40);
+    assert_int_equal(bytes.len, 48);
     assert_int_equal(qr_peer_state_decode(&out, qr_buf_slice(&bytes)), 0);
     assert_int_equal(out.applied, 1);
     assert_int_equal(out.index, 2);
     assert_int_equal(out.hash, 3);
     assert_int_equal(out.term, 4);
+    assert_int_equal(out.commit, 5);
     assert_int_equal(out.role, QR_GROUP_LEADER);
     assert_true(out.ready);
     assert_false(out.disk_low);
     for (size_t len = 0; len < bytes.len; len++)
         assert_int_equal(qr_peer_state_decode(&out, qr_slice_of(bytes.base, len)), QR_E_MALFORMED);
-    bytes.base[32] = 77; /* no such role */
+    bytes.base[40] = 77; /* no such role */
     assert_int_equal(qr_peer_state_decode(&out, qr_buf_slice(&bytes)), QR_E_MALFORMED);
     qr_buf_release(&bytes);
 }
