@@ -94,10 +94,11 @@ static void keeps_places_over_redefinitions(void **state)
     assert_int_equal(r.last->slot, 1);
     recorder_expect(&r, "RBEGIN t.one\nREND 1 0 0 true 0 0 1000\n", "");
     /* A new dimension in front, another name, no labels any more. */
-    recorder_expect(&r,
-                    "CHART t.one name 'the title' u f c area 7 1 obsolete\nDIMENSION w\n"
-                    "DIMENSION y 'long name'\nDIMENSION x\nCHART_DEFINITION_END 0 0 1000\n",
-                    "define t.one every=1 dims=x,y,w\n> REPLAY_CHART \"t.one\" \"true\" 999 1000\n");
+    recorder_expect(
+        &r,
+        "CHART t.one name 'the title' u f c area 7 1 obsolete\nDIMENSION w\n"
+        "DIMENSION y 'long name'\nDIMENSION x\nCHART_DEFINITION_END 0 0 1000\n",
+        "define t.one every=1 dims=x,y,w\n> REPLAY_CHART \"t.one\" \"true\" 999 1000\n");
     assert_ptr_equal(r.last, one);
     assert_int_equal(one->slot, 0);
     assert_slice(one->name, "t.name");
