@@ -11,6 +11,7 @@
 #include "node/feed.h"
 #include "node/host_info.h"
 #include "node/ingest.h"
+#include "node/outbox.h"
 #include "proto/caps.h"
 #include "proto/frame.h"
 #include "proto/handshake.h"
@@ -18,10 +19,15 @@
 #include "storage/value.h"
 
 #define HELD_BYTES_MAX (1024u * 1024)
+/* Text is parsed in pieces, between which the session looks whether it must wait: 16 bytes of it
+ * can make a row of 256 KiB. */
+#define PIECE_BYTES 2048u
+/* Definitions of one message; the consensus loop looks at them in one go. */
+#define DEFINE_CHARTS_MAX 1024u
 /* Netdata's parents close a stream that was silent for 600 s. */
 #define SILENCE_MS 600000
 
-enum state { S_HANDSHAKE, S_ATTACHING, S_STREAMING, S_CLOSING, S_NR };
+enum state { S_HANDSHAKE, S_ATTACHING, S_STREAMING, S_LEAVING, S_CLOSING, S_NR };
 
 #define TO(state) (1u << (state))
 static const struct {
@@ -30,7 +36,8 @@ static const struct {
 } states[S_NR] = {
     [S_HANDSHAKE] = {"handshake", TO(S_ATTACHING) | TO(S_CLOSING)},
     [S_ATTACHING] = {"attaching", TO(S_STREAMING) | TO(S_CLOSING)},
-    [S_STREAMING] = {"streaming", TO(S_CLOSING)},
+    [S_STREAMING] = {"streaming", TO(S_LEAVING) | TO(S_CLOSING)},
+    [S_LEAVING] = {"leaving", TO(S_CLOSING)},
     [S_CLOSING] = {"closing", 0},
 };
 
@@ -42,9 +49,9 @@ struct session_chart {
     uint32_t n_places;
     uint32_t width; /* Cells of a row in the log. */
     uint32_t *places;
-    unsigned n_defining; /* Answers still to come; rows wait for the last. */
-    bool queued;         /* In the next define message. */
-    struct qr_buf held;  /* Rows that wait: i64 end, u32 n, n values. */
+    bool queued;        /* To be defined, ... */
+    bool defining;      /* ... or asked for: rows wait for the answer. */
+    struct qr_buf held; /* Rows that wait: i64 end, u32 n, n values. */
 };
 
 struct session {
@@ -57,13 +64,17 @@ struct session {
     bool in_roster; /* attach was posted: the roster owns the end of the feed */
     struct qr_stream *stream;
     struct qr_frame_decoder *frames; /* NULL: plain text */
-    struct qr_entry_block block;
-    int64_t block_oldest_us;
+    struct qr_slice frame_text;      /* Of the frame in work, not parsed yet; the decoder's. */
+    size_t frame_bytes;              /* That frame's, at the front of the input. */
+    struct qr_outbox outbox;
+    char name[128];         /* Its hostname, escaped for the log. */
     struct qr_buf to_child; /* Lines of one turn, sent in one write. */
     struct session_chart **charts;
     uint32_t n_charts, charts_capacity;
     struct session_chart **queue; /* To be defined. */
     uint32_t n_queue, queue_capacity;
+    bool defining; /* A define message is under way: one at a time, so that the log gets
+                    * definitions of a chart in the child's order. */
     size_t held_bytes;
     uint32_t *cells; /* Scratch for one row. */
     uint32_t cells_capacity;
@@ -101,7 +112,7 @@ static void free_session(struct session *s)
     free(s->packed);
     qr_stream_free(s->stream);
     qr_frame_decoder_free(s->frames);
-    qr_entry_block_release(&s->block);
+    qr_outbox_release(&s->outbox);
     qr_buf_release(&s->to_child);
     qr_buf_release(&s->feed.host_body);
     qr_handshake_release(&s->handshake);
@@ -115,31 +126,54 @@ static void on_detached(struct qr_feed *feed)
     free_session(s);
 }
 
+static void detach(struct session *s)
+{
+    enter(s, S_CLOSING);
+    qr_roster_detach(qr_ingest_config(s->ingest)->roster, &s->feed);
+}
+
+/* The connection is gone; what it said before stays until the log has it. */
+static void leave_when_done(struct session *s)
+{
+    bool waits = s->outbox.bytes > 0 || (s->held_bytes > 0 && (s->defining || s->n_queue > 0));
+    if (s->failed || !waits)
+        detach(s);
+}
+
+static void count_rows(struct session *s);
+
 static void on_conn_closed(struct qr_conn *conn)
 {
     struct session *s = conn->owner;
-    if (s->state == S_STREAMING && !s->failed)
-        qr_ingest_flush(s->ingest); /* a child that cannot replay loses nothing */
-    if (s->state != S_CLOSING) {
-        if (s->state == S_STREAMING)
-            qr_info("child left child=%.*s peer=%s", (int)s->handshake.hostname.len,
-                    s->handshake.hostname.base, s->feed.peer);
-        enter(s, S_CLOSING);
-    }
     s->conn = NULL;
-    if (s->in_roster)
-        qr_roster_detach(qr_ingest_config(s->ingest)->roster, &s->feed);
-    else
+    if (!s->in_roster) {
         free_session(s);
+        return;
+    }
+    if (s->state != S_STREAMING) {
+        detach(s);
+        return;
+    }
+    if (!s->failed)
+        qr_info("child left child=%s peer=%s", s->name, s->feed.peer);
+    count_rows(s);
+    enter(s, S_LEAVING);
+    qr_ingest_flush(s->ingest);
+    leave_when_done(s);
 }
 
+/* What the session has not sent yet is given up: it is fenced, or cannot go on. */
 static void close_session(struct session *s, const char *reason)
 {
-    if (s->conn == NULL || s->conn->closing)
-        return;
-    qr_info("child closed child=%.*s peer=%s reason=\"%s\"", (int)s->handshake.hostname.len,
-            s->handshake.hostname.base, s->feed.peer, reason);
+    bool was_failed = s->failed;
     s->failed = true;
+    if (s->state == S_LEAVING) {
+        detach(s);
+        return;
+    }
+    if (s->conn == NULL || s->conn->closing || was_failed)
+        return;
+    qr_info("child closed child=%s peer=%s reason=\"%s\"", s->name, s->feed.peer, reason);
     qr_conn_close(s->conn);
 }
 
@@ -190,9 +224,8 @@ static void put_row(struct session *s, struct session_chart *sc, int64_t end_s,
         cells[i] = QR_VALUE_EMPTY;
     for (uint32_t i = 0; i < n && i < sc->n_places; i++)
         cells[sc->places[i]] = values[i];
-    if (s->block.n_rows == 0 && s->conn != NULL)
-        s->block_oldest_us = (int64_t)s->conn->read_at_us;
-    if (qr_entry_block_row(&s->block, sc->id, end_s, cells, sc->width) != 0)
+    int64_t read_at_us = s->conn != NULL ? (int64_t)s->conn->read_at_us : 0;
+    if (qr_outbox_row(&s->outbox, sc->id, end_s, cells, sc->width, read_at_us) != 0)
         close_session(s, "no memory for a row");
 }
 
@@ -243,7 +276,7 @@ static void on_row(void *data, struct qr_stream_chart *chart, const struct qr_st
     }
     for (uint32_t i = 0; i < row->n; i++)
         values[i] = pack_cell(row->values[i], row->flags[i]);
-    if (sc->n_defining == 0 && !sc->queued && sc->id != 0)
+    if (!sc->defining && !sc->queued && sc->id != 0)
         put_row(s, sc, row->end_s, values, row->n);
     else
         hold_row(s, sc, row->end_s, values, row->n);
@@ -252,13 +285,30 @@ static void on_row(void *data, struct qr_stream_chart *chart, const struct qr_st
 struct qr_entry_block *qr_child_seal(struct qr_child *child, int64_t *oldest_us)
 {
     struct session *s = session_of(child);
-    if (s->state != S_STREAMING || s->block.n_rows == 0 || s->failed)
+    if ((s->state != S_STREAMING && s->state != S_LEAVING) || s->failed)
         return NULL;
-    s->block.host = s->feed.host;
-    s->block.epoch = s->feed.epoch;
-    s->block.block_seq = ++s->feed.block_seq;
-    *oldest_us = s->block_oldest_us;
-    return &s->block;
+    struct qr_entry_block *block = qr_outbox_first(&s->outbox, oldest_us);
+    if (block == NULL)
+        return NULL;
+    block->host = s->feed.host;
+    block->epoch = s->feed.epoch;
+    block->block_seq = s->feed.block_seq + 1;
+    return block;
+}
+
+void qr_child_sealed(struct qr_child *child)
+{
+    struct session *s = session_of(child);
+    s->feed.block_seq++;
+    qr_outbox_pop(&s->outbox);
+}
+
+/* Is more than the log takes now, or more than may wait for definitions, here already? */
+static bool must_wait(struct session *s)
+{
+    if (qr_ingest_grown(s->ingest, s->outbox.bytes))
+        s->waits_for_credit = true;
+    return s->waits_for_credit || s->held_bytes > HELD_BYTES_MAX;
 }
 
 /* ---- definitions ---- */
@@ -325,9 +375,12 @@ static void resume_chart(struct session *s, struct session_chart *sc, struct qr_
         close_session(s, qr_strerror(answer->status));
         return;
     }
-    if (--sc->n_defining > 0 || sc->queued)
+    sc->defining = false;
+    if (sc->queued)
         return; /* it was defined again meanwhile: that answer counts */
     take_places(s, sc, answer);
+    if (s->state != S_STREAMING)
+        return;
     struct qr_stream_resume resume = {answer->watermark_s, answer->holes, answer->n_holes};
     if (qr_stream_resume(s->stream, sc->chart, &resume) != 0)
         close_session(s, "no memory to resume a chart");
@@ -337,25 +390,29 @@ static void update_pause(struct session *s)
 {
     if (s->conn == NULL)
         return;
-    if (s->waits_for_credit || s->held_bytes > HELD_BYTES_MAX)
+    if (must_wait(s))
         qr_conn_pause(s->conn);
     else
         qr_conn_resume(s->conn);
 }
 
+static void send_definitions(struct session *s);
+
 static void on_defined(struct qr_feed_define *define)
 {
     struct session *s = define->feed->session;
-    for (uint32_t i = 0; i < define->n && s->state == S_STREAMING; i++)
+    s->defining = false;
+    for (uint32_t i = 0; i < define->n && !s->failed; i++)
         resume_chart(s, s->charts[define->charts[i].slot], &define->charts[i]);
     qr_feed_define_free(define);
+    send_definitions(s);
     flush_to_child(s);
     update_pause(s);
 }
 
-static int fill_define(struct session *s, struct qr_feed_define *define)
+static int fill_define(struct session *s, struct qr_feed_define *define, uint32_t n)
 {
-    for (uint32_t i = 0; i < s->n_queue; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         struct session_chart *sc = s->queue[i];
         struct qr_feed_chart *item = &define->charts[define->n++];
         item->slot = sc->slot;
@@ -369,26 +426,39 @@ static int fill_define(struct session *s, struct qr_feed_define *define)
     return 0;
 }
 
-/* All definitions of one turn travel as one message. */
-static void send_definitions(struct session *s)
+static struct qr_feed_define *new_define(struct session *s, uint32_t n, int *err)
 {
-    if (s->n_queue == 0 || s->state != S_STREAMING || s->conn == NULL || s->conn->closing)
-        return;
     struct qr_feed_define *define = calloc(1, sizeof *define);
     if (define != NULL)
-        define->charts = calloc(s->n_queue, sizeof *define->charts);
-    int err = define == NULL || define->charts == NULL ? UV_ENOMEM : fill_define(s, define);
-    if (err != 0) {
-        if (define != NULL)
-            qr_feed_define_free(define);
+        define->charts = calloc(n, sizeof *define->charts);
+    *err = define == NULL || define->charts == NULL ? UV_ENOMEM : fill_define(s, define, n);
+    if (*err == 0)
+        return define;
+    if (define != NULL)
+        qr_feed_define_free(define);
+    return NULL;
+}
+
+/* Definitions that came while others were under way travel as one message, after them. */
+static void send_definitions(struct session *s)
+{
+    if (s->n_queue == 0 || s->defining || s->failed ||
+        (s->state != S_STREAMING && s->state != S_LEAVING))
+        return;
+    int err;
+    uint32_t n = s->n_queue < DEFINE_CHARTS_MAX ? s->n_queue : DEFINE_CHARTS_MAX;
+    struct qr_feed_define *define = new_define(s, n, &err);
+    if (define == NULL) {
         close_session(s, qr_strerror(err));
         return;
     }
-    for (uint32_t i = 0; i < s->n_queue; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         s->queue[i]->queued = false;
-        s->queue[i]->n_defining++;
+        s->queue[i]->defining = true;
     }
-    s->n_queue = 0;
+    s->n_queue -= n;
+    memmove(s->queue, s->queue + n, s->n_queue * sizeof(struct session_chart *));
+    s->defining = true;
     define->feed = &s->feed;
     define->defined = on_defined;
     qr_roster_define(qr_ingest_config(s->ingest)->roster, define);
@@ -460,60 +530,73 @@ static void on_variable(void *data, struct qr_stream_chart *chart, struct qr_sli
 
 /* ---- text in ---- */
 
-static int feed_text(struct session *s, struct qr_slice text)
+/* Parses text until all of it is used, or the session must wait.  Bytes used, or an error. */
+static ssize_t feed_text(struct session *s, struct qr_slice text)
 {
-    int err = qr_stream_feed(s->stream, text);
-    if (err != 0)
-        qr_ingest_complain(s->ingest, "child closed child=%.*s peer=%s error=\"%s\"",
-                           (int)s->handshake.hostname.len, s->handshake.hostname.base, s->feed.peer,
-                           qr_stream_error_text(s->stream));
-    return err;
+    size_t used = 0;
+    while (used < text.len && !s->failed && !must_wait(s)) {
+        size_t n = text.len - used < PIECE_BYTES ? text.len - used : PIECE_BYTES;
+        int err = qr_stream_feed(s->stream, qr_slice_of(text.base + used, n));
+        if (err != 0) {
+            qr_ingest_complain(s->ingest, "child closed child=%s peer=%s error=\"%s\"", s->name,
+                               s->feed.peer, qr_stream_error_text(s->stream));
+            return err;
+        }
+        used += n;
+    }
+    return (ssize_t)used;
 }
 
+/* The next frame of `in` becomes the one in work.  1, 0 (it is not whole yet), or an error. */
+static int take_frame(struct session *s, struct qr_slice in)
+{
+    ssize_t n = qr_frame_decode(s->frames, in, &s->frame_text);
+    if (n == QR_E_PARTIAL)
+        return 0;
+    if (n < 0) {
+        qr_ingest_complain(s->ingest,
+                           "child closed child=%s peer=%s error=\"a compressed frame is bad: %s\"",
+                           s->name, s->feed.peer, qr_strerror((int)n));
+        return (int)n;
+    }
+    s->frame_bytes = (size_t)n;
+    return 1;
+}
+
+/* A frame counts as used once all its text is: until then it stays at the front of the input. */
 static ssize_t feed_frames(struct session *s, struct qr_slice in)
 {
     size_t used = 0;
-    while (used < in.len && !s->failed) {
-        struct qr_slice text;
-        ssize_t n = qr_frame_decode(s->frames, qr_slice_of(in.base + used, in.len - used), &text);
-        if (n == QR_E_PARTIAL)
-            break;
-        if (n < 0) {
-            qr_ingest_complain(s->ingest,
-                               "child closed child=%.*s peer=%s error=\"a compressed "
-                               "frame is bad: %s\"",
-                               (int)s->handshake.hostname.len, s->handshake.hostname.base,
-                               s->feed.peer, qr_strerror((int)n));
-            return n;
+    for (;;) {
+        if (s->frame_bytes == 0) {
+            if (used == in.len || s->failed || must_wait(s))
+                return (ssize_t)used;
+            int taken = take_frame(s, qr_slice_of(in.base + used, in.len - used));
+            if (taken <= 0)
+                return taken < 0 ? taken : (ssize_t)used;
         }
-        used += (size_t)n;
-        int err = feed_text(s, text);
-        if (err != 0)
-            return err;
+        ssize_t n = feed_text(s, s->frame_text);
+        if (n < 0)
+            return n;
+        s->frame_text = qr_slice_of(s->frame_text.base + n, s->frame_text.len - (size_t)n);
+        if (s->frame_text.len > 0)
+            return (ssize_t)used;
+        used += s->frame_bytes;
+        s->frame_bytes = 0;
     }
-    return (ssize_t)used;
 }
 
 static ssize_t on_stream_bytes(struct qr_conn *conn, struct qr_slice in)
 {
     struct session *s = conn->owner;
-    ssize_t used = (ssize_t)in.len;
-    if (s->frames != NULL) {
-        used = feed_frames(s, in);
-    } else {
-        int err = feed_text(s, in);
-        if (err != 0)
-            used = err;
-    }
+    ssize_t used = s->frames != NULL ? feed_frames(s, in) : feed_text(s, in);
     if (used < 0) {
         s->failed = s->failed || used == UV_ENOMEM;
         return used;
     }
     send_definitions(s);
     flush_to_child(s);
-    if (qr_ingest_grown(s->ingest, qr_entry_block_bytes(&s->block)))
-        s->waits_for_credit = true;
-    if (s->waits_for_credit || s->held_bytes > HELD_BYTES_MAX)
+    if (must_wait(s))
         qr_conn_pause(conn);
     return used;
 }
@@ -525,15 +608,8 @@ void qr_child_resume(struct qr_child *child)
     update_pause(s);
 }
 
-void qr_child_tick(struct qr_child *child)
+static void count_rows(struct session *s)
 {
-    struct session *s = session_of(child);
-    if (s->state != S_STREAMING)
-        return;
-    if (s->waits_for_credit && !qr_ingest_grown(s->ingest, qr_entry_block_bytes(&s->block)))
-        qr_child_resume(child);
-    qr_stream_tick(s->stream);
-    flush_to_child(s);
     struct qr_stream_stats stats;
     qr_stream_get_stats(s->stream, &stats);
     struct qr_ingest_stats *counters = qr_ingest_counters(s->ingest);
@@ -542,6 +618,20 @@ void qr_child_tick(struct qr_child *child)
     counters->replayed_rows += stats.rows_replayed - s->last_replayed;
     s->last_rows = rows;
     s->last_replayed = stats.rows_replayed;
+}
+
+void qr_child_tick(struct qr_child *child)
+{
+    struct session *s = session_of(child);
+    if (s->state == S_LEAVING)
+        leave_when_done(s);
+    if (s->state != S_STREAMING)
+        return;
+    if (s->waits_for_credit)
+        qr_child_resume(child); /* waits on, if it must */
+    qr_stream_tick(s->stream);
+    flush_to_child(s);
+    count_rows(s);
 }
 
 uint32_t qr_child_replicating(const struct qr_child *child)
@@ -573,8 +663,7 @@ static void on_attached(struct qr_feed *feed, int status)
         return;
     }
     enter(s, S_STREAMING);
-    qr_info("child streams here child=%.*s guid=%.*s host=%u epoch=%u peer=%s",
-            (int)s->handshake.hostname.len, s->handshake.hostname.base,
+    qr_info("child streams here child=%s guid=%.*s host=%u epoch=%u peer=%s", s->name,
             (int)s->handshake.machine_guid_text.len, s->handshake.machine_guid_text.base,
             feed->host, feed->epoch, feed->peer);
     send_definitions(s);
@@ -591,10 +680,9 @@ static const struct qr_feed_handler feed_handler = {on_attached, on_close_asked,
 
 static ssize_t refuse(struct session *s, const char *text, const char *reason)
 {
-    char name[128];
-    qr_ingest_complain(s->ingest, "child refused child=%s peer=%s reason=\"%s\"",
-                       qr_log_escape(name, sizeof name, s->handshake.hostname), s->conn->peer,
-                       reason);
+    qr_log_escape(s->name, sizeof s->name, s->handshake.hostname);
+    qr_ingest_complain(s->ingest, "child refused child=%s peer=%s reason=\"%s\"", s->name,
+                       s->conn->peer, reason);
     if (text != NULL)
         qr_conn_write(s->conn, qr_slice_str(text));
     s->failed = true;
@@ -655,6 +743,7 @@ static int accept_child(struct session *s, const struct qr_stream_policy *policy
     if (err != 0)
         return err;
     s->conn->handler = &stream_handler;
+    qr_log_escape(s->name, sizeof s->name, s->handshake.hostname);
     qr_conn_idle_limit(s->conn, SILENCE_MS);
     s->feed.guid = s->handshake.machine_guid;
     s->feed.home = qr_ingest_mailbox(s->ingest);
@@ -705,7 +794,7 @@ void qr_child_take(struct qr_conn *conn)
     qr_list_init(&s->child.node);
     s->ingest = conn->ingest;
     s->conn = conn;
-    qr_entry_block_init(&s->block);
+    qr_outbox_init(&s->outbox);
     qr_buf_init(&s->to_child, 0);
     memcpy(s->feed.peer, conn->peer, sizeof s->feed.peer);
     conn->owner = s;

@@ -16,8 +16,10 @@
  *                                  <- detached: the last message; the session frees the feed
  *
  * A request is a struct that the session allocates and that comes back as its own answer; the
- * session frees it then.  Requests of a feed are taken in order.  After detach the session posts
- * nothing more.  Thread: each field as marked. */
+ * session frees it then.  Requests of a feed are taken in order, but a define is looked at on a
+ * worker first: the session sends the next when the last is answered, or an older definition of a
+ * chart could enter the log behind a newer one.  After detach the session posts nothing more.
+ * Thread: each field as marked. */
 #ifndef QR_NODE_FEED_H
 #define QR_NODE_FEED_H
 
@@ -29,9 +31,11 @@
 #include "base/list.h"
 #include "base/mailbox.h"
 #include "proto/stream.h"
+#include "storage/jobs.h"
 #include "storage/store.h"
 
 struct qr_feed;
+struct qr_roster;
 
 /* What a session is told, on its own loop. */
 struct qr_feed_handler {
@@ -77,6 +81,7 @@ struct qr_feed_chart {
     uint32_t n_dims;
     uint32_t update_every;
     int64_t child_first_s; /* What the child keeps of it; holes before are not looked for. */
+    bool changes;          /* The roster's: the catalog has another definition, or none. */
     /* The answer. */
     int status;
     uint32_t chart;
@@ -92,7 +97,10 @@ struct qr_feed_define {
     void (*defined)(struct qr_feed_define *define); /* On the session's loop; frees it. */
     uint32_t n;
     struct qr_feed_chart *charts;
-    uint32_t n_waiting; /* The roster's. */
+    /* The roster's. */
+    struct qr_roster *roster;
+    struct qr_job job;
+    uint32_t n_waiting;
 };
 
 void qr_feed_define_free(struct qr_feed_define *define);

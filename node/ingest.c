@@ -56,7 +56,7 @@ static void on_batch_done(struct qr_batch *batch)
 {
     struct qr_ingest *ingest = batch->owner;
     ingest->credits++;
-    if (batch->status != 0 && batch->status != UV_ECANCELED) {
+    if (batch->status != 0 && batch->status != UV_ECANCELED && batch->status != QR_E_CLOSED) {
         qr_error("log refused a batch: children start over error=\"%s\"",
                  qr_strerror(batch->status));
         QR_LIST_FOREACH (node, &ingest->children)
@@ -71,17 +71,22 @@ static void on_batch_done(struct qr_batch *batch)
     }
 }
 
+/* What goes into one batch. */
+struct gathered {
+    struct qr_child *children[BLOCKS_PER_BATCH];
+    struct qr_entry_block *blocks[BLOCKS_PER_BATCH];
+    unsigned n;
+};
+
 /* Takes blocks of children until the batch is full.  Children take turns: those that a full batch
  * left out come first in the next one. */
-static unsigned gather(struct qr_ingest *ingest, struct qr_entry_block **blocks,
-                       struct qr_batch *batch)
+static void gather(struct qr_ingest *ingest, struct gathered *gathered, struct qr_batch *batch)
 {
-    unsigned n = 0;
     size_t bytes = 0;
     QR_LIST_FOREACH (node, &ingest->children) {
         struct qr_child *child = QR_CONTAINER_OF(node, struct qr_child, node);
-        if (n == BLOCKS_PER_BATCH || bytes >= QR_BATCH_BYTES_MAX)
-            return n;
+        if (gathered->n == BLOCKS_PER_BATCH || bytes >= QR_BATCH_BYTES_MAX)
+            return;
         if (child->turn == ingest->turn)
             continue;
         int64_t oldest_us = 0;
@@ -89,14 +94,14 @@ static unsigned gather(struct qr_ingest *ingest, struct qr_entry_block **blocks,
         child->turn = ingest->turn;
         if (block == NULL)
             continue;
-        blocks[n++] = block;
+        gathered->children[gathered->n] = child;
+        gathered->blocks[gathered->n++] = block;
         bytes += qr_entry_block_bytes(block);
         batch->n_samples += block->n_samples;
         if (batch->oldest_us == 0 || oldest_us < batch->oldest_us)
             batch->oldest_us = oldest_us;
     }
     ingest->turn++;
-    return n;
 }
 
 void qr_ingest_flush(struct qr_ingest *ingest)
@@ -106,18 +111,21 @@ void qr_ingest_flush(struct qr_ingest *ingest)
 
 static bool send_one(struct qr_ingest *ingest)
 {
-    struct qr_entry_block *blocks[BLOCKS_PER_BATCH];
+    struct gathered gathered;
     struct qr_batch *batch = calloc(1, sizeof *batch);
     if (batch == NULL)
         return false;
-    unsigned n = gather(ingest, blocks, batch);
-    if (n == 0 || qr_entry_encode(&batch->body, blocks, n) != 0) {
-        assert(n == 0); /* blocks are bounded so that a batch of them always fits */
-        free(batch);
+    gathered.n = 0;
+    gather(ingest, &gathered, batch);
+    int err =
+        gathered.n == 0 ? UV_ENOENT : qr_entry_encode(&batch->body, gathered.blocks, gathered.n);
+    assert(err != QR_E_LIMIT); /* blocks are bounded so that a batch of them fits */
+    if (err != 0) {
+        free(batch); /* without memory: the blocks stay, and are the next */
         return false;
     }
-    for (unsigned i = 0; i < n; i++)
-        qr_entry_block_clear(blocks[i]);
+    for (unsigned i = 0; i < gathered.n; i++)
+        qr_child_sealed(gathered.children[i]);
     batch->home = &ingest->mailbox;
     batch->done = on_batch_done;
     batch->owner = ingest;
@@ -148,9 +156,9 @@ static void on_tick(uv_timer_t *timer)
     ingest->stats.n_replicating = n_replicating;
 }
 
-bool qr_ingest_grown(struct qr_ingest *ingest, size_t block_bytes)
+bool qr_ingest_grown(struct qr_ingest *ingest, size_t bytes)
 {
-    if (block_bytes < QR_BATCH_BYTES_MAX / 2)
+    if (bytes < QR_BATCH_BYTES_MAX / 2)
         return false;
     if (ingest->credits > 0)
         send_batch(ingest);

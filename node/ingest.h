@@ -80,7 +80,7 @@ void qr_ingest_child_came(struct qr_ingest *ingest, struct qr_child *child);
 void qr_ingest_child_gone(struct qr_ingest *ingest, struct qr_child *child);
 /* Sends what is there now, as far as there is credit. */
 void qr_ingest_flush(struct qr_ingest *ingest);
-/* A child's block has grown; true: the child must pause (qr_child_resume follows). */
-bool qr_ingest_grown(struct qr_ingest *ingest, size_t block_bytes);
+/* So many bytes of a child's rows wait; true: the child must pause (qr_child_resume follows). */
+bool qr_ingest_grown(struct qr_ingest *ingest, size_t bytes);
 
 #endif

@@ -23,7 +23,6 @@ struct proposal {
 
 struct qr_roster {
     struct qr_mailbox *mailbox;
-    uv_loop_t *loop;
     struct qr_store *store;
     struct qr_group *group;
     const struct qr_clock *clock;
@@ -31,7 +30,7 @@ struct qr_roster {
     uint64_t next_nonce;
     struct qr_list feeds;
     struct qr_list waiting;
-    bool closing; /* No feed is served now; new ones are told so. */
+    struct qr_jobs lanes[QR_ROSTER_LANES]; /* So few workers that the log's disk work finds one. */
     uint64_t latencies_us[LATENCIES];
     uint64_t n_latencies;
 };
@@ -44,13 +43,14 @@ int qr_roster_new(struct qr_roster **roster, struct qr_mailbox *mailbox, uv_loop
     if (r == NULL)
         return UV_ENOMEM;
     r->mailbox = mailbox;
-    r->loop = loop;
     r->store = store;
     r->member = member;
     r->clock = clock;
     r->next_nonce = incarnation << 20;
     qr_list_init(&r->feeds);
     qr_list_init(&r->waiting);
+    for (unsigned i = 0; i < QR_ROSTER_LANES; i++)
+        qr_jobs_init(&r->lanes[i], loop);
     *roster = r;
     return 0;
 }
@@ -306,13 +306,10 @@ void qr_roster_owned(struct qr_roster *roster, const struct qr_owner *owner, uin
         note_connected(roster, owner, false); /* it left before OWN was applied */
 }
 
-/* ---- define ---- */
-
-struct defining {
-    struct qr_roster *roster;
-    struct qr_feed_define *define;
-    uv_work_t work;
-};
+/* ---- define ----
+ *
+ *   run_define -> compare (worker) -> propose what changed -> applied -> resume (worker) -> answer
+ */
 
 void qr_feed_define_free(struct qr_feed_define *define)
 {
@@ -330,138 +327,125 @@ static void run_defined(struct qr_message *message)
     define->defined(define);
 }
 
-static void answer_define(struct qr_feed_define *define)
+static void on_resumed(struct qr_job *job)
 {
+    struct qr_feed_define *define = QR_CONTAINER_OF(job, struct qr_feed_define, job);
     struct qr_feed *feed = define->feed;
     define->message.run = run_defined;
     qr_mailbox_post(feed->home, &define->message);
     release_pending(feed);
 }
 
-/* Worker: what is missing behind each watermark. */
-static void find_holes(uv_work_t *work)
+/* Worker.  Fills in ids, places and watermarks from the catalog: every entry up to the definitions
+ * has been applied, OWN among them, and rows wait for this answer. */
+static void resolve_charts(struct qr_feed_define *define)
 {
-    struct defining *defining = QR_CONTAINER_OF(work, struct defining, work);
-    struct qr_feed_define *define = defining->define;
+    struct qr_store *store = define->roster->store;
+    int slot = qr_store_enter(store);
+    struct qr_host *host = qr_store_host_by_id(store, define->feed->host);
+    for (uint32_t i = 0; i < define->n; i++)
+        if (define->charts[i].status == 0)
+            define->charts[i].status = qr_places_resolve(store, host, &define->charts[i]);
+    qr_store_leave(store, slot);
+}
+
+/* Worker: and what is missing behind each watermark. */
+static void resume_charts(struct qr_job *job)
+{
+    struct qr_feed_define *define = QR_CONTAINER_OF(job, struct qr_feed_define, job);
+    resolve_charts(define);
+    if (define->feed->self)
+        return;
     for (uint32_t i = 0; i < define->n; i++) {
         struct qr_feed_chart *chart = &define->charts[i];
-        if (chart->status == 0)
+        if (chart->status == 0 && chart->watermark_s != 0)
             chart->n_holes =
-                qr_holes_find(defining->roster->store, chart->chart, chart->child_first_s,
+                qr_holes_find(define->roster->store, chart->chart, chart->child_first_s,
                               chart->watermark_s, chart->holes, QR_HOLES_MAX);
     }
 }
 
-static void on_holes_found(uv_work_t *work, int status)
+static void queue_job(struct qr_feed_define *define, void (*run)(struct qr_job *job),
+                      void (*done)(struct qr_job *job))
 {
-    (void)status;
-    struct defining *defining = QR_CONTAINER_OF(work, struct defining, work);
-    struct qr_feed_define *define = defining->define;
-    free(defining);
-    answer_define(define);
+    struct qr_jobs *lane = &define->roster->lanes[0];
+    for (unsigned i = 1; i < QR_ROSTER_LANES; i++)
+        if (define->roster->lanes[i].n < lane->n)
+            lane = &define->roster->lanes[i];
+    define->job.run = run;
+    define->job.done = done;
+    qr_jobs_add(lane, &define->job);
 }
 
-/* Fills in ids, places and watermarks from the catalog, as of now: every entry before has been
- * applied, OWN among them. */
-static bool resolve_charts(struct qr_roster *roster, struct qr_feed_define *define)
+static void release_waiting(struct qr_feed_define *define)
 {
-    bool any_data = false;
-    int slot = qr_store_enter(roster->store);
-    struct qr_host *host = qr_store_host_by_id(roster->store, define->feed->host);
-    for (uint32_t i = 0; i < define->n; i++) {
-        struct qr_feed_chart *item = &define->charts[i];
-        if (item->status != 0)
-            continue;
-        item->status = qr_places_resolve(roster->store, host, item);
-        any_data = any_data || (item->status == 0 && item->watermark_s != 0);
-    }
-    qr_store_leave(roster->store, slot);
-    return any_data;
-}
-
-static void resume_charts(struct qr_roster *roster, struct qr_feed_define *define)
-{
-    if (!resolve_charts(roster, define) || define->feed->self) {
-        answer_define(define);
-        return;
-    }
-    struct defining *defining = calloc(1, sizeof *defining);
-    if (defining == NULL) {
-        answer_define(define);
-        return;
-    }
-    defining->roster = roster;
-    defining->define = define;
-    int err = uv_queue_work(roster->loop, &defining->work, find_holes, on_holes_found);
-    assert(err == 0);
+    if (--define->n_waiting == 0)
+        queue_job(define, resume_charts, on_resumed);
 }
 
 static void on_charts_done(struct proposal *proposal, int status)
 {
     struct qr_feed_define *define = proposal->data;
-    define->n_waiting--;
     if (status != 0)
         for (uint32_t i = 0; i < define->n; i++)
             define->charts[i].status = status;
-    if (define->n_waiting == 0)
-        resume_charts(proposal->roster, define);
+    release_waiting(define);
+}
+
+static void propose_charts(struct qr_feed_define *define, struct qr_charts_body *body)
+{
+    define->n_waiting++;
+    propose(define->roster, QR_COMMAND_CHARTS, qr_charts_body_finish(body), on_charts_done, define);
 }
 
 /* Proposes the definitions that are new or differ, in entries of bounded size. */
-static void propose_changed(struct qr_roster *roster, struct qr_feed_define *define)
+static void on_compared(struct qr_job *job)
 {
+    struct qr_feed_define *define = QR_CONTAINER_OF(job, struct qr_feed_define, job);
     struct qr_charts_body body;
     qr_charts_body_init(&body, define->feed->host, define->feed->epoch);
-    int slot = qr_store_enter(roster->store);
-    struct qr_host *host = qr_store_host_by_id(roster->store, define->feed->host);
     define->n_waiting = 1; /* held until all are proposed */
     for (uint32_t i = 0; i < define->n; i++) {
         struct qr_slice def = qr_buf_slice(&define->charts[i].body);
-        if (!qr_definition_changes(roster->store, host, def))
+        if (!define->charts[i].changes)
             continue;
         if (!qr_charts_body_fits(&body, def.len)) {
-            define->n_waiting++;
-            propose(roster, QR_COMMAND_CHARTS, qr_charts_body_finish(&body), on_charts_done,
-                    define);
+            propose_charts(define, &body);
             qr_charts_body_init(&body, define->feed->host, define->feed->epoch);
         }
         qr_charts_body_add(&body, def);
     }
-    qr_store_leave(roster->store, slot);
-    if (body.n > 0) {
-        define->n_waiting++;
-        propose(roster, QR_COMMAND_CHARTS, qr_charts_body_finish(&body), on_charts_done, define);
-    }
+    if (body.n > 0)
+        propose_charts(define, &body);
     qr_charts_body_release(&body);
-    if (--define->n_waiting == 0)
-        resume_charts(roster, define);
+    release_waiting(define);
 }
 
-struct define_request {
-    struct qr_message message;
-    struct qr_roster *roster;
-    struct qr_feed_define *define;
-};
+/* Worker: a child with many charts says all of them at once. */
+static void compare_charts(struct qr_job *job)
+{
+    struct qr_feed_define *define = QR_CONTAINER_OF(job, struct qr_feed_define, job);
+    struct qr_store *store = define->roster->store;
+    int slot = qr_store_enter(store);
+    struct qr_host *host = qr_store_host_by_id(store, define->feed->host);
+    for (uint32_t i = 0; i < define->n; i++)
+        define->charts[i].changes =
+            qr_definition_changes(store, host, qr_buf_slice(&define->charts[i].body));
+    qr_store_leave(store, slot);
+}
 
 static void run_define(struct qr_message *message)
 {
-    struct define_request *request = QR_CONTAINER_OF(message, struct define_request, message);
-    struct qr_roster *roster = request->roster;
-    struct qr_feed_define *define = request->define;
-    free(request);
+    struct qr_feed_define *define = QR_CONTAINER_OF(message, struct qr_feed_define, message);
     define->feed->n_pending++;
-    propose_changed(roster, define);
+    queue_job(define, compare_charts, on_compared);
 }
 
 void qr_roster_define(struct qr_roster *roster, struct qr_feed_define *define)
 {
-    struct define_request *request = calloc(1, sizeof *request);
-    if (request == NULL)
-        abort();
-    request->message.run = run_define;
-    request->roster = roster;
-    request->define = define;
-    qr_mailbox_post(roster->mailbox, &request->message);
+    define->roster = roster;
+    define->message.run = run_define;
+    qr_mailbox_post(roster->mailbox, &define->message);
 }
 
 /* ---- notes ---- */

@@ -5,11 +5,13 @@
 #include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "base/pki.h"
 #include "node/child.h"
 #include "node/conn.h"
@@ -177,24 +179,47 @@ static bool is_ready(void *data)
     return ready;
 }
 
-static int stream_in(const char *guid, const char *key, const char *expected)
+static void make_request(char *request, size_t bytes, const char *guid, const char *key,
+                         unsigned ver)
+{
+    snprintf(request, bytes,
+             "STREAM key=%s&hostname=box one&machine_guid=%s&update_every=1&hops=1&ver=%u"
+             " HTTP/1.1\r\nUser-Agent: netdata/v1.37.1\r\n\r\n",
+             key, guid, ver);
+}
+
+static int stream_as(unsigned ver, const char *guid, const char *key, const char *expected)
 {
     char request[1024];
     char heard[256];
     int fd = dial();
-    snprintf(request, sizeof request,
-             "STREAM key=%s&hostname=box one&machine_guid=%s&update_every=1&hops=1&ver=15352"
-             " HTTP/1.1\r\nUser-Agent: netdata/v1.37.1\r\n\r\n",
-             key, guid);
+    make_request(request, sizeof request, guid, key, ver);
     say(fd, request);
     if (!hear(fd, expected, heard, sizeof heard))
         fail_msg("heard \"%s\" instead of \"%s\"", heard, expected);
     return fd;
 }
 
+static int stream_in(const char *guid, const char *key, const char *expected)
+{
+    return stream_as(15352, guid, key, expected);
+}
+
 static const char definition[] =
     "CHART \"t.c\" \"\" \"title\" \"u\" \"f\" \"t.c\" \"line\" 1 1 \"\" \"p\" \"m\"\n"
     "DIMENSION \"a\" \"a\" \"absolute\" 1 1 \"\"\n";
+
+static size_t print_at(char *text, size_t at, const char *format, ...) QR_PRINTF(3, 4);
+
+static size_t print_at(char *text, size_t at, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text + at, 256, format, args);
+    va_end(args);
+    assert_in_range(n, 0, 255);
+    return (size_t)n;
+}
 
 /* ---- tests ---- */
 
@@ -280,6 +305,78 @@ static void strangers_are_refused_by_name_and_the_member_stays(void **state)
     close(evil);
 }
 
+static bool has_chart(void *data)
+{
+    char heard[8192];
+    const char *const *texts = data; /* the chart, and what its answer has to have */
+    char request[256];
+    int fd = dial();
+    snprintf(request, sizeof request, "GET /host/%s/api/v1/chart?chart=%s HTTP/1.1\r\n\r\n",
+             GUID "6", texts[0]);
+    say(fd, request);
+    bool has = hear(fd, texts[1], heard, sizeof heard);
+    close(fd);
+    return has;
+}
+
+static void say_chart(int fd, const char *id, const char *title)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "CHART \"%s\" \"\" \"%s\" \"u\" \"f\" \"t.c\" \"line\" 1 1 \"\" \"p\" \"m\"\n"
+             "DIMENSION \"a\" \"a\" \"absolute\" 1 1 \"\"\nCHART_DEFINITION_END 0 0 1\n",
+             id, title);
+    say(fd, text);
+}
+
+/* A chart that becomes another and itself again, in one breath, is itself in the end. */
+static void definitions_enter_the_log_in_the_order_of_the_child(void **state)
+{
+    (void)state;
+    const char *first[] = {"t.c", "first title"};
+    int fd = stream_in(GUID "6", KEY, "version=15296");
+    say_chart(fd, "t.c", "first title");
+    assert_true(qr_wait_for(has_chart, first, DEADLINE_MS, 20));
+    for (int round = 0; round < 20; round++) {
+        char id[16];
+        const char *last[] = {id, "last title"};
+        snprintf(id, sizeof id, "t.last%d", round);
+        say_chart(fd, "t.c", "second title");
+        for (volatile int i = 0; i < round * 150000; i++)
+            ; /* so that some are read apart */
+        say_chart(fd, "t.c", "first title");
+        say_chart(fd, id, "last title");
+        assert_true(qr_wait_for(has_chart, last, DEADLINE_MS, 20));
+        assert_true(has_chart(first));
+    }
+    close(fd);
+}
+
+/* Some 9 MiB of cells from 160 KiB of text, and the end of the connection at once: the child cannot
+ * replay, so all of it must reach the log, and no batch may be larger than an entry. */
+#define WIDE_DIMS 600
+#define WIDE_ROWS 4000
+
+static void rows_of_a_wide_chart_reach_the_log_though_the_child_has_left(void **state)
+{
+    (void)state;
+    char *text = calloc(1, 1 << 20);
+    size_t n = 0;
+    int fd = stream_as(15352 & ~4096u, GUID "7", KEY, "version=");
+    n += print_at(text, n,
+                  "CHART \"w.w\" \"\" \"t\" \"u\" \"f\" \"w.w\" \"line\" 1 1 \"\" \"p\" "
+                  "\"m\"\n");
+    for (int i = 0; i < WIDE_DIMS; i++)
+        n += print_at(text, n, "DIMENSION \"d%d\" \"\" \"absolute\" 1 1 \"\"\n", i);
+    for (int i = 0; i < WIDE_ROWS; i++)
+        n += print_at(text, n, "BEGIN \"w.w\" %d\nSET \"d%d\" = %d\nEND\n", i == 0 ? 0 : 1000000,
+                      WIDE_DIMS - 1, i);
+    say(fd, text);
+    close(fd);
+    free(text);
+    assert_child(GUID "7", 0, WIDE_ROWS - 2, false); /* v1 needs two to begin */
+}
+
 static void it_collects_itself(void **state)
 {
     (void)state;
@@ -326,6 +423,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_collects_itself),
         cmocka_unit_test(a_child_is_asked_to_replay_and_its_rows_are_stored),
+        cmocka_unit_test(definitions_enter_the_log_in_the_order_of_the_child),
+        cmocka_unit_test(rows_of_a_wide_chart_reach_the_log_though_the_child_has_left),
         cmocka_unit_test(the_newest_connection_of_a_child_wins),
         cmocka_unit_test(strangers_are_refused_by_name_and_the_member_stays),
     };
