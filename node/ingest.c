@@ -1,6 +1,7 @@
 #include "node/ingest.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,6 +293,7 @@ void qr_ingest_drain(struct qr_ingest *ingest)
 static void thread_main(void *data)
 {
     struct qr_ingest *ingest = data;
+    pthread_setname_np(pthread_self(), "ingest"); /* for top -H */
     uv_run(&ingest->loop, UV_RUN_DEFAULT);
 }
 
