@@ -17,8 +17,10 @@
 #include "testing/cluster.h"
 #include "testing/netdata.h"
 
-#define LIVE_MS 120000
-#define KEY     "11111111-2222-3333-4444-555555555555"
+#define LIVE_MS  120000
+#define DRAIN_MS 30000
+#define VERIFY_S 15
+#define KEY      "11111111-2222-3333-4444-555555555555"
 
 struct pace {
     const char *name;
@@ -158,6 +160,8 @@ struct draining {
     const struct side *side;
     const struct pace *pace;
     int64_t last_s;
+    uint32_t missing_host; /* The first that is not there yet, and how far it is. */
+    int64_t missing_s;
 };
 
 static bool is_drained(void *data)
@@ -184,6 +188,8 @@ static bool is_drained(void *data)
             json_decref(answer);
         }
         all = last >= d->last_s;
+        d->missing_host = host;
+        d->missing_s = last;
     }
     qr_fetch_release(&fetch);
     return all;
@@ -212,13 +218,35 @@ static bool measure_full_speed(const struct side *side, struct load *load, const
     uint64_t started_ms = qr_mono_ms();
     if (!qr_process_wait(&load->process, 600000))
         return false;
-    struct draining d = {side, pace, load_number(load, "last_s")};
-    if (!qr_wait_for(is_drained, &d, 120000, 100))
-        fprintf(stderr, "%s has not stored all of it in 120 s\n", side->name);
+    struct draining d = {side, pace, load_number(load, "last_s"), 0, 0};
+    if (!qr_wait_for(is_drained, &d, DRAIN_MS, 50))
+        fprintf(stderr, "%s has not stored all of it in %d s: host %u is at %lld of %lld\n",
+                side->name, DRAIN_MS / 1000, d.missing_host, (long long)d.missing_s,
+                (long long)d.last_s);
     f->seconds = (double)(qr_mono_ms() - started_ms) / 1000;
     f->samples = load_samples(load);
     f->cpu_s = side_cpu_s(side, f) - cpu_s;
     return true;
+}
+
+/* What was measured is right: the last seconds of every chart, as the side answers it now. */
+static bool verify(const struct side *side, const struct pace *pace, const struct load *load)
+{
+    struct qr_model model = {1, pace->hosts, pace->charts, pace->dims, 1, false};
+    int64_t to_s = load_number(load, "last_s") - (pace->full ? 0 : 3);
+    const char *url = side->netdata != NULL ? side->netdata->url : side->cluster->members[1].url;
+    struct qr_verify result = {0};
+    struct qr_fetch fetch;
+    char text[512];
+    if (qr_fetch_init(&fetch) != 0)
+        return false;
+    qr_verify_node(&model, &fetch, url, to_s - VERIFY_S, to_s, &result);
+    qr_fetch_release(&fetch);
+    if (!qr_verify_ok(&result)) {
+        qr_verify_format(&result, text, sizeof text);
+        fprintf(stderr, "%s: %s\n", side->name, text);
+    }
+    return qr_verify_ok(&result);
 }
 
 static bool measure(const struct side *side, const struct pace *pace, const char *to,
@@ -235,7 +263,7 @@ static bool measure(const struct side *side, const struct pace *pace, const char
         qr_process_print_log(&load.process, 10);
     qr_process_stop(&load.process, 10000);
     f->rss_bytes = side_rss_bytes(side);
-    return ok;
+    return ok && verify(side, pace, &load);
 }
 
 static void print(const struct side *side, const struct pace *pace, const struct figures *f)
