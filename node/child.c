@@ -81,6 +81,7 @@ struct session {
     uint32_t *packed;
     uint32_t packed_capacity;
     uint64_t last_rows, last_replayed;
+    struct qr_feed_note *note; /* What is to be noted at the next tick, or NULL. */
     struct qr_guid claim;
     bool claimed, waits_for_credit, failed;
 };
@@ -113,6 +114,9 @@ static void free_session(struct session *s)
     qr_stream_free(s->stream);
     qr_frame_decoder_free(s->frames);
     qr_outbox_release(&s->outbox);
+    if (s->note != NULL)
+        qr_buf_release(&s->note->host_body);
+    free(s->note);
     qr_buf_release(&s->to_child);
     qr_buf_release(&s->feed.host_body);
     qr_handshake_release(&s->handshake);
@@ -126,9 +130,18 @@ static void on_detached(struct qr_feed *feed)
     free_session(s);
 }
 
+static void send_note(struct session *s)
+{
+    if (s->note != NULL)
+        qr_roster_note(qr_ingest_config(s->ingest)->roster, s->note);
+    s->note = NULL;
+}
+
 static void detach(struct session *s)
 {
     enter(s, S_CLOSING);
+    if (!s->failed)
+        send_note(s);
     qr_roster_detach(qr_ingest_config(s->ingest)->roster, &s->feed);
 }
 
@@ -466,12 +479,15 @@ static void send_definitions(struct session *s)
 
 /* ---- notes ---- */
 
-static struct qr_feed_note *new_note(struct session *s)
+/* A child says some things of each of its charts, and its labels line by line: they are gathered,
+ * and one entry a tick tells the log. */
+static struct qr_feed_note *note_of(struct session *s)
 {
-    struct qr_feed_note *note = calloc(1, sizeof *note);
-    if (note != NULL)
-        note->feed = &s->feed;
-    return note;
+    if (s->note == NULL)
+        s->note = calloc(1, sizeof *s->note);
+    if (s->note != NULL)
+        s->note->feed = &s->feed;
+    return s->note;
 }
 
 static void on_gap(void *data, struct qr_stream_chart *chart, int64_t after_s, int64_t before_s,
@@ -481,34 +497,26 @@ static void on_gap(void *data, struct qr_stream_chart *chart, int64_t after_s, i
     struct session_chart *sc = chart->data;
     if (sc == NULL || sc->id == 0 || s->state != S_STREAMING)
         return;
-    struct qr_feed_note *note = new_note(s);
+    struct qr_feed_note *note = note_of(s);
     if (note == NULL)
         return; /* it will be asked for again, that is all */
-    note->n_gaps = 1;
-    note->gaps[0] = (struct qr_gap){sc->id, after_s, before_s, (uint8_t)reason};
-    qr_roster_note(qr_ingest_config(s->ingest)->roster, note);
+    note->gaps[note->n_gaps++] = (struct qr_gap){sc->id, after_s, before_s, (uint8_t)reason};
+    if (note->n_gaps == QR_NOTE_GAPS_MAX)
+        send_note(s);
 }
 
 static void on_labels(void *data, const struct qr_stream_label *labels, uint32_t n)
 {
     struct session *s = data;
+    struct qr_feed_note *note = note_of(s);
     struct qr_buf body = {0};
-    if (qr_host_info_encode(&body, &s->handshake, labels, n, s->claimed ? &s->claim : NULL) != 0) {
+    if (note == NULL ||
+        qr_host_info_encode(&body, &s->handshake, labels, n, s->claimed ? &s->claim : NULL) != 0) {
         qr_buf_release(&body);
         return;
     }
-    if (s->state == S_ATTACHING && !s->in_roster) {
-        qr_buf_release(&s->feed.host_body);
-        s->feed.host_body = body;
-        return;
-    }
-    struct qr_feed_note *note = new_note(s);
-    if (note == NULL) {
-        qr_buf_release(&body);
-        return;
-    }
+    qr_buf_release(&note->host_body);
     note->host_body = body;
-    qr_roster_note(qr_ingest_config(s->ingest)->roster, note);
 }
 
 static void on_claimed(void *data, const struct qr_guid *claim)
@@ -630,6 +638,7 @@ void qr_child_tick(struct qr_child *child)
     if (s->waits_for_credit)
         qr_child_resume(child); /* waits on, if it must */
     qr_stream_tick(s->stream);
+    send_note(s);
     flush_to_child(s);
     count_rows(s);
 }

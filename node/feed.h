@@ -106,12 +106,15 @@ struct qr_feed_define {
 void qr_feed_define_free(struct qr_feed_define *define);
 
 /* Something to be noted; not answered, the roster frees it. */
+#define QR_NOTE_GAPS_MAX 256
+
 struct qr_feed_note {
     struct qr_message message;
     struct qr_feed *feed;
-    struct qr_buf host_body; /* A new host definition, or empty. */
+    struct qr_roster *roster; /* The roster's. */
+    struct qr_buf host_body;  /* The host's definition, or empty; nothing happens if it is known. */
     uint32_t n_gaps;
-    struct qr_gap gaps[16];
+    struct qr_gap gaps[QR_NOTE_GAPS_MAX];
 };
 
 /* A tick's SAMPLES body of one ingest loop. */

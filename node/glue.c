@@ -46,7 +46,8 @@ static void note_index(struct qr_glue *glue, uint32_t host, uint64_t index)
 
 uint64_t qr_glue_newest_index(const struct qr_glue *glue, uint32_t host)
 {
-    return host < glue->n_hosts ? glue->newest_index[host] : 0;
+    uint64_t index = host < glue->n_hosts ? glue->newest_index[host] : 0;
+    return index != 0 ? index : glue->restored_index;
 }
 
 /* ---- one function a type of entry ---- */
@@ -259,6 +260,7 @@ static int snapshot(void *data, struct qr_buf *out)
 static int restore(void *data, struct qr_slice state)
 {
     struct qr_glue *glue = data;
+    glue->n_hosts = 0; /* what it tells is of another state */
     return qr_store_restore(glue->store, state);
 }
 

@@ -30,7 +30,8 @@ struct qr_glue {
     uint32_t snapshot_wait;  /* Entries that a snapshot may be put off by, for a small head. */
     uint64_t *newest_index;  /* By host id. */
     uint32_t n_hosts;
-    struct qr_gap *gaps; /* Scratch. */
+    uint64_t restored_index; /* Of the last snapshot: data of a host not in the table is older. */
+    struct qr_gap *gaps;     /* Scratch. */
     uint64_t n_rows, n_rows_refused, n_fenced_blocks;
     uint64_t log_samples, log_bytes; /* Of SAMPLES entries applied here. */
 };

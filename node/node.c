@@ -60,7 +60,7 @@ struct qr_node {
     uv_check_t after_poll;
     uint64_t turn_started_ns, busy_ns, longest_turn_ns;
     uint64_t last_ready_ms, last_second_ms, last_picture_ms;
-    bool accepting, stopping;
+    bool accepting, settled, stopping;
 };
 
 /* ---- how busy the loop is ---- */
@@ -109,6 +109,7 @@ static void on_restored(void *data, uint64_t index)
 {
     struct qr_node *node = data;
     qr_info("state replaced by a snapshot index=%llu", (unsigned long long)index);
+    node->glue.restored_index = index;
     if (node->roster != NULL)
         qr_roster_restored(node->roster);
 }
@@ -192,10 +193,13 @@ static void decide_accepting(struct qr_node *node, uint64_t now_ms)
     bool ready =
         node->last_ready_ms != 0 &&
         now_ms - node->last_ready_ms <= PATIENCE_TIMEOUTS * node->config.election_timeout_ms;
-    if (ready == node->accepting)
-        return;
-    let_in(node, ready);
-    if (!ready)
+    if (ready != node->accepting) {
+        if (ready && !node->settled)
+            qr_roster_settle(node->roster);
+        node->settled = node->settled || ready;
+        let_in(node, ready);
+    }
+    if (!ready) /* again and again: one that was let in just before may have come since */
         qr_roster_close_all(node->roster, "this member cannot reach a quorum");
 }
 

@@ -209,16 +209,23 @@ static void on_own_done(struct proposal *proposal, int status)
     }
 }
 
-static bool host_changed(struct qr_roster *roster, const struct qr_feed *feed)
+/* Is this another definition than the known one?  A child that connects has not told its labels and
+ * its claim yet: then those that are known stay until it does. */
+static bool host_changed(struct qr_roster *roster, const struct qr_feed *feed, struct qr_slice told,
+                         bool whole)
 {
     int slot = qr_store_enter(roster->store);
     struct qr_host *host = qr_store_host_by_guid(roster->store, &feed->guid);
     bool changed = true;
     if (host != NULL) {
         struct qr_buf known = {0};
-        const struct qr_host_def *def = atomic_load(&host->def);
-        changed = qr_host_def_encode(&known, def) != 0 ||
-                  !qr_slice_equal(qr_buf_slice(&known), qr_buf_slice(&feed->host_body));
+        struct qr_host_def def = *atomic_load(&host->def);
+        if (!whole) {
+            def.n_labels = 0;
+            def.has_claim = false;
+        }
+        changed =
+            qr_host_def_encode(&known, &def) != 0 || !qr_slice_equal(qr_buf_slice(&known), told);
         qr_buf_release(&known);
     }
     qr_store_leave(roster->store, slot);
@@ -254,7 +261,7 @@ static void run_attach(struct qr_message *message)
     qr_list_add_tail(&roster->feeds, &feed->node);
     feed->nonce = ++roster->next_nonce;
     feed->n_pending++;
-    if (host_changed(roster, feed))
+    if (host_changed(roster, feed, qr_buf_slice(&feed->host_body), false))
         propose(roster, QR_COMMAND_HOST, &feed->host_body, on_noted, NULL);
     qr_buf_release(&feed->host_body);
     struct qr_buf own = {0};
@@ -450,43 +457,35 @@ void qr_roster_define(struct qr_roster *roster, struct qr_feed_define *define)
 
 /* ---- notes ---- */
 
-struct note_request {
-    struct qr_message message;
-    struct qr_roster *roster;
-    struct qr_feed_note *note;
-};
+static void note_gaps(struct qr_roster *roster, const struct qr_feed *feed, struct qr_gap *gaps,
+                      uint32_t n)
+{
+    struct qr_buf body = {0};
+    struct qr_host_state state = {
+        .host = feed->host, .epoch = feed->epoch, .n_gaps = n, .gaps = gaps};
+    if (qr_host_state_encode(&body, &state) == 0)
+        propose(roster, QR_COMMAND_HOST_STATE, &body, on_noted, NULL);
+    qr_buf_release(&body);
+}
 
 static void run_note(struct qr_message *message)
 {
-    struct note_request *request = QR_CONTAINER_OF(message, struct note_request, message);
-    struct qr_roster *roster = request->roster;
-    struct qr_feed_note *note = request->note;
-    free(request);
-    if (note->host_body.len > 0)
+    struct qr_feed_note *note = QR_CONTAINER_OF(message, struct qr_feed_note, message);
+    struct qr_roster *roster = note->roster;
+    if (note->host_body.len > 0 &&
+        host_changed(roster, note->feed, qr_buf_slice(&note->host_body), true))
         propose(roster, QR_COMMAND_HOST, &note->host_body, on_noted, NULL);
-    if (note->n_gaps > 0) {
-        struct qr_buf body = {0};
-        struct qr_host_state state = {.host = note->feed->host,
-                                      .epoch = note->feed->epoch,
-                                      .n_gaps = note->n_gaps,
-                                      .gaps = note->gaps};
-        if (qr_host_state_encode(&body, &state) == 0)
-            propose(roster, QR_COMMAND_HOST_STATE, &body, on_noted, NULL);
-        qr_buf_release(&body);
-    }
+    if (note->n_gaps > 0)
+        note_gaps(roster, note->feed, note->gaps, note->n_gaps);
     qr_buf_release(&note->host_body);
     free(note);
 }
 
 void qr_roster_note(struct qr_roster *roster, struct qr_feed_note *note)
 {
-    struct note_request *request = calloc(1, sizeof *request);
-    if (request == NULL)
-        abort();
-    request->message.run = run_note;
-    request->roster = roster;
-    request->note = note;
-    qr_mailbox_post(roster->mailbox, &request->message);
+    note->roster = roster;
+    note->message.run = run_note;
+    qr_mailbox_post(roster->mailbox, &note->message);
 }
 
 /* ---- batches ---- */
@@ -502,9 +501,9 @@ static void on_batch_done(struct proposal *proposal, int status)
     struct qr_roster *roster = proposal->roster;
     struct qr_batch *batch = proposal->data;
     batch->status = status;
-    if (status == 0 && batch->oldest_us != 0)
-        roster->latencies_us[roster->n_latencies++ % LATENCIES] =
-            (uint64_t)(qr_clock_real_us(roster->clock) - batch->oldest_us);
+    int64_t latency_us = qr_clock_real_us(roster->clock) - batch->oldest_us;
+    if (status == 0 && batch->oldest_us != 0 && latency_us >= 0) /* the clock may step */
+        roster->latencies_us[roster->n_latencies++ % LATENCIES] = (uint64_t)latency_us;
     batch->message.run = run_batch_done;
     qr_mailbox_post(batch->home, &batch->message);
 }
@@ -589,6 +588,30 @@ void qr_roster_close_all(struct qr_roster *roster, const char *reason)
         if (!feed->self)
             close_feed(feed, reason);
     }
+}
+
+static bool has_feed(const struct qr_roster *roster, uint32_t host)
+{
+    QR_LIST_FOREACH (node, &roster->feeds) {
+        struct qr_feed *feed = QR_CONTAINER_OF(node, struct qr_feed, node);
+        if (feed->owned && feed->host == host)
+            return true;
+    }
+    return false;
+}
+
+void qr_roster_settle(struct qr_roster *roster)
+{
+    int slot = qr_store_enter(roster->store);
+    uint32_t n = qr_store_n_hosts(roster->store);
+    for (uint32_t i = 0; i < n; i++) {
+        struct qr_host *host = qr_store_host_at(roster->store, i);
+        struct qr_owner owner = qr_ownership_get(qr_group_ownership(roster->group), host->id);
+        if (owner.member == roster->member && atomic_load(&host->connected) &&
+            !has_feed(roster, host->id))
+            note_connected(roster, &owner, false);
+    }
+    qr_store_leave(roster->store, slot);
 }
 
 unsigned qr_roster_n_children(const struct qr_roster *roster)

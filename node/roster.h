@@ -44,6 +44,9 @@ void qr_roster_restored(struct qr_roster *roster);
 /* The log refused a block of this host that this member proposed: its feed starts over. */
 void qr_roster_refused(struct qr_roster *roster, uint32_t host, uint32_t epoch, int error);
 void qr_roster_close_all(struct qr_roster *roster, const char *reason);
+/* Once the log is read: children that an earlier life of this member left as connected, and that
+ * are not, are so no longer. */
+void qr_roster_settle(struct qr_roster *roster);
 /* Proposals that had to wait are tried again; call now and then. */
 void qr_roster_tick(struct qr_roster *roster);
 

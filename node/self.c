@@ -283,7 +283,7 @@ static int attach(struct qr_self *self)
 static void on_close(struct qr_feed *feed, const char *reason)
 {
     struct qr_self *self = feed->session;
-    qr_error("another member writes this member's own host reason=\"%s\"", reason);
+    qr_error("this member's own charts start over reason=\"%s\"", reason);
     self->attached = false;
     self->defined = false;
     qr_roster_detach(self->sources.roster, feed);
@@ -296,6 +296,7 @@ static void on_detached(struct qr_feed *feed)
     memset(feed, 0, sizeof *feed);
     feed->handler = handler;
     qr_entry_block_clear(&self->block);
+    self->defined = false; /* also when the answer came behind the close */
     attach(self);
 }
 
