@@ -21,6 +21,7 @@
 #include "node/roster.h"
 #include "node/self.h"
 #include "node/web.h"
+#include "testing/cluster.h"
 #include "testing/cmocka.h"
 #include "testing/process.h"
 
@@ -82,13 +83,18 @@ static void *run_loop(void *data)
 
 /* ---- talking to it ---- */
 
-static int dial(void)
+static int dial_to(uint16_t to)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(to)};
     inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     return fd;
+}
+
+static int dial(void)
+{
+    return dial_to(port);
 }
 
 static void say(int fd, const char *text)
@@ -392,6 +398,55 @@ static void it_collects_itself(void **state)
     assert_true(qr_wait_for(child_is, &wanted, DEADLINE_MS, 100));
 }
 
+/* ---- a member that dies ---- */
+
+struct child_state {
+    struct qr_cluster *cluster;
+    bool connected;
+};
+
+static bool child_state_is(void *data)
+{
+    const struct child_state *wanted = data;
+    json_t *root = qr_cluster_status(wanted->cluster, 1);
+    json_t *child;
+    size_t i;
+    bool is = false;
+    json_array_foreach(json_object_get(root, "children"), i, child)
+    {
+        if (strcmp(json_string_value(json_object_get(child, "guid")), GUID "8") == 0)
+            is = json_is_true(json_object_get(child, "connected")) == wanted->connected;
+    }
+    json_decref(root);
+    return is;
+}
+
+/* Nobody told the log that the child of a member that was killed has gone. */
+static void a_child_of_an_earlier_life_is_not_connected(void **state)
+{
+    (void)state;
+    struct qr_cluster cluster;
+    struct qr_cluster_options options = {.name = "node-life", .n = 1, .disk_reserve_mib = 8};
+    struct child_state wanted = {&cluster, true};
+    char request[1024], heard[256];
+    assert_int_equal(qr_cluster_create(&cluster, &options), 0);
+    assert_int_equal(qr_cluster_start(&cluster, 1), 0);
+    assert_int_equal(qr_cluster_wait_leader(&cluster, DEADLINE_MS), 1);
+    assert_true(qr_cluster_wait_caught_up(&cluster, DEADLINE_MS));
+    int fd = dial_to(cluster.base_port);
+    make_request(request, sizeof request, GUID "8", cluster.api_key, 15352);
+    say(fd, request);
+    assert_true(hear(fd, "version=15296", heard, sizeof heard));
+    assert_true(qr_wait_for(child_state_is, &wanted, DEADLINE_MS, 50));
+    qr_cluster_kill(&cluster, 1);
+    close(fd);
+    assert_int_equal(qr_cluster_start(&cluster, 1), 0);
+    wanted.connected = false;
+    bool is = qr_wait_for(child_state_is, &wanted, DEADLINE_MS, 50);
+    qr_cluster_release(&cluster, false);
+    assert_true(is);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -426,6 +481,7 @@ int main(void)
         cmocka_unit_test(definitions_enter_the_log_in_the_order_of_the_child),
         cmocka_unit_test(rows_of_a_wide_chart_reach_the_log_though_the_child_has_left),
         cmocka_unit_test(the_newest_connection_of_a_child_wins),
+        cmocka_unit_test(a_child_of_an_earlier_life_is_not_connected),
         cmocka_unit_test(strangers_are_refused_by_name_and_the_member_stays),
     };
     int failed = cmocka_run_group_tests(tests, setup, teardown);
