@@ -46,6 +46,11 @@ void qr_conn_close(struct qr_conn *conn)
 static void on_idle(uv_timer_t *timer)
 {
     struct qr_conn *conn = timer->data;
+    size_t left = uv_stream_get_write_queue_size((uv_stream_t *)&conn->tcp);
+    bool moves = left != conn->idle_left; /* a slow reader of a long answer */
+    conn->idle_left = left;
+    if (moves)
+        return;
     qr_debug("connection closed: nothing arrived in time peer=%s", conn->peer);
     qr_conn_close(conn);
 }
@@ -151,6 +156,13 @@ static void choose_handler(struct qr_conn *conn)
         qr_child_take(conn);
 }
 
+/* The peer has ended its side and the handler has had all of it. */
+static void finish_ended(struct qr_conn *conn)
+{
+    if (conn->ended && !conn->paused && !conn->closing && !conn->close_when_drained)
+        qr_conn_finish(conn);
+}
+
 static void dispatch(struct qr_conn *conn)
 {
     if (conn->parsing)
@@ -176,6 +188,7 @@ static void dispatch(struct qr_conn *conn)
             break;
     }
     conn->parsing = false;
+    finish_ended(conn);
     if (!conn->closing && conn->in.len >= QR_CHILD_INBUF_BYTES && !conn->paused) {
         qr_debug("connection closed: its handler cannot use so much input peer=%s", conn->peer);
         qr_conn_close(conn);
@@ -234,6 +247,12 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct qr_conn *conn = stream->data;
     if (n == 0 || conn->closing)
         return;
+    if (n == UV_EOF) {
+        uv_read_stop(stream);
+        conn->ended = true;
+        finish_ended(conn);
+        return;
+    }
     if (n < 0) {
         qr_conn_close(conn);
         return;
@@ -243,11 +262,14 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (uv_is_active((uv_handle_t *)&conn->idle))
         uv_timer_again(&conn->idle);
     int err = take_bytes(conn, qr_slice_of(buf->base, (size_t)n));
+    if (err == QR_E_CLOSED) {
+        uv_read_stop(stream);
+        conn->ended = true;
+    }
     dispatch(conn); /* also after an error: what came before it counts */
-    if (err != 0 && !conn->closing) {
-        if (err != QR_E_CLOSED)
-            qr_ingest_complain(conn->ingest, "connection closed peer=%s error=\"%s\"", conn->peer,
-                               conn->tls != NULL ? qr_tls_error(conn->tls) : qr_strerror(err));
+    if (err != 0 && err != QR_E_CLOSED && !conn->closing) {
+        qr_ingest_complain(conn->ingest, "connection closed peer=%s error=\"%s\"", conn->peer,
+                           conn->tls != NULL ? qr_tls_error(conn->tls) : qr_strerror(err));
         qr_conn_finish(conn);
     }
 }
@@ -265,7 +287,7 @@ void qr_conn_resume(struct qr_conn *conn)
     if (!conn->paused || conn->closing)
         return;
     conn->paused = false;
-    if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read) != 0) {
+    if (!conn->ended && uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read) != 0) {
         qr_conn_close(conn);
         return;
     }
@@ -300,7 +322,7 @@ void qr_conn_accept(struct qr_ingest *ingest, uv_stream_t *listener)
 {
     struct qr_conn *conn = calloc(1, sizeof *conn);
     if (conn == NULL)
-        return; /* the peer stays in the backlog until there is memory */
+        abort(); /* libuv calls for no other connection until this one is accepted */
     conn->ingest = ingest;
     qr_buf_init(&conn->in, 2 * QR_CHILD_INBUF_BYTES);
     qr_buf_init(&conn->out, OUT_BYTES_MAX);
@@ -315,6 +337,11 @@ void qr_conn_accept(struct qr_ingest *ingest, uv_stream_t *listener)
         return;
     }
     name_peer(conn);
+    if (qr_ingest_is_full(ingest)) {
+        qr_ingest_complain(ingest, "connection closed: too many peer=%s", conn->peer);
+        qr_conn_close(conn);
+        return;
+    }
     uv_tcp_nodelay(&conn->tcp, 1);
     uv_tcp_keepalive(&conn->tcp, 1, 30);
     qr_conn_idle_limit(conn, HANDSHAKE_MS);

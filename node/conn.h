@@ -5,7 +5,8 @@
  * The connection owns the socket, the TLS session and the bytes not yet consumed; a *handler* gets
  * plaintext and says how much of it it has consumed.  The handler is replaced once the kind is
  * known.  Writing copies.  Closing: any path may call qr_conn_close; the handler's `closed` is the
- * last call, and the connection is freed after it.
+ * last call, and the connection is freed after it.  When the peer has ended its side, the handler
+ * still gets what came before, also after a pause, and what it has written leaves first.
  *
  * Thread: the ingest loop that accepted it. */
 #ifndef QR_NODE_CONN_H
@@ -50,8 +51,10 @@ struct qr_conn {
     char peer_ip[48];
     uint64_t read_at_us; /* Wall clock of the last read. */
     uint64_t n_bytes_in;
+    size_t idle_left; /* What waited to be written when the idle limit was looked at last. */
     unsigned handles_open;
     bool first_seen, write_busy, closing, paused, close_when_drained, parsing;
+    bool ended; /* The peer says no more. */
 };
 
 /* Takes a new connection from the listener.  Owned by itself from then on. */
@@ -67,7 +70,8 @@ void qr_conn_close(struct qr_conn *conn);
 void qr_conn_pause(struct qr_conn *conn);
 void qr_conn_resume(struct qr_conn *conn);
 
-/* Closes the connection when nothing has arrived for `ms`; 0: never. */
+/* Closes the connection when nothing has arrived, and nothing that waits has left, for `ms`; 0:
+ * never. */
 void qr_conn_idle_limit(struct qr_conn *conn, uint64_t ms);
 
 #endif

@@ -39,6 +39,7 @@ struct qr_ingest {
     _Atomic bool accepting;
     struct qr_ingest_stats stats;
     struct qr_log_limit complaints;
+    struct qr_jobs lanes[QR_INGEST_LANES];
     char read_buffer[READ_BYTES];
 };
 
@@ -233,6 +234,20 @@ void qr_ingest_complain(struct qr_ingest *ingest, const char *format, ...)
         qr_warn("%s", line);
 }
 
+bool qr_ingest_is_full(const struct qr_ingest *ingest)
+{
+    return ingest->n_conns > ingest->config.conns_max;
+}
+
+void qr_ingest_add_job(struct qr_ingest *ingest, struct qr_job *job)
+{
+    struct qr_jobs *lane = &ingest->lanes[0];
+    for (unsigned i = 1; i < QR_INGEST_LANES; i++)
+        if (ingest->lanes[i].n < lane->n)
+            lane = &ingest->lanes[i];
+    qr_jobs_add(lane, job);
+}
+
 void qr_ingest_conn_came(struct qr_ingest *ingest, struct qr_conn *conn)
 {
     qr_list_init(&conn->node);
@@ -297,23 +312,55 @@ static void thread_main(void *data)
     uv_run(&ingest->loop, UV_RUN_DEFAULT);
 }
 
-static int listen_on(struct qr_ingest *ingest)
+static int bind_to(uv_loop_t *loop, uv_tcp_t *listener, const char *listen, bool shared)
 {
     struct sockaddr_storage address;
     struct qr_address parsed;
     int on = 1;
     uv_os_fd_t fd;
-    int err = qr_address_parse(&parsed, qr_slice_str(ingest->config.listen));
+    int err = qr_address_parse(&parsed, qr_slice_str(listen));
     if (err == 0)
         err = qr_address_literal(&parsed, &address);
     if (err == 0)
-        err = uv_tcp_init_ex(&ingest->loop, &ingest->listener, address.ss_family);
+        err = uv_tcp_init_ex(loop, listener, address.ss_family);
     if (err == 0)
-        err = uv_fileno((uv_handle_t *)&ingest->listener, &fd);
-    if (err == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
+        err = uv_fileno((uv_handle_t *)listener, &fd);
+    if (err == 0 && shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
         err = UV_EINVAL;
-    if (err == 0)
-        err = uv_tcp_bind(&ingest->listener, (const struct sockaddr *)&address, 0);
+    return err == 0 ? uv_tcp_bind(listener, (const struct sockaddr *)&address, 0) : err;
+}
+
+static void on_nobody(uv_stream_t *listener, int status)
+{
+    (void)listener;
+    (void)status;
+}
+
+static void on_check_closed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+int qr_ingest_check_address(uv_loop_t *loop, const char *listen)
+{
+    uv_tcp_t *probe = calloc(1, sizeof *probe);
+    if (probe == NULL)
+        return UV_ENOMEM;
+    int err = bind_to(loop, probe, listen, false);
+    if (err == 0) /* libuv tells of an address in use only now */
+        err = uv_listen((uv_stream_t *)probe, 1, on_nobody);
+    if (err != 0)
+        qr_error("cannot listen address=%s error=\"%s\"", listen, qr_strerror(err));
+    if (probe->loop != NULL)
+        uv_close((uv_handle_t *)probe, on_check_closed);
+    else
+        free(probe);
+    return err;
+}
+
+static int listen_on(struct qr_ingest *ingest)
+{
+    int err = bind_to(&ingest->loop, &ingest->listener, ingest->config.listen, true);
     ingest->listener.data = ingest;
     if (err == 0)
         err = uv_listen((uv_stream_t *)&ingest->listener, BACKLOG, on_connection);
@@ -331,6 +378,8 @@ int qr_ingest_start(struct qr_ingest **started, const struct qr_ingest_config *c
     qr_list_init(&ingest->conns);
     qr_list_init(&ingest->children);
     int err = uv_loop_init(&ingest->loop);
+    for (unsigned i = 0; i < QR_INGEST_LANES; i++)
+        qr_jobs_init(&ingest->lanes[i], &ingest->loop);
     if (err == 0)
         err = listen_on(ingest);
     if (err == 0)

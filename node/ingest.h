@@ -21,8 +21,10 @@
 #include "node/api.h"
 #include "node/roster.h"
 #include "node/stream_conf.h"
+#include "storage/jobs.h"
 
 #define QR_INGEST_CREDITS 4u
+#define QR_INGEST_LANES   2u /* Workers that an ingest loop keeps busy at most. */
 
 struct qr_conn;
 struct qr_child;
@@ -37,6 +39,8 @@ struct qr_ingest_config {
     const struct qr_stream_conf *stream_conf;
     struct qr_tls_context *tls; /* NULL: plain only. */
     struct qr_guid own_guid;    /* A child that says it is this is our own host. */
+    unsigned
+        conns_max; /* Of this loop: strangers may not take the descriptors that the log needs. */
 };
 
 /* Counters, read by others: A. */
@@ -46,6 +50,10 @@ struct qr_ingest_stats {
     _Atomic uint32_t n_children, n_conns, n_replicating;
     _Atomic uint64_t busy_us; /* Not waiting for events. */
 };
+
+/* Is the address free?  (The loops share it, so they would also share it with another process.)
+ * 0, or an error that is in the log. */
+int qr_ingest_check_address(uv_loop_t *loop, const char *listen);
 
 /* Binds, starts the thread.  0, a libuv error, with the address in the log. */
 int qr_ingest_start(struct qr_ingest **ingest, const struct qr_ingest_config *config);
@@ -72,6 +80,11 @@ struct qr_ingest_stats *qr_ingest_counters(struct qr_ingest *ingest);
 /* A rate-limited warning about a stranger. */
 void qr_ingest_complain(struct qr_ingest *ingest, const char *format, ...) QR_PRINTF(2, 3);
 
+/* More connections than this loop may have, the newest included. */
+bool qr_ingest_is_full(const struct qr_ingest *ingest);
+/* Runs a job that may take long (an answer) on one of the few workers that this loop may keep busy,
+ * so that the log's disk work, which shares the pool, always finds one. */
+void qr_ingest_add_job(struct qr_ingest *ingest, struct qr_job *job);
 void qr_ingest_conn_came(struct qr_ingest *ingest, struct qr_conn *conn);
 void qr_ingest_conn_gone(struct qr_ingest *ingest);
 

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "node/config.h"
+#include "node/ingest.h"
 #include "node/node.h"
 
 static const char usage[] =
@@ -82,6 +83,16 @@ static int run(const struct qr_config *config)
     return 0;
 }
 
+/* All of libuv's jobs share its pool.  Answers, definitions and seals can keep so many workers
+ * busy, and raft's disk work must find one all the same. */
+static void size_pool(const struct qr_config *config)
+{
+    char text[16];
+    unsigned n = QR_INGEST_LANES * config->ingest_loops + QR_ROSTER_LANES + 1 /* seals */ + 4;
+    snprintf(text, sizeof text, "%u", n);
+    setenv("UV_THREADPOOL_SIZE", text, 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -127,7 +138,9 @@ int main(int argc, char **argv)
         return 0;
     }
     signal(SIGPIPE, SIG_IGN);
-    setenv("UV_THREADPOOL_SIZE", "8", 0); /* raft's disk work, queries and seals share it */
+    size_pool(&config);
     mallopt(M_ARENA_MAX, 4);
-    exit(run(&config));
+    /* Not exit: ingest threads and workers still run, and would meet libraries that are torn down.
+     */
+    _exit(run(&config));
 }

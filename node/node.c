@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -31,7 +32,9 @@
 #define SNAPSHOT_WAIT_THRESHOLDS 4u
 /* An election takes 1 to 2 timeouts, and children stay through one (docs/decisions/0008). */
 #define PATIENCE_TIMEOUTS 4u
-#define LAG_ENTRIES_MAX   500 /* a member further behind than this takes no children */
+#define OWN_FDS           256u    /* The log, block files being read, links. */
+#define FDS_MAX           262144u /* More connections than that are of no use. */
+#define LAG_ENTRIES_MAX   500     /* a member further behind than this takes no children */
 
 struct qr_node {
     struct qr_config config;
@@ -355,6 +358,20 @@ static struct qr_guid own_guid(const struct qr_config *config)
     return guid;
 }
 
+/* All the descriptors that we may have, but for those of the log, the block files and the links. */
+static unsigned conns_max(unsigned n_loops)
+{
+    struct rlimit limit = {1024, 1024};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+            limit = raised;
+    }
+    rlim_t all = limit.rlim_cur < FDS_MAX ? limit.rlim_cur : FDS_MAX;
+    rlim_t left = all > 2 * OWN_FDS ? all - OWN_FDS : all / 2;
+    return (unsigned)(left / n_loops);
+}
+
 static int start_ingest(struct qr_node *node)
 {
     const struct qr_config *c = &node->config;
@@ -386,7 +403,9 @@ static int start_ingest(struct qr_node *node)
         .stream_conf = &node->stream_conf,
         .tls = node->web_tls,
         .own_guid = node->api.host_guid,
+        .conns_max = conns_max(c->ingest_loops),
     };
+    err = qr_ingest_check_address(node->loop, c->listen);
     for (; node->n_ingests < c->ingest_loops && err == 0; node->n_ingests += err == 0)
         err = qr_ingest_start(&node->ingests[node->n_ingests], &config);
     return err;

@@ -1,5 +1,6 @@
 #include "node/web.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -13,8 +14,9 @@ struct web {
     struct qr_http_request request;
     struct qr_http_response response;
     struct qr_buf answer;
-    uv_work_t work;
+    struct qr_job job;
     bool working;
+    _Atomic bool wanted; /* Read by the worker. */
 };
 
 static void free_web(struct web *web)
@@ -27,6 +29,7 @@ static void on_closed(struct qr_conn *conn)
 {
     struct web *web = conn->owner;
     web->conn = NULL;
+    atomic_store(&web->wanted, false);
     if (!web->working)
         free_web(web); /* otherwise the worker's end does it */
 }
@@ -44,18 +47,19 @@ static void send_answer(struct web *web, bool keep_alive)
 }
 
 /* Worker. */
-static void compute(uv_work_t *work)
+static void compute(struct qr_job *job)
 {
-    struct web *web = QR_CONTAINER_OF(work, struct web, work);
+    struct web *web = QR_CONTAINER_OF(job, struct web, job);
+    if (!atomic_load(&web->wanted))
+        return; /* the client left before its turn came */
     const struct qr_ingest_config *config = qr_ingest_config(web->ingest);
     qr_api_handle(config->api, &web->request, &web->response);
     qr_http_render(&web->response, &web->request, qr_clock_real_s(config->clock), &web->answer);
 }
 
-static void on_computed(uv_work_t *work, int status)
+static void on_computed(struct qr_job *job)
 {
-    (void)status;
-    struct web *web = QR_CONTAINER_OF(work, struct web, work);
+    struct web *web = QR_CONTAINER_OF(job, struct web, job);
     bool keep_alive = web->request.keep_alive;
     bool failed = web->answer.failed || web->answer.len == 0;
     qr_http_response_release(&web->response);
@@ -103,8 +107,10 @@ static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
     qr_http_response_init(&web->response);
     web->working = true;
     qr_conn_pause(conn);
-    int err = uv_queue_work(qr_ingest_loop(web->ingest), &web->work, compute, on_computed);
-    return err != 0 ? err : used;
+    web->job.run = compute;
+    web->job.done = on_computed;
+    qr_ingest_add_job(web->ingest, &web->job);
+    return used;
 }
 
 static void on_drained(struct qr_conn *conn)
@@ -122,6 +128,7 @@ void qr_web_take(struct qr_conn *conn)
         return;
     }
     web->conn = conn;
+    atomic_init(&web->wanted, true);
     web->ingest = conn->ingest;
     conn->owner = web;
     conn->handler = &handler;

@@ -2,6 +2,7 @@
 #include "node/node.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
@@ -9,10 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "base/error.h"
 #include "base/pki.h"
+#include "base/tls.h"
 #include "node/child.h"
 #include "node/conn.h"
 #include "node/ingest.h"
@@ -48,7 +52,8 @@ static void configure(struct qr_config *config)
     qr_write_file(path,
                   "[member]\nid = 1\nlisten = 127.0.0.1:%u\nlink = 127.0.0.1:%u\n"
                   "[cluster]\nid = 6b0c9a1e-7a55-4c62-9d11-0f7d5d0a7f01\n"
-                  "member 1 = 127.0.0.1:%u\n[web]\ntick ms = 50\n"
+                  "member 1 = 127.0.0.1:%u\n"
+                  "[web]\ncertificate = member.crt\nkey = member.key\ntick ms = 50\n"
                   "[store]\ndisk reserve MiB = 8\n[log]\nlevel = warn\n",
                   port, port + 100, port + 100);
     assert_int_equal(qr_config_read(config, path, sentence, sizeof sentence), 0);
@@ -289,7 +294,7 @@ static void strangers_are_refused_by_name_and_the_member_stays(void **state)
     close(fd);
 
     static const char *const bad[] = {"STREAM nothing at all HTTP/1.1\r\n\r\n",
-                                      "PUT / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02 TLS here?",
+                                      "PUT / HTTP/1.1\r\n\r\n", "\x16\x09\x09\x01\x01 not TLS",
                                       "GET / HTTP/1.1\r\n\r\nand more"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         fd = dial();
@@ -398,6 +403,194 @@ static void it_collects_itself(void **state)
     assert_true(qr_wait_for(child_is, &wanted, DEADLINE_MS, 100));
 }
 
+/* ---- the public port ---- */
+
+struct tls_client {
+    int fd;
+    struct qr_tls *tls;
+    char heard[65536];
+    size_t n_heard;
+};
+
+static void flush_tls(struct tls_client *client)
+{
+    struct qr_buf out = {0};
+    assert_int_equal(qr_tls_drain(client->tls, &out), 0);
+    if (out.len > 0)
+        assert_int_equal(send(client->fd, out.base, out.len, MSG_NOSIGNAL), (ssize_t)out.len);
+    qr_buf_release(&out);
+}
+
+/* Reads until `text` has come, or the end of the connection (NULL); false: it has not. */
+static bool hear_tls(struct tls_client *client, const char *text)
+{
+    char bytes[4096];
+    for (;;) {
+        size_t n = 0;
+        int err = qr_tls_read(client->tls, client->heard + client->n_heard,
+                              sizeof client->heard - client->n_heard - 1, &n);
+        flush_tls(client);
+        if (err == 0) {
+            client->n_heard += n;
+            client->heard[client->n_heard] = '\0';
+            if (text != NULL && strstr(client->heard, text) != NULL)
+                return true;
+            continue;
+        }
+        if (err != QR_E_PARTIAL)
+            return text == NULL && err == QR_E_CLOSED;
+        struct pollfd wait = {.fd = client->fd, .events = POLLIN};
+        if (text != NULL && text[0] == '\0' && qr_tls_established(client->tls))
+            return true;
+        ssize_t got = poll(&wait, 1, DEADLINE_MS) == 1 ? read(client->fd, bytes, sizeof bytes) : 0;
+        if (got <= 0)
+            return false;
+        assert_int_equal(qr_tls_feed(client->tls, qr_slice_of(bytes, (size_t)got)), 0);
+    }
+}
+
+static void open_tls(struct tls_client *client)
+{
+    struct qr_tls_context *context;
+    char reason[QR_TLS_REASON_BYTES];
+    assert_int_equal(qr_tls_context_client(&context, NULL, reason), 0);
+    client->fd = dial();
+    client->n_heard = 0;
+    assert_int_equal(qr_tls_new(&client->tls, context, QR_TLS_CLIENT), 0);
+    qr_tls_context_free(context);
+    assert_true(hear_tls(client, "")); /* the handshake */
+}
+
+static void say_tls(struct tls_client *client, const char *text)
+{
+    assert_int_equal(qr_tls_write(client->tls, qr_slice_str(text)), 0);
+    flush_tls(client);
+}
+
+static void close_tls(struct tls_client *client)
+{
+    qr_tls_free(client->tls);
+    close(client->fd);
+}
+
+static void a_child_and_a_client_may_come_over_tls(void **state)
+{
+    (void)state;
+    struct tls_client client;
+    char request[1024];
+    int64_t now = (int64_t)(qr_real_ms() / 1000);
+    open_tls(&client);
+    make_request(request, sizeof request, GUID "9", KEY, 15352);
+    say_tls(&client, request);
+    assert_true(hear_tls(&client, "version=15296"));
+    say_tls(&client, definition);
+    snprintf(request, sizeof request, "CHART_DEFINITION_END %lld %lld %lld\n", (long long)now,
+             (long long)now, (long long)now);
+    for (char *c = request; *c != '\0'; c++) /* records of one byte, lines in pieces */
+        say_tls(&client, (char[2]){*c, '\0'});
+    assert_true(hear_tls(&client, "REPLAY_CHART \"t.c\""));
+    assert_child(GUID "9", 0, 0, true);
+    close_tls(&client); /* without a farewell */
+    assert_child(GUID "9", 0, 0, false);
+
+    open_tls(&client);
+    say_tls(&client, "GET /api/v1/charts HTTP/1.1\r\nConnection: keep-alive\r\n\r\n");
+    assert_true(hear_tls(&client, "\"charts_count\"")); /* some records long */
+    client.n_heard = 0;
+    say_tls(&client, "GET /api/v1/info HTTP/1.1\r\n\r\n");
+    assert_true(hear_tls(&client, NULL)); /* the answer, and a proper end */
+    assert_non_null(strstr(client.heard, "\"version\""));
+    close_tls(&client);
+
+    /* Half a record, and no more: nothing happens to others. */
+    int fd = dial();
+    assert_int_equal(send(fd, "\x16\x03\x01\x40\x00half", 9, MSG_NOSIGNAL), 9);
+    assert_true(shutdown(fd, SHUT_WR) == 0 && ends(fd));
+    close(fd);
+    fd = stream_in(GUID "9", KEY, "version=15296");
+    close(fd);
+}
+
+/* A client that says its last word together with its request is answered all the same. */
+static void a_client_that_has_said_all_is_answered(void **state)
+{
+    (void)state;
+    struct tls_client client;
+    char heard[65536];
+    open_tls(&client);
+    assert_int_equal(qr_tls_write(client.tls, qr_slice_str("GET /api/v1/charts HTTP/1.1\r\n\r\n")),
+                     0);
+    qr_tls_shutdown(client.tls);
+    flush_tls(&client);
+    assert_true(hear_tls(&client, "\"charts_count\""));
+    close_tls(&client);
+
+    int fd = dial();
+    say(fd, "GET /api/v1/charts HTTP/1.1\r\nConnection: keep-alive\r\n\r\n");
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    assert_true(hear(fd, "\"charts_count\"", heard, sizeof heard));
+    assert_true(ends(fd));
+    close(fd);
+}
+
+static void nobody_else_may_listen_on_its_address(void **state)
+{
+    (void)state;
+    char listen[32];
+    uv_loop_t other;
+    uv_loop_init(&other);
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", port);
+    assert_int_equal(qr_ingest_check_address(&other, listen), UV_EADDRINUSE);
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", qr_free_ports(1));
+    assert_int_equal(qr_ingest_check_address(&other, listen), 0);
+    uv_run(&other, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&other), 0);
+}
+
+static unsigned count_fds(const struct qr_process *process)
+{
+    char path[64];
+    unsigned n = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)process->pid);
+    DIR *folder = opendir(path);
+    while (folder != NULL && readdir(folder) != NULL)
+        n++;
+    if (folder != NULL)
+        closedir(folder);
+    return n;
+}
+
+/* With 400 descriptors allowed, strangers get 200 of them: the rest is the log's. */
+static void strangers_leave_descriptors_to_the_log(void **state)
+{
+    (void)state;
+    struct qr_cluster cluster;
+    struct qr_cluster_options options = {.name = "node-fds", .n = 1, .disk_reserve_mib = 8};
+    char script[600], path[QR_TEMP_DIR_BYTES + 16];
+    int fds[500];
+    assert_int_equal(qr_cluster_create(&cluster, &options), 0);
+    snprintf(path, sizeof path, "%s/run", cluster.dir);
+    snprintf(script, sizeof script, "#!/bin/sh\nulimit -n 400\nexec %.500s \"$@\"\n",
+             cluster.program);
+    qr_write_file(path, script);
+    assert_int_equal(chmod(path, 0700), 0);
+    snprintf(cluster.program, sizeof cluster.program, "%s", path);
+    assert_int_equal(qr_cluster_start(&cluster, 1), 0);
+    assert_true(qr_cluster_wait_caught_up(&cluster, DEADLINE_MS));
+    unsigned before = count_fds(&cluster.members[1].process), most = 0;
+    for (int i = 0; i < 500; i++) {
+        fds[i] = dial_to(cluster.base_port);
+        unsigned n = count_fds(&cluster.members[1].process);
+        most = n > most ? n : most;
+    }
+    for (int i = 0; i < 500; i++)
+        close(fds[i]);
+    bool serves = qr_cluster_wait_caught_up(&cluster, DEADLINE_MS);
+    qr_cluster_release(&cluster, false);
+    assert_true(serves);
+    assert_in_range(most, before + 1, before + 220);
+}
+
 /* ---- a member that dies ---- */
 
 struct child_state {
@@ -481,6 +674,10 @@ int main(void)
         cmocka_unit_test(definitions_enter_the_log_in_the_order_of_the_child),
         cmocka_unit_test(rows_of_a_wide_chart_reach_the_log_though_the_child_has_left),
         cmocka_unit_test(the_newest_connection_of_a_child_wins),
+        cmocka_unit_test(a_child_and_a_client_may_come_over_tls),
+        cmocka_unit_test(a_client_that_has_said_all_is_answered),
+        cmocka_unit_test(nobody_else_may_listen_on_its_address),
+        cmocka_unit_test(strangers_leave_descriptors_to_the_log),
         cmocka_unit_test(a_child_of_an_earlier_life_is_not_connected),
         cmocka_unit_test(strangers_are_refused_by_name_and_the_member_stays),
     };
