@@ -16,7 +16,7 @@
 #include "testing/fake_link.h"
 
 #define N           3u
-#define DEADLINE_MS 20000u
+#define DEADLINE_MS 120000u
 
 struct member {
     uint32_t id;
