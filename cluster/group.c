@@ -30,6 +30,7 @@
 #define BEAT_MS                50u
 #define STATE_EVERY_MS         250u
 #define HOUSEKEEPING_EVERY_MS  1000u
+#define RESEND_TIMEOUTS        10u /* A link that lives loses nothing. */
 #define PROPOSE_RESULT_BYTES   24u
 
 /* What a leader knows of a member's forwarded entries: after one that it could not take it takes
@@ -214,8 +215,10 @@ static int submit(void *data, uint64_t sequence, struct qr_slice entry)
 {
     struct qr_group *group = data;
     (void)sequence;
-    if (group->role == QR_GROUP_LEADER)
-        return append(group, entry);
+    if (group->role == QR_GROUP_LEADER) {
+        int err = append(group, entry);
+        return err == 0 ? QR_PROPOSER_TAKEN : err;
+    }
     if (group->leader == 0)
         return QR_E_NO_QUORUM;
     return qr_link_send(group->config.link, group->leader, group->config.group_id, QR_LINK_PROPOSE,
@@ -296,7 +299,9 @@ static int on_propose_result(void *data, uint32_t member, uint32_t group_id,
     if (group_id != group->config.group_id || member != group->leader ||
         incarnation != group->config.incarnation)
         return 0;
-    if (status != 0)
+    if (status == 0)
+        qr_proposer_taken(&group->proposer, sequence);
+    else
         qr_proposer_refused(&group->proposer, sequence, now_ms(group));
     return 0;
 }
@@ -867,7 +872,7 @@ static int init(struct qr_group *group)
     if (err != 0)
         return err;
     qr_proposer_init(&group->proposer, config->member_id, config->incarnation,
-                     2 * config->election_timeout_ms, submit, group);
+                     RESEND_TIMEOUTS * config->election_timeout_ms, submit, group);
     qr_fsm_init(&group->fsm, &group->raft, &group->machine);
     err = qr_transport_init(&group->transport, config->loop, config->link, config->group_id,
                             group->dir);

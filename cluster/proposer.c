@@ -78,6 +78,7 @@ static void finish_first(struct qr_proposer *proposer, int status, uint64_t inde
     qr_list_remove(&proposal->node);
     proposer->n--;
     proposer->n_sent -= proposer->n_sent > 0;
+    proposer->n_taken -= proposer->n_taken > 0;
     proposer->bytes -= proposal->entry.len;
     qr_buf_release(&proposal->entry);
     if (proposal->done != NULL)
@@ -85,11 +86,20 @@ static void finish_first(struct qr_proposer *proposer, int status, uint64_t inde
     free(proposal);
 }
 
+/* The first `n` stay sent. */
+static void go_back(struct qr_proposer *proposer, unsigned n)
+{
+    proposer->n_sent = n;
+    if (proposer->n_taken > n)
+        proposer->n_taken = n;
+    proposer->waiting_since = 0;
+}
+
 void qr_proposer_set_ready(struct qr_proposer *proposer, bool ready, bool again)
 {
     proposer->ready = ready;
     if (again) {
-        proposer->n_sent = 0;
+        go_back(proposer, 0);
         proposer->paused_until = 0;
         proposer->pause_ms = QR_PROPOSER_PAUSE_MS_MIN;
         proposer->resend_now_ms = proposer->resend_ms;
@@ -111,7 +121,7 @@ void qr_proposer_refused(struct qr_proposer *proposer, uint64_t sequence, uint64
     uint64_t oldest = first_of(&proposer->proposals)->sequence;
     if (sequence < oldest || sequence >= oldest + proposer->n_sent)
         return; /* Applied since, or to be sent again anyhow. */
-    proposer->n_sent = (unsigned)(sequence - oldest);
+    go_back(proposer, (unsigned)(sequence - oldest));
     hold_off(proposer, now_ms);
 }
 
@@ -119,15 +129,27 @@ static void made_progress(struct qr_proposer *proposer)
 {
     proposer->pause_ms = QR_PROPOSER_PAUSE_MS_MIN;
     proposer->resend_now_ms = proposer->resend_ms;
-    proposer->oldest_sent_ms = 0;
+    proposer->waiting_since = 0;
 }
 
 void qr_proposer_gap(struct qr_proposer *proposer, uint64_t now_ms)
 {
-    if (proposer->n_sent == 0 || now_ms < proposer->paused_until)
+    if (proposer->n_sent == 0)
+        return; /* Entries behind the same hole tell nothing new. */
+    go_back(proposer, 0);
+    if (now_ms >= proposer->paused_until)
+        hold_off(proposer, now_ms);
+}
+
+void qr_proposer_taken(struct qr_proposer *proposer, uint64_t sequence)
+{
+    if (proposer->n == 0)
         return;
-    proposer->n_sent = 0;
-    hold_off(proposer, now_ms);
+    uint64_t oldest = first_of(&proposer->proposals)->sequence;
+    if (sequence < oldest + proposer->n_taken || sequence >= oldest + proposer->n_sent)
+        return;
+    proposer->n_taken = (unsigned)(sequence - oldest) + 1;
+    proposer->waiting_since = 0;
 }
 
 void qr_proposer_applied(struct qr_proposer *proposer, uint64_t sequence, int result,
@@ -143,28 +165,30 @@ void qr_proposer_applied(struct qr_proposer *proposer, uint64_t sequence, int re
 void qr_proposer_restored(struct qr_proposer *proposer, const struct qr_producer *record,
                           uint64_t index)
 {
-    if (record == NULL || record->incarnation != proposer->incarnation)
-        return;
-    while (proposer->n != 0) {
+    bool known = record != NULL && record->incarnation == proposer->incarnation;
+    while (proposer->n != 0 && known) {
         uint64_t sequence = first_of(&proposer->proposals)->sequence;
         if (sequence > record->sequence)
             break;
         made_progress(proposer);
         finish_first(proposer, record->results[sequence % QR_PROPOSALS_IN_FLIGHT_MAX], index);
     }
+    /* A refusal for a jump may have been among the entries that were not seen. */
+    go_back(proposer, 0);
 }
 
-/* Nothing was applied for too long: go back to the oldest. */
+/* The leader has not taken the next one for too long: go back to that. */
 static void check_timeout(struct qr_proposer *proposer, uint64_t now_ms)
 {
-    if (proposer->n_sent == 0)
+    if (proposer->n_taken == proposer->n_sent) {
+        proposer->waiting_since = 0;
         return;
-    if (proposer->oldest_sent_ms == 0)
-        proposer->oldest_sent_ms = now_ms;
-    if (now_ms - proposer->oldest_sent_ms < proposer->resend_now_ms)
+    }
+    if (proposer->waiting_since == 0)
+        proposer->waiting_since = now_ms;
+    if (now_ms - proposer->waiting_since < proposer->resend_now_ms)
         return;
-    proposer->n_sent = 0;
-    proposer->oldest_sent_ms = 0;
+    go_back(proposer, proposer->n_taken);
     if (proposer->resend_now_ms < 8 * proposer->resend_ms)
         proposer->resend_now_ms *= 2;
 }
@@ -183,17 +207,18 @@ void qr_proposer_pump(struct qr_proposer *proposer, uint64_t now_ms)
         struct proposal *proposal = QR_CONTAINER_OF(node, struct proposal, node);
         int err =
             proposer->submit(proposer->data, proposal->sequence, qr_buf_slice(&proposal->entry));
-        if (err != 0) {
+        if (err < 0) {
             hold_off(proposer, now_ms);
-            return;
+            break;
         }
-        if (proposer->n_sent == 0)
-            proposer->oldest_sent_ms = now_ms;
         proposer->n_sent++;
+        if (err == QR_PROPOSER_TAKEN)
+            qr_proposer_taken(proposer, proposal->sequence);
         proposer->n_resent += proposal->was_sent;
         proposal->was_sent = true;
         node = node->next;
     }
+    check_timeout(proposer, now_ms); /* Notes when the waiting began. */
 }
 
 void qr_proposer_cancel(struct qr_proposer *proposer)

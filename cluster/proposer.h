@@ -7,9 +7,10 @@
  *
  * An entry gets its sequence number when it is added and keeps its bytes until this member itself
  * has applied it (or installed a snapshot that contains it): that alone is the acknowledgement.
- * Sending it again is always safe, the machine drops what it has seen.  Going back means to send
- * again from an entry on; after failures with a growing pause.  While there is no leader nothing is
- * sent.
+ * Sending it again is always safe, the machine drops what it has seen, but it is not free: what the
+ * leader has taken is in its log until there is another leader, however slow that is, and is not
+ * sent again.  Going back means to send again from an entry on; after failures with a growing
+ * pause.  While there is no leader nothing is sent.
  *
  * No handles, no clock: the owner calls pump() with the time.  `done` is called from inside
  * applied(), restored() and cancel(); it may add.  Thread: consensus. */
@@ -29,8 +30,10 @@
 
 typedef void (*qr_proposer_done_cb)(void *data, int status, uint64_t index);
 
-/* Hands an entry to the leader (or to the log, on the leader).  0: on its way; else it is sent
- * again later. */
+/* Hands an entry to the leader (or to the log, on the leader).  0: on its way; QR_PROPOSER_TAKEN:
+ * in the leader's log; an error: it is sent again later. */
+#define QR_PROPOSER_TAKEN 1
+
 typedef int (*qr_proposer_submit_cb)(void *data, uint64_t sequence, struct qr_slice entry);
 
 struct qr_proposer {
@@ -39,15 +42,16 @@ struct qr_proposer {
     uint64_t last_sequence; /* Given out. */
     qr_proposer_submit_cb submit;
     void *data;
-    uint32_t resend_ms;       /* Not seen applied for so long: sent again. */
+    uint32_t resend_ms;       /* Not taken for so long: sent again. */
     struct qr_list proposals; /* In order; the first n_sent are on their way. */
     unsigned n, n_sent;
+    unsigned n_taken; /* The first of those sent are in the leader's log. */
     size_t bytes;
     bool ready;             /* There is a leader to send to. */
     uint64_t paused_until;  /* ms */
     uint32_t pause_ms;      /* The next pause. */
     uint32_t resend_now_ms; /* Grows with each timeout until one is applied. */
-    uint64_t oldest_sent_ms;
+    uint64_t waiting_since; /* ms: for the leader to take the next one; 0: for none. */
     uint64_t n_added, n_resent;
 };
 
@@ -62,6 +66,9 @@ int qr_proposer_add(struct qr_proposer *proposer, enum qr_command_type type, str
  * again. */
 void qr_proposer_set_ready(struct qr_proposer *proposer, bool ready, bool again);
 
+/* The leader has this entry, and those sent before it, in its log. */
+void qr_proposer_taken(struct qr_proposer *proposer, uint64_t sequence);
+
 /* The entry was not taken into the log: it and all behind it are sent again after a pause. */
 void qr_proposer_refused(struct qr_proposer *proposer, uint64_t sequence, uint64_t now_ms);
 
@@ -72,7 +79,7 @@ void qr_proposer_gap(struct qr_proposer *proposer, uint64_t now_ms);
 void qr_proposer_applied(struct qr_proposer *proposer, uint64_t sequence, int result,
                          uint64_t index);
 
-/* The state was replaced: all that it contains is done. */
+/* The state was replaced: all that it contains is done, the rest is sent again. */
 void qr_proposer_restored(struct qr_proposer *proposer, const struct qr_producer *record,
                           uint64_t index);
 

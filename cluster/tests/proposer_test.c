@@ -23,14 +23,14 @@ static int submit(void *data, uint64_t sequence, struct qr_slice entry)
 {
     struct bench *b = data;
     struct qr_command command;
-    if (b->answer != 0)
+    if (b->answer < 0)
         return b->answer;
     assert_int_equal(qr_command_decode(&command, entry), 0);
     assert_int_equal(command.sequence, sequence);
     assert_int_equal(command.member, 4);
     assert_int_equal(command.incarnation, 9);
     b->submitted[b->n++] = sequence;
-    return 0;
+    return b->answer;
 }
 
 static void on_done(void *data, int status, uint64_t index)
@@ -160,7 +160,7 @@ static void a_submission_that_fails_is_tried_again(void **state)
     qr_proposer_cancel(&b.proposer);
 }
 
-static void silence_brings_it_back_to_the_oldest(void **state)
+static void silence_of_the_leader_brings_it_back(void **state)
 {
     (void)state;
     struct bench b;
@@ -189,6 +189,40 @@ static void silence_brings_it_back_to_the_oldest(void **state)
     qr_proposer_cancel(&b.proposer);
 }
 
+/* A slow group must not be given the same work again and again. */
+static void what_the_leader_has_taken_is_waited_for(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b, 8);
+    qr_proposer_set_ready(&b.proposer, true, true);
+    pump(&b);
+    b.n = 0;
+    qr_proposer_taken(&b.proposer, 5);
+    qr_proposer_taken(&b.proposer, 3); /* known */
+    b.now += 600;
+    pump(&b);
+    b.now += 600;
+    pump(&b);
+    assert_submitted(&b, 6, 8);
+    qr_proposer_taken(&b.proposer, 8);
+    b.now += 1000000;
+    pump(&b);
+    assert_int_equal(b.n, 0);
+    /* But another leader may not have it. */
+    qr_proposer_set_ready(&b.proposer, true, true);
+    pump(&b);
+    assert_submitted(&b, 1, 8);
+    /* What the leader itself proposes is taken at once. */
+    b.answer = QR_PROPOSER_TAKEN;
+    qr_proposer_set_ready(&b.proposer, true, true);
+    pump(&b);
+    b.now += 1000000;
+    pump(&b);
+    assert_submitted(&b, 1, 8);
+    qr_proposer_cancel(&b.proposer);
+}
+
 static void a_jump_in_the_log_brings_it_back_once(void **state)
 {
     (void)state;
@@ -200,6 +234,13 @@ static void a_jump_in_the_log_brings_it_back_once(void **state)
     for (int i = 0; i < 5; i++) /* Entries 2 to 6 meet the same hole. */
         qr_proposer_gap(&b.proposer, b.now);
     b.now += QR_PROPOSER_PAUSE_MS_MIN;
+    pump(&b);
+    assert_submitted(&b, 1, 8);
+    /* Even if the leader said that it had them, and during another pause. */
+    qr_proposer_taken(&b.proposer, 8);
+    qr_proposer_refused(&b.proposer, 8, b.now);
+    qr_proposer_gap(&b.proposer, b.now);
+    b.now += 2 * QR_PROPOSER_PAUSE_MS_MIN;
     pump(&b);
     assert_submitted(&b, 1, 8);
     qr_proposer_cancel(&b.proposer);
@@ -225,6 +266,9 @@ static void a_snapshot_tells_what_became_of_entries(void **state)
     qr_proposer_restored(&b.proposer, &record, 78);
     qr_proposer_restored(&b.proposer, NULL, 78);
     assert_int_equal(b.n_done, 5);
+    b.n = 0;
+    pump(&b);
+    assert_submitted(&b, 6, 8);
     qr_proposer_cancel(&b.proposer);
 }
 
@@ -281,7 +325,8 @@ int main(void)
         cmocka_unit_test(a_new_leader_gets_all_that_is_not_applied),
         cmocka_unit_test(goes_back_to_what_was_refused_after_a_pause),
         cmocka_unit_test(a_submission_that_fails_is_tried_again),
-        cmocka_unit_test(silence_brings_it_back_to_the_oldest),
+        cmocka_unit_test(silence_of_the_leader_brings_it_back),
+        cmocka_unit_test(what_the_leader_has_taken_is_waited_for),
         cmocka_unit_test(a_jump_in_the_log_brings_it_back_once),
         cmocka_unit_test(a_snapshot_tells_what_became_of_entries),
         cmocka_unit_test(done_may_propose),

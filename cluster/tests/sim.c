@@ -85,7 +85,7 @@ static int submit(void *data, uint64_t sequence, struct qr_slice entry)
     }
     int err = append(&sim->members[id - 1], entry);
     sim->n_refused += err != 0;
-    return err;
+    return err == 0 ? QR_PROPOSER_TAKEN : QR_E_NOT_LEADER;
 }
 
 static void on_barrier(struct raft_barrier *req, int status)
@@ -175,7 +175,13 @@ static void turn(struct sim_member *m)
     raft_id leader;
     const char *address;
     raft_leader(m->raft, &leader, &address);
-    qr_proposer_set_ready(&m->proposer, leader != 0, false);
+    raft_term term = raft_current_term(m->raft);
+    bool again = leader != 0 && (leader != m->route_leader || term != m->route_term);
+    if (again) {
+        m->route_leader = leader;
+        m->route_term = term;
+    }
+    qr_proposer_set_ready(&m->proposer, leader != 0, again);
     qr_proposer_pump(&m->proposer, raft_fixture_time(&m->sim->fixture));
 }
 

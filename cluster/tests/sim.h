@@ -46,6 +46,8 @@ struct sim_member {
     raft_term barrier_term;
     bool barrier_pending, leads;
     struct raft_barrier barrier;
+    raft_id route_leader; /* To whom it proposed last. */
+    raft_term route_term;
     raft_index told[SIM_MEMBERS_MAX]; /* Commit index announced to each. */
 };
 
