@@ -1,5 +1,6 @@
 #include "node/catchup.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #define PART_TIMEOUT_MS 3000
 #define RETRY_MS        2000
 #define NAME_BYTES_MAX  63
+#define MISSING_MAX     64u /* Of the list that is looked at. */
 
 enum part_status { PART_OK, PART_UNKNOWN };
 
@@ -26,9 +28,13 @@ struct qr_catchup {
     uint32_t group;
     uint32_t peers[QR_MEMBERS_MAX];
     unsigned n_peers, next_peer;
+    unsigned n_given_up; /* In a row; picks the file to try. */
     /* The file being fetched. */
     struct qr_block_name file;
-    bool busy, installing;
+    bool busy;     /* With it, ... */
+    bool checking; /* ... or it is here, and a worker reads it. */
+    uv_work_t check;
+    int check_err;
     char path[1024];
     int fd;
     uint64_t request, offset;
@@ -126,6 +132,7 @@ static void give_up(struct qr_catchup *catchup, const char *reason, uint64_t now
         close(catchup->fd);
     catchup->fd = -1;
     catchup->busy = false;
+    catchup->n_given_up++;
     catchup->stats.n_failed++;
     catchup->next_peer = (catchup->next_peer + 1) % catchup->n_peers;
     catchup->pause_until_ms = now_ms + RETRY_MS;
@@ -159,10 +166,21 @@ static bool find_peer(struct qr_catchup *catchup)
     return false;
 }
 
+/* The first that is missing; after each round of peers that could not give it, the next. */
+static bool pick_file(struct qr_catchup *catchup)
+{
+    struct qr_block_name missing[MISSING_MAX];
+    unsigned n = qr_store_missing(catchup->store, missing, MISSING_MAX);
+    if (n == 0)
+        return false;
+    catchup->file = missing[catchup->n_given_up / catchup->n_peers % n];
+    return true;
+}
+
 static void start_file(struct qr_catchup *catchup, uint64_t now_ms)
 {
-    if (now_ms < catchup->pause_until_ms || catchup->n_peers == 0 ||
-        qr_store_missing(catchup->store, &catchup->file, 1) == 0 || !find_peer(catchup))
+    if (now_ms < catchup->pause_until_ms || catchup->n_peers == 0 || !find_peer(catchup) ||
+        !pick_file(catchup))
         return;
     if (qr_store_fetch_path(catchup->store, catchup->file.name, catchup->path,
                             sizeof catchup->path) != 0)
@@ -185,23 +203,44 @@ void qr_catchup_tick(struct qr_catchup *catchup)
     uint64_t now_ms = qr_clock_mono_ms(&qr_clock_system);
     if (!catchup->busy)
         start_file(catchup, now_ms);
-    else if (now_ms - catchup->asked_ms > PART_TIMEOUT_MS)
+    else if (!catchup->checking && now_ms - catchup->asked_ms > PART_TIMEOUT_MS)
         give_up(catchup, "no answer", now_ms);
 }
 
-static void finish_file(struct qr_catchup *catchup, uint64_t now_ms)
+/* Worker: the file may have hundreds of MiB. */
+static void check_file(uv_work_t *work)
 {
-    close(catchup->fd);
-    catchup->fd = -1;
-    int err = qr_store_fetched(catchup->store, catchup->file.name);
+    struct qr_catchup *catchup = QR_CONTAINER_OF(work, struct qr_catchup, check);
+    catchup->check_err = qr_store_fetch_check(catchup->store, &catchup->file, catchup->path);
+}
+
+static void on_file_checked(uv_work_t *work, int status)
+{
+    (void)status;
+    struct qr_catchup *catchup = QR_CONTAINER_OF(work, struct qr_catchup, check);
+    uint64_t now_ms = qr_clock_mono_ms(&qr_clock_system);
+    catchup->checking = false;
+    int err = catchup->check_err;
+    if (err == 0)
+        err = qr_store_fetch_enter(catchup->store, &catchup->file, catchup->path);
     if (err != 0) {
         give_up(catchup, qr_strerror(err), now_ms);
         return;
     }
     catchup->busy = false;
+    catchup->n_given_up = 0;
     catchup->stats.n_files++;
     qr_info("block file fetched file=%s", catchup->file.name);
     start_file(catchup, now_ms);
+}
+
+static void finish_file(struct qr_catchup *catchup)
+{
+    close(catchup->fd);
+    catchup->fd = -1;
+    catchup->checking = true;
+    int err = uv_queue_work(catchup->loop, &catchup->check, check_file, on_file_checked);
+    assert(err == 0); /* It fails without a callback only. */
 }
 
 static int on_part(void *data, uint32_t member, uint32_t group, struct qr_slice payload)
@@ -216,8 +255,8 @@ static int on_part(void *data, uint32_t member, uint32_t group, struct qr_slice 
     struct qr_slice bytes = qr_cursor_take(&in, qr_cursor_left(&in));
     if (in.failed || group != catchup->group)
         return QR_E_MALFORMED;
-    if (!catchup->busy || request != catchup->request || offset != catchup->offset ||
-        member != catchup->peers[catchup->next_peer])
+    if (!catchup->busy || catchup->checking || request != catchup->request ||
+        offset != catchup->offset || member != catchup->peers[catchup->next_peer])
         return 0; /* a late answer */
     if (status != PART_OK || file_bytes != catchup->file.bytes || bytes.len > file_bytes - offset ||
         (bytes.len == 0 && offset < file_bytes)) {
@@ -231,7 +270,7 @@ static int on_part(void *data, uint32_t member, uint32_t group, struct qr_slice 
     catchup->offset += bytes.len;
     catchup->stats.n_bytes += bytes.len;
     if (catchup->offset == file_bytes)
-        finish_file(catchup, now_ms);
+        finish_file(catchup);
     else
         ask(catchup, now_ms);
     return 0;

@@ -4,8 +4,9 @@
  *   BLOCK_PART  u64 request, u64 offset, u64 file bytes, u8 status, bytes
  *
  * One file and one part of QR_CATCHUP_PART_BYTES at a time, which is the throttle; a part that does
- * not come is asked for again, from the next peer.  A fetched file is verified in full by the store
- * before it counts.  Peers read files on workers.
+ * not come is asked for again, from the next peer.  A fetched file is verified in full, on a
+ * worker, before it counts.  Peers read files on workers, too.  A file that no peer has does not
+ * keep the others waiting: after a failure the next one in the list is tried.
  *
  * Thread: consensus. */
 #ifndef QR_NODE_CATCHUP_H
@@ -23,7 +24,7 @@ int qr_catchup_new(struct qr_catchup **fetch, uv_loop_t *loop, struct qr_link *l
                    struct qr_store *store, uint32_t group, uint32_t self,
                    const struct qr_link_member *members, unsigned n_members);
 
-/* The link is closed and no worker reads for it. */
+/* The link is closed and no worker reads or verifies for it. */
 void qr_catchup_free(struct qr_catchup *catchup);
 
 /* Looks for something to fetch, and for a part that is late; call every 100 ms. */

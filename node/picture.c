@@ -75,7 +75,6 @@ static void take_child(const struct qr_picture *picture, const struct qr_status 
         if (watermark_s > child->watermark_s)
             child->watermark_s = watermark_s;
         child->n_samples += atomic_load(&charts[i]->n_samples);
-        child->n_gaps += qr_store_gaps(s->store, charts[i]->id, NULL, 0);
     }
 }
 
@@ -85,10 +84,16 @@ static void take_children(const struct qr_picture *picture, struct qr_status *st
     struct qr_store *store = picture->sources.store;
     int slot = qr_store_enter(store);
     uint32_t n = qr_store_n_hosts(store);
+    uint64_t *n_gaps = calloc(n + 1, sizeof *n_gaps);
     status->children = calloc(n + 1, sizeof *status->children);
-    for (uint32_t i = 0; i < n && status->children != NULL; i++)
-        take_child(picture, status, old_index, qr_store_host_at(store, i),
-                   &status->children[status->n_children++]);
+    if (n_gaps != NULL)
+        qr_store_gaps_of_hosts(store, n_gaps, n);
+    for (uint32_t i = 0; i < n && status->children != NULL && n_gaps != NULL; i++) {
+        struct qr_status_child *child = &status->children[status->n_children++];
+        take_child(picture, status, old_index, qr_store_host_at(store, i), child);
+        child->n_gaps = n_gaps[i];
+    }
+    free(n_gaps);
     qr_store_leave(store, slot);
 }
 

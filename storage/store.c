@@ -524,21 +524,26 @@ int qr_store_fetch_path(const struct qr_store *store, const char *name, char *pa
     return path_of(store, name, ".fetch.tmp", path, len);
 }
 
-int qr_store_fetched(struct qr_store *store, const char *name)
+int qr_store_fetch_check(const struct qr_store *store, const struct qr_block_name *file,
+                         const char *path)
 {
-    char fetched[QR_PATH_BYTES_MAX], path[QR_PATH_BYTES_MAX];
     struct qr_disk *disk = store->config.disk;
-    int err = qr_store_fetch_path(store, name, fetched, sizeof fetched);
-    if (err != 0)
-        return err;
-    struct qr_block *block = find_named(store, name);
-    err = qr_block_verify(disk, fetched, block->bytes, block->hash);
+    int err = qr_block_verify(disk, path, file->bytes, file->hash);
     if (err == QR_E_CORRUPT)
-        disk->unlink(disk, fetched);
-    if (err == 0)
-        err = disk->sync(disk, fetched);
-    if (err == 0)
-        err = qr_store_path(store, &block->id, path);
+        disk->unlink(disk, path);
+    return err == 0 ? disk->sync(disk, path) : err;
+}
+
+int qr_store_fetch_enter(struct qr_store *store, const struct qr_block_name *file,
+                         const char *fetched)
+{
+    char path[QR_PATH_BYTES_MAX];
+    struct qr_disk *disk = store->config.disk;
+    struct qr_block *block = find_named(store, file->name);
+    if (block == NULL || block->bytes != file->bytes || block->hash != file->hash ||
+        atomic_load(&block->health) == QR_BLOCK_SOUND)
+        return QR_E_UNKNOWN;
+    int err = qr_store_path(store, &block->id, path);
     if (err == 0)
         err = disk->rename(disk, fetched, path);
     if (err != 0)
@@ -550,6 +555,21 @@ int qr_store_fetched(struct qr_store *store, const char *name)
     err = qr_manifest_put(&qr_store_state(store)->manifest, sound);
     qr_epoch_collect(&store->epoch);
     return err;
+}
+
+int qr_store_fetched(struct qr_store *store, const char *name)
+{
+    char path[QR_PATH_BYTES_MAX];
+    struct qr_block_name file;
+    int err = qr_store_fetch_path(store, name, path, sizeof path);
+    if (err != 0)
+        return err;
+    const struct qr_block *block = find_named(store, name);
+    qr_block_format_name(&block->id, file.name);
+    file.bytes = block->bytes;
+    file.hash = block->hash;
+    err = qr_store_fetch_check(store, &file, path);
+    return err == 0 ? qr_store_fetch_enter(store, &file, path) : err;
 }
 
 /* ---- reading ---- */
@@ -615,6 +635,18 @@ unsigned qr_store_gaps(const struct qr_store *store, uint32_t chart, struct qr_g
         found++;
     }
     return found;
+}
+
+void qr_store_gaps_of_hosts(const struct qr_store *store, uint64_t *n_gaps, uint32_t n_hosts)
+{
+    const struct qr_state *state = qr_store_state(store);
+    const struct qr_gap_list *list = atomic_load(&state->gaps);
+    uint32_t n = list != NULL ? atomic_load_explicit(&list->n, memory_order_acquire) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct qr_chart *chart = qr_catalog_chart(&state->catalog, list->gaps[i].chart);
+        if (chart != NULL && chart->host->id <= n_hosts)
+            n_gaps[chart->host->id - 1]++;
+    }
 }
 
 void qr_store_get_stats(const struct qr_store *store, struct qr_store_stats *stats)

@@ -163,6 +163,12 @@ int qr_store_block_path(const struct qr_store *store, const char *name, char *pa
  * synced, renamed, entered.  0, QR_E_CORRUPT, QR_E_UNKNOWN. */
 int qr_store_fetch_path(const struct qr_store *store, const char *name, char *path, size_t len);
 int qr_store_fetched(struct qr_store *store, const char *name);
+/* The same in two steps, for large files: the first reads and syncs the file, on any thread; the
+ * second, on the writer's, enters it.  QR_E_UNKNOWN also when it is another file by now. */
+int qr_store_fetch_check(const struct qr_store *store, const struct qr_block_name *file,
+                         const char *path);
+int qr_store_fetch_enter(struct qr_store *store, const struct qr_block_name *file,
+                         const char *path);
 
 /* ---- reading, any thread, between enter and leave ---- */
 
@@ -186,6 +192,9 @@ struct qr_chart *qr_store_chart_find(const struct qr_store *store, const struct 
 /* Gaps of a chart that are recorded; returns how many there are, copies at most max. */
 unsigned qr_store_gaps(const struct qr_store *store, uint32_t chart, struct qr_gap *gaps,
                        unsigned max);
+
+/* All gaps, counted for each host: n_gaps[id - 1], for ids up to n_hosts. */
+void qr_store_gaps_of_hosts(const struct qr_store *store, uint64_t *n_gaps, uint32_t n_hosts);
 
 struct qr_store_stats {
     uint32_t n_hosts, n_charts;

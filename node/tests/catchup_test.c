@@ -111,7 +111,7 @@ static bool has_tried(void)
 }
 
 /* A window with some hundred charts, sealed: a file of more than one part. */
-static void fill_and_seal(struct qr_store *store)
+static void fill_and_seal(struct qr_store *store, int64_t start_s)
 {
     struct qr_buf body = {0};
     struct qr_host_def *host;
@@ -153,11 +153,11 @@ static void fill_and_seal(struct qr_store *store)
         for (int t = 1; t < 600; t++) {
             noise = noise * 6364136223846793005u + 1442695040888963407u;
             uint32_t cell = qr_value_pack((double)(noise >> 40), 0);
-            qr_store_apply_row(store, host_id, chart, T0 + 700, T0 + t, &cell, 1, &n);
+            qr_store_apply_row(store, host_id, chart, start_s + 700, start_s + t, &cell, 1, &n);
         }
     }
     qr_buf_release(&body);
-    assert_int_equal(qr_store_apply_seal(store, T0), 0);
+    assert_int_equal(qr_store_apply_seal(store, start_s), 0);
     assert_true(run_until(is_written));
 }
 
@@ -178,7 +178,7 @@ static void a_missing_file_comes_from_the_peer_and_a_bad_one_is_not_taken(void *
     struct qr_buf snapshot = {0};
     struct qr_block_name name;
     char path[1024], copy[1024];
-    fill_and_seal(members[0].store);
+    fill_and_seal(members[0].store, T0);
     assert_int_equal(qr_store_snapshot(members[0].store, &snapshot), 0);
     assert_int_equal(qr_store_restore(members[1].store, qr_buf_slice(&snapshot)), 0);
     assert_int_equal(qr_store_missing(members[1].store, &name, 1), 1);
@@ -198,6 +198,35 @@ static void a_missing_file_comes_from_the_peer_and_a_bad_one_is_not_taken(void *
     qr_catchup_get_stats(members[1].catchup, &stats);
     assert_int_equal(stats.n_files, 1);
     assert_true(stats.n_bytes >= name.bytes);
+    qr_buf_release(&snapshot);
+}
+
+static bool lacks_one(void)
+{
+    struct qr_block_name names[3];
+    return qr_store_missing(members[1].store, names, 3) == 1;
+}
+
+/* The oldest file cannot be had from anybody: those behind it come all the same. */
+static void a_file_that_no_peer_has_does_not_keep_the_others_waiting(void **state)
+{
+    (void)state;
+    struct qr_buf snapshot = {0};
+    struct qr_block_name names[3];
+    char path[1024], aside[1024];
+    fill_and_seal(members[0].store, T0 - 1200);
+    fill_and_seal(members[0].store, T0 - 600);
+    assert_int_equal(qr_store_snapshot(members[0].store, &snapshot), 0);
+    assert_int_equal(qr_store_restore(members[1].store, qr_buf_slice(&snapshot)), 0);
+    assert_int_equal(qr_store_missing(members[1].store, names, 3), 2);
+    assert_int_equal(qr_store_block_path(members[0].store, names[0].name, path, sizeof path), 0);
+    snprintf(aside, sizeof aside, "%.1000s.aside", path);
+    assert_int_equal(rename(path, aside), 0);
+    assert_true(run_until(lacks_one));
+    assert_int_equal(qr_store_missing(members[1].store, &names[1], 1), 1);
+    assert_string_equal(names[1].name, names[0].name);
+    assert_int_equal(rename(aside, path), 0);
+    assert_true(run_until(has_all));
     qr_buf_release(&snapshot);
 }
 
@@ -230,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_missing_file_comes_from_the_peer_and_a_bad_one_is_not_taken),
+        cmocka_unit_test(a_file_that_no_peer_has_does_not_keep_the_others_waiting),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -192,6 +192,10 @@ static void gaps_are_kept_by_chart(void **state)
     assert_int_equal(qr_store_apply_gap(store, &(struct qr_gap){1, 2, 2, 0}), QR_E_LIMIT);
     struct qr_gap gaps[3];
     assert_int_equal(qr_store_gaps(store, 2, gaps, 3), 50);
+    uint64_t of_hosts[1] = {0};
+    uint64_t of_chart_1 = qr_store_gaps(store, 1, NULL, 0);
+    qr_store_gaps_of_hosts(store, of_hosts, 1);
+    assert_int_equal(of_hosts[0], 50 + of_chart_1);
     assert_int_equal(gaps[2].after_s, 5);
     assert_int_equal(gaps[2].before_s, 6);
     assert_int_equal(gaps[2].reason, 2);
