@@ -349,7 +349,7 @@ static void definitions_enter_the_log_in_the_order_of_the_child(void **state)
     say_chart(fd, "t.c", "first title");
     assert_true(qr_wait_for(has_chart, first, DEADLINE_MS, 20));
     for (int round = 0; round < 20; round++) {
-        char id[16];
+        char id[32];
         const char *last[] = {id, "last title"};
         snprintf(id, sizeof id, "t.last%d", round);
         say_chart(fd, "t.c", "second title");
