@@ -186,6 +186,10 @@ static void check_relations(struct reading *reading)
                "%s: [cluster] heartbeat ms = %u is more than a third of the election "
                "timeout of %u ms.",
                reading->path, c->heartbeat_ms, c->election_timeout_ms);
+    else if (strcmp(c->log_level, "error") != 0 && strcmp(c->log_level, "warn") != 0 &&
+             strcmp(c->log_level, "info") != 0 && strcmp(c->log_level, "debug") != 0)
+        refuse(reading, "%s: [log] level = %s is not error, warn, info or debug.", reading->path,
+               c->log_level);
     else if ((c->web_certificate[0] == '\0') != (c->web_key[0] == '\0'))
         refuse(reading, "%s: [web] certificate and key need each other.", reading->path);
     if (c->member_name[0] == '\0')

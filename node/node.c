@@ -498,6 +498,8 @@ int qr_node_start(struct qr_node **started, uv_loop_t *loop, const struct qr_con
 static void on_group_closed(void *data)
 {
     struct qr_node *node = data;
+    node->group = NULL;
+    qr_roster_set_group(node->roster, NULL); /* messages may still come in this turn of the loop */
     uv_stop(node->loop);
 }
 

@@ -89,8 +89,10 @@ static void on_proposal_done(void *data, int status, uint64_t index)
 
 static bool offer(struct qr_roster *roster, struct proposal *proposal)
 {
-    int err = qr_group_propose(roster->group, proposal->type, qr_buf_slice(&proposal->body),
-                               on_proposal_done, proposal);
+    int err = roster->group == NULL
+                  ? QR_E_CLOSED
+                  : qr_group_propose(roster->group, proposal->type, qr_buf_slice(&proposal->body),
+                                     on_proposal_done, proposal);
     if (err == QR_E_BUSY)
         return false;
     if (err != 0)
@@ -132,7 +134,7 @@ static void propose(struct qr_roster *roster, enum qr_command_type type, struct 
 
 static void on_noted(struct proposal *proposal, int status)
 {
-    if (status != 0 && status != QR_E_FENCED && status != UV_ECANCELED)
+    if (status != 0 && status != QR_E_FENCED && status != UV_ECANCELED && status != QR_E_CLOSED)
         qr_warn("log refused an entry type=%s error=\"%s\"", qr_command_type_name(proposal->type),
                 qr_strerror(status));
 }
@@ -542,7 +544,9 @@ static void run_detach(struct qr_message *message)
     struct qr_roster *roster = request->roster;
     struct qr_feed *feed = request->feed;
     free(request);
-    struct qr_owner owner = qr_ownership_get(qr_group_ownership(roster->group), feed->host);
+    struct qr_owner owner = {0};
+    if (feed->owned && roster->group != NULL)
+        owner = qr_ownership_get(qr_group_ownership(roster->group), feed->host);
     if (feed->owned && owner.member == roster->member && owner.epoch == feed->epoch)
         note_connected(roster, &owner, false);
     feed->detaching = true;

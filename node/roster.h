@@ -20,7 +20,8 @@ struct qr_roster;
 /* Workers that look at definitions and holes at a time. */
 #define QR_ROSTER_LANES 3u
 
-/* The group may be set later, before anything is posted. */
+/* The group may be set later, before anything is posted, and NULL once it is closed: what still
+ * comes is refused. */
 int qr_roster_new(struct qr_roster **roster, struct qr_mailbox *mailbox, uv_loop_t *loop,
                   struct qr_store *store, uint32_t member, uint64_t incarnation,
                   const struct qr_clock *clock);

@@ -57,6 +57,7 @@ static void refuses_with_a_sentence_that_names_the_thing(void **state)
         {"[web]\nkey = x\n", "certificate"},
         {"[cluster]\nid = x\n", "UUID"},
         {"[member]\nid = 7\n", "member 7"},
+        {"[log]\nlevel = loud\n", "loud"},
         {"what is this\n", "line"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
