@@ -169,17 +169,24 @@ static void search_rows(struct search *search, struct qr_query *query, uint32_t 
 {
     struct qr_slab slab;
     int64_t proven_s = from_s; /* All up to here is looked at. */
-    while (qr_query_next(query, &slab) == 1) {
+    uint32_t n_bad = 0;
+    bool blind = false; /* A file behind proven_s cannot be read: it may hold what seems missing. */
+    int err;
+    while ((err = qr_query_next(query, &slab)) == 1) {
+        blind = blind || qr_query_n_bad(query) != n_bad;
+        n_bad = qr_query_n_bad(query);
         for (uint32_t row = 0; row < slab.n_rows; row++) {
             int64_t end_s = slab.first_s + (int64_t)row * slab.step_s;
             if (row_is_empty(&slab, row))
                 continue;
-            if (end_s - proven_s > (int64_t)update_every)
+            if (!blind && end_s - proven_s > (int64_t)update_every)
                 add_missing(search, proven_s, end_s - (int64_t)update_every);
             proven_s = end_s;
+            blind = false;
         }
     }
-    if (to_s - proven_s >= (int64_t)update_every)
+    blind = blind || err != 0 || qr_query_n_bad(query) != n_bad;
+    if (!blind && to_s - proven_s >= (int64_t)update_every)
         add_missing(search, proven_s, to_s);
 }
 

@@ -1,6 +1,8 @@
 #include "node/holes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "storage/value.h"
@@ -93,6 +95,11 @@ static void put(int64_t from_s, int64_t to_s)
     }
 }
 
+static void format_block_path(int64_t start_s, char path[1024])
+{
+    snprintf(path, 1024, "%s/s0000-t0-%08llx-w600-g0.qb", dir, (unsigned long long)start_s);
+}
+
 static void finds_what_is_missing_behind_the_watermark(void **state)
 {
     (void)state;
@@ -128,6 +135,39 @@ static void finds_what_is_missing_behind_the_watermark(void **state)
     assert_int_equal(holes[0].before_s, T0 + 78);
 }
 
+static void what_cannot_be_read_is_not_known_to_be_missing(void **state)
+{
+    (void)state;
+    struct qr_stream_hole holes[4];
+    struct qr_buf snapshot = {0};
+    struct qr_block_name name;
+    char path[1024];
+    const int64_t t0 = T0 + 1200; /* Three windows, with a hole in the first and in the third. */
+    put(t0 + 2, t0 + 100);
+    put(t0 + 110, t0 + 1300);
+    put(t0 + 1310, t0 + 1400);
+    assert_int_equal(qr_store_apply_seal(store, t0 + 600), 0);
+    assert_int_equal(qr_holes_find(store, chart_id, t0 + 2, t0 + 1400, holes, 4), 2);
+
+    /* The file of the second is not there, as after a snapshot from a peer. */
+    assert_int_equal(qr_store_snapshot(store, &snapshot), 0);
+    format_block_path(t0 + 600, path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(qr_store_restore(store, qr_buf_slice(&snapshot)), 0);
+    qr_buf_release(&snapshot);
+    assert_int_equal(qr_store_missing(store, &name, 1), 1);
+    uint32_t n = qr_holes_find(store, chart_id, t0 + 2, t0 + 1400, holes, 4);
+    assert_int_equal(n, 2);
+    assert_int_equal(holes[0].after_s, t0 + 100);
+    assert_int_equal(holes[0].before_s, t0 + 108);
+    assert_int_equal(holes[1].after_s, t0 + 1300);
+    assert_int_equal(holes[1].before_s, t0 + 1308);
+
+    /* Nor at the end, where the watermark is all that is known. */
+    n = qr_holes_find(store, chart_id, t0 + 110, t0 + 1190, holes, 4);
+    assert_int_equal(n, 0);
+}
+
 static void tells_a_change_from_a_repetition(void **state)
 {
     (void)state;
@@ -154,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_what_is_missing_behind_the_watermark),
+        cmocka_unit_test(what_cannot_be_read_is_not_known_to_be_missing),
         cmocka_unit_test(tells_a_change_from_a_repetition),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
