@@ -6,7 +6,6 @@
 #include "base/error.h"
 #include "base/log.h"
 
-#define WINDOWS_MAX    256
 #define RETAIN_EVERY_S 600
 
 /* A window that has unsealed samples, and since when we know. */
@@ -20,7 +19,7 @@ struct qr_keeper {
     struct qr_store *store;
     const struct qr_config *config;
     const struct qr_clock *clock;
-    struct seen seen[WINDOWS_MAX];
+    struct seen seen[QR_KEEPER_WINDOWS_MAX];
     unsigned n_seen;
     int64_t retained_s; /* When RETAIN was proposed last. */
     unsigned n_pending;
@@ -79,24 +78,35 @@ static int64_t seen_since(const struct qr_keeper *keeper, int64_t start_s, int64
     return now_s;
 }
 
-static void seal_windows(struct qr_keeper *keeper, int64_t now_s)
+unsigned qr_keeper_due(struct qr_keeper *keeper, int64_t now_s,
+                       int64_t starts[QR_KEEPER_WINDOWS_MAX])
 {
-    int64_t starts[WINDOWS_MAX];
-    struct seen still[WINDOWS_MAX];
-    unsigned n_still = 0;
+    struct seen still[QR_KEEPER_WINDOWS_MAX];
+    unsigned n_still = 0, n_due = 0;
     int64_t window_s = (int64_t)keeper->config->window_s;
-    unsigned n = qr_store_sealable(keeper->store, now_s - QR_KEEPER_GRACE_S, starts, WINDOWS_MAX);
-    for (unsigned i = 0; i < n && i < WINDOWS_MAX; i++) {
+    unsigned n =
+        qr_store_sealable(keeper->store, now_s - QR_KEEPER_GRACE_S, starts, QR_KEEPER_WINDOWS_MAX);
+    for (unsigned i = 0; i < n; i++) {
         int64_t since_s = seen_since(keeper, starts[i], now_s);
-        bool late = starts[i] + 2 * window_s < now_s;
+        bool late =
+            starts[i] + 2 * window_s < now_s || qr_store_was_sealed(keeper->store, starts[i]);
         if (!late || now_s - since_s >= QR_KEEPER_LATE_S)
-            propose_time(keeper, QR_COMMAND_SEAL, starts[i]);
+            starts[n_due++] = starts[i];
         else
             still[n_still++] = (struct seen){starts[i], since_s};
     }
     for (unsigned i = 0; i < n_still; i++)
         keeper->seen[i] = still[i];
     keeper->n_seen = n_still;
+    return n_due;
+}
+
+static void seal_windows(struct qr_keeper *keeper, int64_t now_s)
+{
+    int64_t starts[QR_KEEPER_WINDOWS_MAX];
+    unsigned n = qr_keeper_due(keeper, now_s, starts);
+    for (unsigned i = 0; i < n; i++)
+        propose_time(keeper, QR_COMMAND_SEAL, starts[i]);
 }
 
 static void retain(struct qr_keeper *keeper, int64_t now_s)

@@ -14,8 +14,9 @@
 #include "node/config.h"
 #include "storage/store.h"
 
-#define QR_KEEPER_GRACE_S 30
-#define QR_KEEPER_LATE_S  600
+#define QR_KEEPER_GRACE_S     30
+#define QR_KEEPER_LATE_S      600
+#define QR_KEEPER_WINDOWS_MAX 256
 
 struct qr_keeper;
 
@@ -24,6 +25,11 @@ int qr_keeper_new(struct qr_keeper **keeper, struct qr_group *group, struct qr_s
 
 /* Once a second. */
 void qr_keeper_tick(struct qr_keeper *keeper);
+
+/* The windows to seal now, oldest first; returns how many.  Remembers since when those that wait
+ * have had late samples, so it is asked once a second too. */
+unsigned qr_keeper_due(struct qr_keeper *keeper, int64_t now_s,
+                       int64_t starts[QR_KEEPER_WINDOWS_MAX]);
 
 /* This member has written a block file. */
 void qr_keeper_sealed(struct qr_keeper *keeper, const struct qr_sealed *sealed);

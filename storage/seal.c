@@ -168,7 +168,7 @@ struct qr_seal *qr_seal_find(const struct qr_state *state, int64_t start_s, uint
     return NULL;
 }
 
-static uint32_t next_generation(const struct qr_state *state, int64_t start_s)
+uint32_t qr_seal_next_generation(const struct qr_state *state, int64_t start_s)
 {
     uint32_t generation = qr_manifest_next_generation(&state->manifest, start_s);
     QR_LIST_FOREACH (node, &state->seals) {
@@ -192,7 +192,7 @@ int qr_seal_start(struct qr_state *state, int64_t window_start_s)
     seal->job.run = run_seal;
     seal->job.done = on_sealed;
     seal->id = (struct qr_block_id){window_start_s, state->head.window_s,
-                                    next_generation(state, window_start_s)};
+                                    qr_seal_next_generation(state, window_start_s)};
     qr_list_add_tail(&state->seals, &seal->node);
     start(seal);
     return 0;

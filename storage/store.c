@@ -415,6 +415,11 @@ unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64
     return n;
 }
 
+bool qr_store_was_sealed(const struct qr_store *store, int64_t start_s)
+{
+    return qr_seal_next_generation(qr_store_state(store), start_s) != 0;
+}
+
 /* ---- snapshots ---- */
 
 int qr_store_snapshot(struct qr_store *store, struct qr_buf *out)

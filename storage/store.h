@@ -133,6 +133,8 @@ int qr_store_apply_retain(struct qr_store *store, int64_t before_s);
  * proposes to seal.  Returns how many (at most `max`). */
 unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64_t *starts,
                            unsigned max);
+/* Has the window been sealed before?  Then its unsealed data came late. */
+bool qr_store_was_sealed(const struct qr_store *store, int64_t start_s);
 
 /* Now and then (every second; a SEAL does it too): tries again to write files that failed, reports
  * what readers found damaged, frees what nobody reads any more.  Changes nothing that is

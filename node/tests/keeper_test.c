@@ -1,0 +1,123 @@
+#include "node/keeper.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "storage/value.h"
+#include "testing/cmocka.h"
+#include "testing/process.h"
+
+#define WINDOW_S 3600
+#define T0       1795406400 /* Start of a window. */
+
+static char dir[QR_TEMP_DIR_BYTES];
+static struct qr_store *store;
+static struct qr_keeper *keeper;
+static struct qr_config config = {.window_s = WINDOW_S};
+static uint32_t host_id, chart_id;
+
+static void add_chart(void)
+{
+    struct qr_dim_def dim = {"d", "d", 1, 1, 0, 0};
+    struct qr_host_def told_host = {.hostname = "h",
+                                    .registry_hostname = "h",
+                                    .os = "",
+                                    .timezone = "",
+                                    .abbrev_timezone = "",
+                                    .program_name = "",
+                                    .program_version = ""};
+    struct qr_chart_def told_chart = {.id = "t.c",
+                                      .name = "t.c",
+                                      .title = "",
+                                      .units = "",
+                                      .family = "",
+                                      .context = "",
+                                      .plugin = "",
+                                      .module = "",
+                                      .update_every = 1,
+                                      .n_dims = 1,
+                                      .dims = &dim};
+    struct qr_buf body = {0};
+    struct qr_host_def *host;
+    struct qr_chart_def *chart;
+    qr_host_def_encode(&body, &told_host);
+    struct qr_cursor in = qr_cursor_of(qr_buf_slice(&body));
+    assert_int_equal(qr_host_def_decode(&host, &in), 0);
+    assert_int_equal(qr_store_apply_host(store, host, &host_id), 0);
+    qr_buf_clear(&body);
+    qr_chart_def_encode(&body, &told_chart);
+    in = qr_cursor_of(qr_buf_slice(&body));
+    assert_int_equal(qr_chart_def_decode(&chart, &in), 0);
+    assert_int_equal(qr_store_apply_chart(store, host_id, chart, &chart_id), 0);
+    qr_buf_release(&body);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    qr_temp_dir(dir, "keeper-test");
+    struct qr_store_config store_config = {
+        .disk = &qr_disk_files, .dir = dir, .window_s = WINDOW_S};
+    if (qr_store_open(&store, &store_config, NULL) != 0 ||
+        qr_keeper_new(&keeper, NULL, store, &config, &qr_clock_system) != 0)
+        return -1;
+    add_chart();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    free(keeper);
+    qr_store_close(store);
+    qr_remove_dir(dir);
+    return 0;
+}
+
+/* A second of a cluster: the child's row for `end_s` is applied, what is due is sealed. */
+static unsigned second(int64_t now_s, int64_t end_s)
+{
+    int64_t starts[QR_KEEPER_WINDOWS_MAX];
+    uint32_t n, cell = qr_value_pack(1, 0);
+    if (end_s != 0)
+        assert_int_equal(qr_store_apply_row(store, host_id, chart_id, now_s, end_s, &cell, 1, &n),
+                         0);
+    unsigned n_due = qr_keeper_due(keeper, now_s, starts);
+    for (unsigned i = 0; i < n_due; i++)
+        assert_int_equal(qr_store_apply_seal(store, starts[i]), 0);
+    return n_due;
+}
+
+static uint64_t n_blocks(void)
+{
+    struct qr_store_stats stats;
+    qr_store_get_stats(store, &stats);
+    return stats.n_blocks;
+}
+
+static void a_window_is_sealed_soon_after_its_end(void **state)
+{
+    (void)state;
+    for (int64_t now = T0 + 1; now < T0 + WINDOW_S + QR_KEEPER_GRACE_S; now++)
+        assert_int_equal(second(now, now), 0);
+    assert_int_equal(second(T0 + WINDOW_S + QR_KEEPER_GRACE_S, 0), 1);
+    assert_int_equal(n_blocks(), 1);
+}
+
+/* Ten minutes after the others, as a clock that is wrong, or a backlog, is. */
+static void a_child_that_is_late_makes_few_files(void **state)
+{
+    (void)state;
+    for (int64_t now = T0; now < T0 + 3 * WINDOW_S; now++)
+        second(now, now - 600);
+    assert_in_range(n_blocks(), 3, 8); /* Not one a second. */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_window_is_sealed_soon_after_its_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_child_that_is_late_makes_few_files, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
