@@ -222,6 +222,7 @@ static void on_beat(uv_timer_t *timer)
     if (now_ms - node->last_second_ms >= 1000) {
         node->last_second_ms = now_ms;
         qr_store_poll(node->store);
+        qr_store_scrub(node->store);
         qr_self_collect(node->self);
         qr_keeper_tick(node->keeper);
     }

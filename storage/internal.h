@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "storage/jobs.h"
+#include "storage/scrub.h"
 #include "storage/state.h"
 #include "storage/store.h"
 
@@ -18,6 +19,7 @@ struct qr_store {
     _Atomic(struct qr_state *) state;
     _Atomic bool found_damage; /* By a reader; the writer has to look at the blocks. */
     _Atomic uint64_t n_bad_pages;
+    struct qr_scrub scrub;
     struct qr_log_limit log_limit;
     bool closing;
 };
@@ -30,5 +32,8 @@ static inline struct qr_state *qr_store_state(const struct qr_store *store)
 /* Where a block file is.  0 or UV_ENAMETOOLONG. */
 int qr_store_path(const struct qr_store *store, const struct qr_block_id *id,
                   char path[QR_PATH_BYTES_MAX]);
+
+/* The file does not hold what the group agreed on: the writer is told.  Thread: any. */
+void qr_store_note_damage(struct qr_store *store, struct qr_block *block, int status);
 
 #endif

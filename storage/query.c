@@ -155,15 +155,6 @@ static int read_slab(const struct qr_query *query, const struct qr_head_slab *sl
     return err != 0 ? err : 1;
 }
 
-/* The file does not hold what the group agreed on: the writer is told. */
-static void note_damage(struct qr_query *query, struct qr_block *block, enum qr_block_health health)
-{
-    int sound = QR_BLOCK_SOUND;
-    atomic_compare_exchange_strong(&block->health, &sound, (int)health);
-    atomic_fetch_add_explicit(&query->store->n_bad_pages, 1, memory_order_relaxed);
-    atomic_store(&query->store->found_damage, true);
-}
-
 /* 1, or 0 if the chart has no rows there; QR_E_CORRUPT: it cannot be known. */
 static int read_block(struct qr_query *query, struct qr_block *block, struct qr_grid *grid)
 {
@@ -178,7 +169,7 @@ static int read_block(struct qr_query *query, struct qr_block *block, struct qr_
     if (err == 0)
         err = qr_block_read(&query->reader, index, disk, path, query->chart->id, grid);
     if (err == UV_ENOENT || err == QR_E_CORRUPT) {
-        note_damage(query, block, err == UV_ENOENT ? QR_BLOCK_MISSING : QR_BLOCK_DAMAGED);
+        qr_store_note_damage(query->store, block, err);
         return QR_E_CORRUPT;
     }
     return err;

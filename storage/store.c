@@ -139,6 +139,7 @@ int qr_store_open(struct qr_store **store, const struct qr_store_config *config,
     s->config.dir = s->dir;
     qr_epoch_init(&s->epoch);
     qr_jobs_init(&s->jobs, config->loop);
+    qr_scrub_init(&s->scrub, s);
     struct qr_state *state = NULL;
     int err = s->dir != NULL ? 0 : UV_ENOMEM;
     if (err == 0)
@@ -383,6 +384,20 @@ int qr_store_apply_retain(struct qr_store *store, int64_t before_s)
     return 0;
 }
 
+void qr_store_note_damage(struct qr_store *store, struct qr_block *block, int status)
+{
+    int sound = QR_BLOCK_SOUND;
+    atomic_compare_exchange_strong(
+        &block->health, &sound, (int)(status == UV_ENOENT ? QR_BLOCK_MISSING : QR_BLOCK_DAMAGED));
+    atomic_fetch_add_explicit(&store->n_bad_pages, 1, memory_order_relaxed);
+    atomic_store(&store->found_damage, true);
+}
+
+void qr_store_scrub(struct qr_store *store)
+{
+    qr_scrub_step(&store->scrub);
+}
+
 void qr_store_poll(struct qr_store *store)
 {
     struct qr_state *state = qr_store_state(store);
@@ -481,6 +496,7 @@ int qr_store_restore(struct qr_store *store, struct qr_slice snapshot)
     if (!qr_seal_detach(old))
         qr_epoch_retire(&store->epoch, old, qr_state_release);
     qr_epoch_collect(&store->epoch);
+    qr_scrub_restart(&store->scrub);
     report_missing(store, state);
     return 0;
 }

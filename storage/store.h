@@ -141,6 +141,9 @@ bool qr_store_was_sealed(const struct qr_store *store, int64_t start_s);
  * replicated. */
 void qr_store_poll(struct qr_store *store);
 
+/* Once a second: verifies the next block file in the background (storage/scrub). */
+void qr_store_scrub(struct qr_store *store);
+
 /* After the log is replayed: removes block files that the manifest does not name.  Returns how
  * many.  Blocks on the disk. */
 unsigned qr_store_sweep(struct qr_store *store);
