@@ -258,7 +258,6 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     }
     conn->read_at_us = (uint64_t)qr_ingest_now_us(conn->ingest);
-    conn->n_bytes_in += (uint64_t)n;
     if (uv_is_active((uv_handle_t *)&conn->idle))
         uv_timer_again(&conn->idle);
     int err = take_bytes(conn, qr_slice_of(buf->base, (size_t)n));

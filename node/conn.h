@@ -50,8 +50,7 @@ struct qr_conn {
     char peer[64]; /* ip:port */
     char peer_ip[48];
     uint64_t read_at_us; /* Wall clock of the last read. */
-    uint64_t n_bytes_in;
-    size_t idle_left; /* What waited to be written when the idle limit was looked at last. */
+    size_t idle_left;    /* What waited to be written when the idle limit was looked at last. */
     unsigned handles_open;
     bool first_seen, write_busy, closing, paused, close_when_drained, parsing;
     bool ended; /* The peer says no more. */

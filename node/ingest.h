@@ -24,7 +24,7 @@
 #include "storage/jobs.h"
 
 #define QR_INGEST_CREDITS 4u
-#define QR_INGEST_LANES   2u /* Workers that an ingest loop keeps busy at most. */
+#define QR_INGEST_LANES   4u /* Workers that an ingest loop keeps busy at most. */
 
 struct qr_conn;
 struct qr_child;
@@ -45,10 +45,9 @@ struct qr_ingest_config {
 
 /* Counters, read by others: A. */
 struct qr_ingest_stats {
-    _Atomic uint64_t rows, samples, bytes_in, batches, replayed_rows;
+    _Atomic uint64_t rows, samples, batches, replayed_rows;
     _Atomic uint64_t http_requests, refused, connects;
     _Atomic uint32_t n_children, n_conns, n_replicating;
-    _Atomic uint64_t busy_us; /* Not waiting for events. */
 };
 
 /* Is the address free?  (The loops share it, so they would also share it with another process.)

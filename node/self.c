@@ -21,12 +21,12 @@
 struct figures {
     uint64_t cpu_user_us, cpu_system_us;
     uint64_t rss_bytes, head_bytes, block_bytes;
-    uint64_t loop_busy_us, loop_stall_us, ingest_busy_us;
+    uint64_t loop_busy_us, loop_stall_us;
     uint64_t term, commit, applied, proposed, dropped, refused, resent, snapshots;
     uint64_t latency_p50_us, latency_p99_us, commit_p50_us, commit_p99_us;
     uint64_t link_sent, link_received, frames_sent, frames_received, dead_peers, link_refused;
     uint64_t hosts, charts, dims, samples, duplicates, blocks, missing, bad_pages;
-    uint64_t ingest_samples, ingest_bytes, ingest_rows, replayed_rows, children, conns, requests;
+    uint64_t ingest_samples, ingest_rows, replayed_rows, children, conns, requests;
     uint64_t child_refused;
 };
 

@@ -37,7 +37,12 @@ static void on_closed(struct qr_conn *conn)
 static void send_answer(struct web *web, bool keep_alive)
 {
     struct qr_conn *conn = web->conn;
-    if (qr_conn_write(conn, qr_buf_slice(&web->answer)) != 0)
+    int err = qr_conn_write(conn, qr_buf_slice(&web->answer));
+    if (err == QR_E_LIMIT)
+        qr_ingest_complain(web->ingest,
+                           "connection closed: its answer is too long peer=%s bytes=%zu",
+                           conn->peer, web->answer.len);
+    if (err != 0)
         return;
     qr_buf_clear(&web->answer);
     if (keep_alive)
