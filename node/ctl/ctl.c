@@ -8,7 +8,8 @@
 
 static void print(FILE *to, struct qr_buf *text)
 {
-    fwrite(text->base, 1, text->len, to);
+    if (text->len > 0)
+        fwrite(text->base, 1, text->len, to);
     qr_buf_release(text);
 }
 
