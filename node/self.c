@@ -1,5 +1,6 @@
 #include "node/self.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -324,17 +325,16 @@ static uint64_t timeval_us(struct timeval t)
 static uint64_t resident_bytes(void)
 {
     char text[128];
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file == NULL)
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
         return 0;
-    unsigned long long pages = 0;
-    if (fgets(text, sizeof text, file) != NULL) {
-        char *end;
-        strtoull(text, &end, 10);
-        pages = strtoull(end, NULL, 10);
-    }
-    fclose(file);
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    text[n] = '\0';
+    char *end;
+    strtoull(text, &end, 10);
+    return strtoull(end, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static void read_process(struct figures *f)
