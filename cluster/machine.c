@@ -178,7 +178,8 @@ static void count(struct qr_machine *machine, const struct qr_command *command, 
         machine->n_dropped++;
     } else {
         machine->n_refused++;
-        if (qr_log_allowed(&limit, 10, 10000, &held))
+        /* Fenced is what a child that changes hands leaves behind: nobody has to act. */
+        if (result != QR_E_FENCED && qr_log_allowed(&limit, 10, 10000, &held))
             qr_warn("log entry refused index=%llu type=%s member=%u reason=\"%s\" held_back=%u",
                     (unsigned long long)index, qr_command_type_name(command->type), command->member,
                     qr_strerror(result), held);
