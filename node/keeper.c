@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #define RETAIN_EVERY_S 600
+#define FILES_MAX      16 /* Named in one tick. */
 
 /* A window that has unsealed samples, and since when we know. */
 struct seen {
@@ -119,6 +120,25 @@ static void retain(struct qr_keeper *keeper, int64_t now_s)
         propose_time(keeper, QR_COMMAND_RETAIN, before_s);
 }
 
+static void propose_sealed(struct qr_keeper *keeper, const struct qr_sealed *sealed)
+{
+    struct qr_buf body = {0};
+    qr_sealed_encode(&body, sealed);
+    propose(keeper, QR_COMMAND_SEALED, &body);
+}
+
+/* What the leader before us wrote and did not live to name. */
+static void name_files(struct qr_keeper *keeper)
+{
+    struct qr_store_file files[FILES_MAX];
+    unsigned n = qr_store_unconfirmed(keeper->store, files, FILES_MAX);
+    for (unsigned i = 0; i < n; i++) {
+        const struct qr_sealed sealed = {files[i].window_start_s, files[i].generation,
+                                         files[i].bytes, files[i].hash};
+        propose_sealed(keeper, &sealed);
+    }
+}
+
 void qr_keeper_tick(struct qr_keeper *keeper)
 {
     if (!is_leader(keeper)) {
@@ -129,14 +149,12 @@ void qr_keeper_tick(struct qr_keeper *keeper)
         return; /* what was proposed last has not been applied: it would be proposed twice */
     int64_t now_s = qr_clock_real_s(keeper->clock);
     seal_windows(keeper, now_s);
+    name_files(keeper);
     retain(keeper, now_s);
 }
 
 void qr_keeper_sealed(struct qr_keeper *keeper, const struct qr_sealed *sealed)
 {
-    struct qr_buf body = {0};
-    if (!is_leader(keeper))
-        return;
-    qr_sealed_encode(&body, sealed);
-    propose(keeper, QR_COMMAND_SEALED, &body);
+    if (is_leader(keeper))
+        propose_sealed(keeper, sealed);
 }

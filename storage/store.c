@@ -430,6 +430,20 @@ unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64
     return n;
 }
 
+unsigned qr_store_unconfirmed(const struct qr_store *store, struct qr_store_file *files,
+                              unsigned max)
+{
+    const struct qr_block_set *set = atomic_load(&qr_store_state(store)->manifest.set);
+    unsigned n = 0;
+    for (uint32_t i = 0; set != NULL && i < set->n && n < max; i++) {
+        const struct qr_block *block = set->at[i];
+        if (!block->confirmed && atomic_load(&block->health) == QR_BLOCK_SOUND)
+            files[n++] = (struct qr_store_file){block->id.start_s, block->id.generation,
+                                                block->bytes, block->hash};
+    }
+    return n;
+}
+
 bool qr_store_was_sealed(const struct qr_store *store, int64_t start_s)
 {
     return qr_seal_next_generation(qr_store_state(store), start_s) != 0;

@@ -141,6 +141,16 @@ bool qr_store_was_sealed(const struct qr_store *store, int64_t start_s);
  * replicated. */
 void qr_store_poll(struct qr_store *store);
 
+/* Files that this member has and no SEALED entry has named yet, oldest first: what a new leader
+ * proposes.  Returns how many (at most `max`). */
+struct qr_store_file {
+    int64_t window_start_s;
+    uint32_t generation;
+    uint64_t bytes, hash;
+};
+unsigned qr_store_unconfirmed(const struct qr_store *store, struct qr_store_file *files,
+                              unsigned max);
+
 /* Once a second: verifies the next block file in the background (storage/scrub). */
 void qr_store_scrub(struct qr_store *store);
 

@@ -99,6 +99,32 @@ static void a_flipped_byte_is_never_served(void **state)
     stop(&member);
 }
 
+/* A file waits for the entry that names it, through snapshots too, and only where it is. */
+static void files_that_are_not_named_are_known(void **state)
+{
+    (void)state;
+    struct member member, other;
+    struct qr_store_file files[4];
+    start(&member);
+    start(&other);
+    sealed_rows(&member);
+    assert_int_equal(qr_store_unconfirmed(member.store, files, 4), 3);
+    assert_int_equal(files[1].window_start_s, HISTORY_WINDOW_S);
+    assert_int_equal(qr_store_apply_sealed(member.store, files[1].window_start_s,
+                                           files[1].generation, files[1].bytes, files[1].hash),
+                     0);
+    struct qr_buf snapshot = snapshot_of(member.store);
+    assert_int_equal(qr_store_restore(member.store, qr_buf_slice(&snapshot)), 0);
+    assert_int_equal(qr_store_unconfirmed(member.store, files, 4), 2);
+    assert_int_equal(files[0].window_start_s, 0);
+    assert_int_equal(files[1].window_start_s, 2 * HISTORY_WINDOW_S);
+    assert_int_equal(qr_store_restore(other.store, qr_buf_slice(&snapshot)), 0);
+    assert_int_equal(qr_store_unconfirmed(other.store, files, 4), 0);
+    qr_buf_release(&snapshot);
+    stop(&member);
+    stop(&other);
+}
+
 /* A member without the files gets them by name. */
 static void missing_files_are_fetched(void **state)
 {
@@ -232,6 +258,7 @@ int main(void)
         cmocka_unit_test(each_failing_call_is_survived),
         cmocka_unit_test(a_cut_at_any_call_leaves_all_or_nothing),
         cmocka_unit_test(a_flipped_byte_is_never_served),
+        cmocka_unit_test(files_that_are_not_named_are_known),
         cmocka_unit_test(missing_files_are_fetched),
         cmocka_unit_test(the_groups_hash_counts),
         cmocka_unit_test(late_rows_are_the_next_generation),
