@@ -69,7 +69,15 @@ bool qr_api_is_own(const struct qr_api_call *call, const struct qr_host *host)
 
 bool qr_api_is_reachable(const struct qr_api_call *call, const struct qr_host *host)
 {
-    return qr_api_is_own(call, host) || host->connected;
+    if (qr_api_is_own(call, host))
+        return true;
+    /* The picture's children are the hosts, in the order of their ids.  It knows of dead members:
+     * the log does not hear of a death, and so the host of a dead member stays connected there. */
+    const struct qr_status *status = call->status;
+    if (status != NULL && host->id <= status->n_children &&
+        status->children[host->id - 1].host == host->id)
+        return status->children[host->id - 1].connected;
+    return host->connected;
 }
 
 const char *qr_api_version_of(const struct qr_api_call *call, const struct qr_host *host,

@@ -41,7 +41,7 @@ bool qr_api_select_host(struct qr_api_call *call, struct qr_slice name_or_guid);
 
 /* Is this the member's own host? */
 bool qr_api_is_own(const struct qr_api_call *call, const struct qr_host *host);
-/* Connected, or our own. */
+/* Connected to a member that is up, or our own. */
 bool qr_api_is_reachable(const struct qr_api_call *call, const struct qr_host *host);
 /* The version of the program that collects for this host. */
 const char *qr_api_version_of(const struct qr_api_call *call, const struct qr_host *host,
