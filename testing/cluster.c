@@ -121,8 +121,7 @@ int qr_cluster_create(struct qr_cluster *cluster, const struct qr_cluster_option
     find_program(cluster, options->bin_dir);
     random_uuid(cluster->api_key);
     random_uuid(cluster->cluster_id);
-    cluster->base_port =
-        options->base_port != 0 ? options->base_port : qr_free_ports(cluster->n);
+    cluster->base_port = options->base_port != 0 ? options->base_port : qr_free_ports(cluster->n);
     qr_temp_dir(cluster->dir, options->name);
     int err = qr_fetch_init(&cluster->fetch);
     if (err != 0)

@@ -24,7 +24,7 @@ struct qr_cluster_options {
     uint32_t election_timeout_ms, heartbeat_ms;
     uint32_t snapshot_threshold, snapshot_trailing;
     uint32_t window_s, tick_ms, disk_reserve_mib; /* 0 here as above: the program's default */
-    uint16_t base_port; /* 0: a free one in the range of the tests */
+    uint16_t base_port;                           /* 0: a free one in the range of the tests */
     const char *log_level;
     /* Members in network namespaces of their own; NULL: the loopback. */
     const char *const *hosts; /* n addresses */

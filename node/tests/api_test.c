@@ -127,6 +127,30 @@ static void hosts_are_selected_by_name_and_guid(void **state)
     }
 }
 
+/* The log still says connected: only the picture knows that its member is dead. */
+static void a_host_of_a_dead_member_is_not_reachable(void **state)
+{
+    struct fixture *f = *state;
+    const struct qr_status *usual = atomic_load(&f->api.status);
+    struct qr_status picture = *usual;
+    struct qr_status_child children[] = {{.host = 1, .connected = true},
+                                         {.host = 2, .connected = true},
+                                         {.host = 3, .connected = true}};
+    assert_int_equal(f->child, 1);
+    picture.n_children = 3;
+    picture.children = children;
+    for (int connected = 0; connected < 2; connected++) {
+        children[0].connected = connected == 1;
+        atomic_store(&f->api.status, &picture);
+        json_t *root = ask_json(f, "/api/v1/info");
+        atomic_store(&f->api.status, usual);
+        json_t *host = json_array_get(json_object_get(root, "mirrored_hosts_status"), 1);
+        assert_string_equal(text_at(host, "hostname"), "qchild1");
+        assert_int_equal(json_is_true(json_object_get(host, "reachable")), connected);
+        json_decref(root);
+    }
+}
+
 static void our_own_host_comes_first(void **state)
 {
     struct fixture *f = *state;
@@ -537,6 +561,7 @@ int main(void)
         WITH_FIXTURE(serves_the_page_anywhere),
         WITH_FIXTURE(preflights_are_answered),
         WITH_FIXTURE(hosts_are_selected_by_name_and_guid),
+        WITH_FIXTURE(a_host_of_a_dead_member_is_not_reachable),
         WITH_FIXTURE(our_own_host_comes_first),
         WITH_FIXTURE(answers_before_the_log_knows_us),
         WITH_FIXTURE(info_has_netdatas_fields),
