@@ -11,12 +11,15 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +28,8 @@
 #include "testing/verify.h"
 
 #define N_MEMBERS   3u
+#define DISK_BYTES  "96m"
+#define RESERVE_MIB 8
 #define N_LIVE      3u /* Load generators that run all the time. */
 #define RUNS_MAX    64u
 #define HISTORY_S   20
@@ -47,6 +52,7 @@ struct run {
 
 struct member {
     uint64_t back_ms, resume_ms; /* When it is started, or goes on; 0: it runs. */
+    uint64_t free_ms;            /* When its disk gets its space back. */
     bool may_refuse;             /* Its log was damaged: to stop with a sentence is right. */
     uint64_t rss_first, rss_last;
     size_t log_seen;
@@ -59,7 +65,9 @@ struct chaos {
     unsigned n_runs;
     struct qr_rng rng;
     uint64_t seed, started_ms, minutes;
-    unsigned kills, stops, freezes, damages, refusals, wipes, rounds, defects;
+    unsigned kills, stops, freezes, damages, fills, refusals, wipes, rounds, defects;
+    struct qr_process twins;
+    bool disks; /* Each member has a small one of its own. */
     uint64_t n_values;
     int64_t first_s;
 };
@@ -108,11 +116,51 @@ static void defect(const char *format, ...)
 
 /* ---- children ---- */
 
+/* Starts the children of `run`, their lists beginning with a member. */
+static void launch(struct qr_process *process, const struct run *run, const char *name,
+                   unsigned first_member, const char *const extra[])
+{
+    char program[512], to[512], log[512], first[32], seed[32], hosts[16];
+    snprintf(program, sizeof program, "%s/testing/quorate-loadgen", QR_BUILD_DIR);
+    snprintf(log, sizeof log, "%s/%s.log", chaos.cluster.dir, name);
+    snprintf(first, sizeof first, "%lld", (long long)run->first_s);
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)run->model.seed);
+    snprintf(hosts, sizeof hosts, "%u", run->model.n_hosts);
+    qr_cluster_destinations(&chaos.cluster, first_member, ',', to, sizeof to);
+    const char *argv[48] = {program,
+                            "--to",
+                            to,
+                            "--key",
+                            chaos.cluster.api_key,
+                            "--rotate",
+                            "--hosts",
+                            hosts,
+                            "--charts",
+                            "20",
+                            "--dims",
+                            "8",
+                            "--first",
+                            first,
+                            "--timeout",
+                            "2000",
+                            "--postpone-scale",
+                            "0.1",
+                            "--seed",
+                            seed,
+                            "--quiet"};
+    size_t n = 21;
+    for (size_t i = 0; extra[i] != NULL; i++)
+        argv[n++] = extra[i];
+    int err = qr_process_start(process, name, log, -1, argv);
+    assert(err == 0);
+}
+
 static void start_run(bool live, const char *const extra[], int64_t first_s)
 {
     assert(chaos.n_runs < RUNS_MAX);
     struct run *run = &chaos.runs[chaos.n_runs];
-    char json[512], program[512], to[512], log[512], first[32], seed[32];
+    char name[32];
+    snprintf(name, sizeof name, "load-%u", chaos.n_runs);
     *run = (struct run){.model = {.seed = chaos.seed * 1000 + chaos.n_runs + 1,
                                   .n_hosts = live ? 2 : 1,
                                   .n_charts = 20,
@@ -121,40 +169,7 @@ static void start_run(bool live, const char *const extra[], int64_t first_s)
                                   .mix = true},
                         .first_s = first_s,
                         .last_s = live ? 0 : first_s + HISTORY_S + LATE_DATA_S - 10};
-    snprintf(program, sizeof program, "%s/testing/quorate-loadgen", QR_BUILD_DIR);
-    snprintf(json, sizeof json, "%s/load-%u.json", chaos.cluster.dir, chaos.n_runs);
-    snprintf(log, sizeof log, "%s/load-%u.log", chaos.cluster.dir, chaos.n_runs);
-    snprintf(first, sizeof first, "%lld", (long long)first_s);
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)run->model.seed);
-    qr_cluster_destinations(&chaos.cluster, 1 + chaos.n_runs % N_MEMBERS, ',', to, sizeof to);
-    const char *argv[48] = {program,
-                            "--to",
-                            to,
-                            "--key",
-                            chaos.cluster.api_key,
-                            "--rotate",
-                            "--hosts",
-                            live ? "2" : "1",
-                            "--charts",
-                            "20",
-                            "--dims",
-                            "8",
-                            "--first",
-                            first,
-                            "--json-file",
-                            json,
-                            "--timeout",
-                            "2000",
-                            "--postpone-scale",
-                            "0.1",
-                            "--seed",
-                            seed,
-                            "--quiet"};
-    size_t n = 23;
-    for (size_t i = 0; extra[i] != NULL; i++)
-        argv[n++] = extra[i];
-    int err = qr_process_start(&run->process, "quorate-loadgen", log, -1, argv);
-    assert(err == 0);
+    launch(&run->process, run, name, 1 + chaos.n_runs % N_MEMBERS, extra);
     chaos.n_runs++;
 }
 
@@ -167,6 +182,16 @@ static void start_live(void)
     };
     for (unsigned i = 0; i < N_LIVE; i++)
         start_run(true, kinds[i], chaos.first_s);
+}
+
+/* The same children once more, on other members: they take each other's place for a while. */
+static void start_twins(void)
+{
+    static const char *const kind[] = {"--duration", "20", "--reconnect-delay", "500", NULL};
+    if (qr_process_alive(&chaos.twins))
+        return;
+    say("twins of two children come for 20 s");
+    launch(&chaos.twins, &chaos.runs[0], "twins", 2, kind);
 }
 
 /* A child whose data is of windows that are sealed long since, or of some that are to come. */
@@ -324,6 +349,53 @@ static void wipe(unsigned id)
     chaos.wipes++;
 }
 
+/* ---- small disks ---- */
+
+/* In a mount namespace of our own, which the members inherit. */
+static bool make_disks(void)
+{
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        return false;
+    for (unsigned id = 1; id <= N_MEMBERS; id++) {
+        char dir[512];
+        snprintf(dir, sizeof dir, "%s/data", chaos.cluster.members[id].dir);
+        if (mkdir(dir, 0700) != 0 || mount("tmpfs", dir, "tmpfs", 0, "size=" DISK_BYTES) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void filler_of(unsigned id, char path[512])
+{
+    snprintf(path, 512, "%s/data/filler", chaos.cluster.members[id].dir);
+}
+
+/* Leaves so many bytes free. */
+static void fill_disk(unsigned id, uint64_t left, uint64_t for_ms)
+{
+    static const char block[65536];
+    char path[512];
+    struct statvfs fs;
+    filler_of(id, path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    while (fd >= 0 && fstatvfs(fd, &fs) == 0 && fs.f_bavail * fs.f_frsize > left &&
+           write(fd, block, sizeof block) > 0)
+        continue;
+    close(fd);
+    say("  member %u: %.1f MiB left on its disk for %.1f s", id, (double)left / 1048576,
+        (double)for_ms / 1000);
+    chaos.members[id].free_ms = qr_mono_ms() + for_ms;
+    chaos.fills++;
+}
+
+static void free_disk(unsigned id)
+{
+    char path[512];
+    filler_of(id, path);
+    unlink(path);
+    chaos.members[id].free_ms = 0;
+}
+
 /* ---- members ---- */
 
 static bool is_up(unsigned id)
@@ -346,6 +418,10 @@ static void watch_members(void)
         struct qr_process *p = &chaos.cluster.members[id].process;
         if (m->back_ms != 0 || qr_process_alive(p))
             continue;
+        if (m->free_ms != 0 && WIFEXITED(p->status) && WEXITSTATUS(p->status) == 1) {
+            m->back_ms = qr_mono_ms() + 1000; /* It stopped, as it should; a supervisor's turn. */
+            continue;
+        }
         if (m->may_refuse && WIFEXITED(p->status) && WEXITSTATUS(p->status) == 1) {
             say("  member %u refuses its damaged log: its data is wiped", id);
             chaos.refusals++;
@@ -367,6 +443,8 @@ static void turn(void)
         struct member *m = &chaos.members[id];
         if (m->back_ms != 0 && now >= m->back_ms)
             start_member(id);
+        if (m->free_ms != 0 && now >= m->free_ms)
+            free_disk(id);
         if (m->resume_ms != 0 && now >= m->resume_ms) {
             m->resume_ms = 0;
             qr_cluster_resume(&chaos.cluster, id);
@@ -433,11 +511,30 @@ static uint64_t a_while_ms(void)
     return below(longest_ms[below(4)]);
 }
 
+static void fill_disks(unsigned id)
+{
+    static const uint64_t lefts[] = {0, 2 << 20, 7 << 20, 15 << 20};
+    unsigned n = below(4) == 0 ? N_MEMBERS : 1;
+    uint64_t left = lefts[below(4)];
+    say("%u disks become full", n);
+    for (unsigned i = 0; i < n; i++, id = id % N_MEMBERS + 1)
+        if (chaos.members[id].free_ms == 0)
+            fill_disk(id, left, 3000 + below(12000));
+}
+
 static void fault(void)
 {
     unsigned id = a_victim();
     uint64_t away = a_while_ms();
-    switch (below(10)) {
+    switch (below(chaos.disks ? 14 : 11)) {
+    case 10:
+        start_twins();
+        break;
+    case 11:
+    case 12:
+    case 13:
+        fill_disks(id);
+        break;
     case 0:
     case 1:
     case 2:
@@ -485,6 +582,19 @@ static void fault(void)
         kill_member(id, away);
         damage_blocks(id);
         break;
+    }
+}
+
+/* What is still to come of the faults comes now. */
+static void make_well(void)
+{
+    for (unsigned id = 1; id <= N_MEMBERS; id++) {
+        if (chaos.members[id].back_ms != 0)
+            chaos.members[id].back_ms = 1;
+        if (chaos.members[id].resume_ms != 0)
+            chaos.members[id].resume_ms = 1;
+        if (chaos.members[id].free_ms != 0)
+            chaos.members[id].free_ms = 1;
     }
 }
 
@@ -677,12 +787,8 @@ static void print_status(void)
 static void quiet(bool whole)
 {
     say("quiet");
-    for (unsigned id = 1; id <= N_MEMBERS; id++) {
-        if (chaos.members[id].back_ms != 0)
-            chaos.members[id].back_ms = 1;
-        if (chaos.members[id].resume_ms != 0)
-            chaos.members[id].resume_ms = 1;
-    }
+    make_well();
+    qr_process_stop(&chaos.twins, 5000);
     if (!qr_wait_for(all_well, NULL, SETTLE_MS, 20))
         defect("not all members are HEALTHY after %d s", SETTLE_MS / 1000);
     int64_t to_s = (int64_t)(qr_real_ms() / 1000);
@@ -697,10 +803,10 @@ static void quiet(bool whole)
     if (same != 1)
         defect("state hashes: %s", same < 0 ? "differ" : "never seen at one index");
     print_status();
-    say("round %u: %u kills, %u stops, %u freezes, %u damages, %u refusals, %u block files, "
+    say("round %u: %u kills, %u stops, %u freezes, %u damages, %u fills, %u refusals, %u blocks, "
         "%llu values right, %u defects",
-        chaos.rounds, chaos.kills, chaos.stops, chaos.freezes, chaos.damages, chaos.refusals,
-        n_blocks, (unsigned long long)chaos.n_values, chaos.defects);
+        chaos.rounds, chaos.kills, chaos.stops, chaos.freezes, chaos.damages, chaos.fills,
+        chaos.refusals, n_blocks, (unsigned long long)chaos.n_values, chaos.defects);
 }
 
 static void round_of_faults(void)
@@ -714,34 +820,29 @@ static void round_of_faults(void)
         fault();
     }
     if (chaos.rounds % 2 == 0 && !interrupted) {
-        for (unsigned id = 1; id <= N_MEMBERS; id++) {
-            if (chaos.members[id].back_ms != 0)
-                chaos.members[id].back_ms = 1;
-            if (chaos.members[id].resume_ms != 0)
-                chaos.members[id].resume_ms = 1;
-        }
+        make_well();
         damage_a_log();
     }
 }
 
 static int usage(int status)
 {
-    printf("usage: quorate-chaos [--minutes N] [--seed N] [--port N] [--keep] [--log-level L]\n\n"
+    printf("usage: quorate-chaos [--minutes N] [--seed N] [--port N] [--keep] [--disks] "
+           "[--log-level L]\n\n"
            "Kills, freezes, stops and damages members of a cluster of three while children\n"
            "stream, and checks every couple of minutes that nothing is lost, twice or wrong.\n"
+           "--disks gives each member a small disk that becomes full at times; it needs root.\n"
            "Exit: 0 all was well, 1 a defect was found (the files are kept), 2 usage.\n");
     return status;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {{"minutes", required_argument, NULL, 'm'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {"port", required_argument, NULL, 'p'},
-                                          {"keep", no_argument, NULL, 'k'},
-                                          {"log-level", required_argument, NULL, 'l'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {0}};
+    static const struct option longs[] = {
+        {"minutes", required_argument, NULL, 'm'}, {"seed", required_argument, NULL, 's'},
+        {"port", required_argument, NULL, 'p'},    {"keep", no_argument, NULL, 'k'},
+        {"disks", no_argument, NULL, 'd'},         {"log-level", required_argument, NULL, 'l'},
+        {"help", no_argument, NULL, 'h'},          {0}};
     struct qr_cluster_options options = {.name = "chaos",
                                          .n = N_MEMBERS,
                                          .snapshot_threshold = 100,
@@ -761,6 +862,8 @@ int main(int argc, char **argv)
             options.base_port = (uint16_t)strtoul(optarg, NULL, 10);
         else if (c == 'l')
             options.log_level = optarg;
+        else if (c == 'd')
+            chaos.disks = true;
         else if (c == 'k')
             keep = true;
         else
@@ -770,7 +873,9 @@ int main(int argc, char **argv)
     signal(SIGTERM, on_interrupt);
     qr_rng_seed(&chaos.rng, chaos.seed);
     chaos.started_ms = qr_mono_ms();
-    if (qr_cluster_create(&chaos.cluster, &options) != 0 ||
+    if (chaos.disks)
+        options.disk_reserve_mib = RESERVE_MIB;
+    if (qr_cluster_create(&chaos.cluster, &options) != 0 || (chaos.disks && !make_disks()) ||
         qr_cluster_start_all(&chaos.cluster) != 0 ||
         qr_cluster_wait_leader(&chaos.cluster, 20000) == 0) {
         fprintf(stderr, "quorate-chaos: no cluster came up in %s\n", chaos.cluster.dir);
@@ -790,10 +895,11 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < chaos.n_runs; i++)
         qr_process_stop(&chaos.runs[i].process, 5000);
     qr_cluster_release(&chaos.cluster, keep || chaos.defects != 0);
-    printf("minutes %.1f, rounds %u, kills %u, stops %u, freezes %u, damages %u, refusals %u, "
+    printf("minutes %.1f, rounds %u, kills %u, stops %u, freezes %u, damages %u, fills %u, "
+           "refusals %u, "
            "wipes %u, values %llu, defects %u\n",
            (double)(qr_mono_ms() - chaos.started_ms) / 60000, chaos.rounds, chaos.kills,
-           chaos.stops, chaos.freezes, chaos.damages, chaos.refusals, chaos.wipes,
+           chaos.stops, chaos.freezes, chaos.damages, chaos.fills, chaos.refusals, chaos.wipes,
            (unsigned long long)chaos.n_values, chaos.defects);
     return chaos.defects != 0;
 }
