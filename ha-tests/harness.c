@@ -114,7 +114,8 @@ void stage_up(struct stage *stage, const struct stage_options *options)
                                      .n_dims = options->n_dims > 0 ? options->n_dims : 8,
                                      .update_every = 1,
                                      .mix = true};
-    stage->first_s = (int64_t)(qr_real_ms() / 1000) - STAGE_HISTORY_S;
+    stage->first_s = (int64_t)(qr_real_ms() / 1000) -
+                     (options->history_s > 0 ? options->history_s : STAGE_HISTORY_S);
     start_load(stage, options);
     if (options->netdata)
         start_netdata(stage);
@@ -346,6 +347,13 @@ void stage_check(struct stage *stage)
     qr_process_signal(&stage->load, SIGSTOP);
     qr_process_signal(&stage->netdata.process, SIGSTOP);
     expect(stage, qr_cluster_compare_hashes(&stage->cluster, COMPARE_MS) == 1);
+}
+
+void stage_wake_children(struct stage *stage)
+{
+    qr_process_signal(&stage->load, SIGCONT);
+    qr_process_signal(&stage->netdata.process, SIGCONT);
+    memset(&stage->result, 0, sizeof stage->result);
 }
 
 int64_t stage_counter(struct stage *stage, const char *name)

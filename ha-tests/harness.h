@@ -17,7 +17,7 @@
 #include "testing/model.h"
 #include "testing/netdata.h"
 
-#define STAGE_HISTORY_S 20 /* The children have collected that long before the first connect. */
+#define STAGE_HISTORY_S 20 /* The children have collected that long before they first connect. */
 /* A chart's first collection is never sent (answers begin after it); after so many seconds every
  * chart, slow or pausing, has had it. */
 #define STAGE_FIRST_S 6
@@ -30,6 +30,7 @@ struct stage_options {
     uint32_t n_charts, n_dims; /* 16, 8 */
     bool netdata;              /* A real child too. */
     unsigned first_not_leader; /* The lists of children begin with a follower, else the leader. */
+    int64_t history_s;         /* STAGE_HISTORY_S */
     const char *loadgen[16];   /* More options for it. */
 };
 
@@ -88,8 +89,10 @@ void stage_wait_stored(struct stage *stage, int64_t t, uint64_t timeout_ms);
 void stage_verify_member(struct stage *stage, unsigned id, int64_t to_s, struct qr_verify *result);
 
 /* The end of a scenario: waits until all that was collected up to now is stored on every running
- * member, checks everything, prints the figures. */
+ * member, checks everything, prints the figures; the children are paused then. */
 void stage_check(struct stage *stage);
+/* After a check, to go on. */
+void stage_wake_children(struct stage *stage);
 
 /* Counter of /api/quorate/v1/status, summed over the running members. */
 int64_t stage_counter(struct stage *stage, const char *name);
