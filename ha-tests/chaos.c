@@ -68,7 +68,7 @@ struct chaos {
     unsigned kills, stops, freezes, damages, fills, refusals, wipes, rounds, defects;
     struct qr_process twins;
     bool disks; /* Each member has a small one of its own. */
-    uint64_t n_values;
+    uint64_t n_values, n_peeked;
     int64_t first_s;
 };
 
@@ -477,6 +477,26 @@ static bool all_well(void *data)
     return true;
 }
 
+/* In the midst of it: a member may not have a sample yet, but what it has is right. */
+static void peek(void)
+{
+    unsigned id = 1 + (unsigned)below(N_MEMBERS);
+    const struct run *run = &chaos.runs[below(N_LIVE)];
+    int64_t now_s = (int64_t)(qr_real_ms() / 1000);
+    struct qr_verify result = {0};
+    if (!qr_cluster_running(&chaos.cluster, id) || now_s - 3 < run->first_s + FIRST_S)
+        return;
+    int64_t from_s = now_s - 120 < run->first_s + FIRST_S ? run->first_s + FIRST_S : now_s - 120;
+    qr_verify_node(&run->model, &chaos.cluster.fetch, chaos.cluster.members[id].url, from_s,
+                   now_s - 3, &result);
+    chaos.n_peeked += result.n_values;
+    if (result.n_wrong != 0 || result.n_extra != 0 || result.n_duplicates != 0) {
+        char text[512];
+        qr_verify_format(&result, text, sizeof text);
+        defect("member %u, in the midst of it: %s", id, text);
+    }
+}
+
 static unsigned a_victim(void)
 {
     char guid[QR_GUID_TEXT_LEN + 1];
@@ -804,9 +824,10 @@ static void quiet(bool whole)
         defect("state hashes: %s", same < 0 ? "differ" : "never seen at one index");
     print_status();
     say("round %u: %u kills, %u stops, %u freezes, %u damages, %u fills, %u refusals, %u blocks, "
-        "%llu values right, %u defects",
+        "%llu values right (%llu in the midst), %u defects",
         chaos.rounds, chaos.kills, chaos.stops, chaos.freezes, chaos.damages, chaos.fills,
-        chaos.refusals, n_blocks, (unsigned long long)chaos.n_values, chaos.defects);
+        chaos.refusals, n_blocks, (unsigned long long)chaos.n_values,
+        (unsigned long long)chaos.n_peeked, chaos.defects);
 }
 
 static void round_of_faults(void)
@@ -816,7 +837,11 @@ static void round_of_faults(void)
     if (chaos.n_runs < RUNS_MAX)
         start_late();
     while (qr_mono_ms() < end && !interrupted) {
-        run_for(500 + below(8000));
+        for (uint64_t n = below(8); n > 0; n--) {
+            run_for(1000);
+            peek();
+        }
+        run_for(500);
         fault();
     }
     if (chaos.rounds % 2 == 0 && !interrupted) {
