@@ -204,7 +204,8 @@ static void bad_lines_do_not_bring_it_down(void **state)
     /* A NUL, and numbers that are none. */
     int fd = stream_as(STRANGER, CAPS_PLAIN);
     say(fd, definition, strlen(definition));
-    say(fd, "BEGIN \"bad.chart\" -5\nSET \"a\" = \0 0xzz\nEND\n", 45);
+    static const char with_nul[] = "BEGIN \"bad.chart\" -5\nSET \"a\" = \0 0xzz\nEND\n";
+    say(fd, with_nul, sizeof with_nul - 1);
     shutdown(fd, SHUT_WR);
     expect(&stage, hangs_up(fd));
     close(fd);
