@@ -53,11 +53,16 @@ static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request lin
 /* Proposals that wait behind those, and their bytes; then the proposer is told to wait. */
 #define QR_PROPOSALS_WAITING_MAX       256u
 #define QR_PROPOSALS_WAITING_BYTES_MAX (32u * 1024 * 1024)
-/* The body of a tick batch, and what it unpacks to (one row may have QR_DIMS_PER_CHART_MAX values,
- * so a batch that is cut at QR_BATCH_BYTES_MAX may have that much more). */
+/* The body of a tick batch, and its bytes before LZ4. */
 #define QR_ENTRY_BODY_BYTES_MAX  (QR_ENTRY_BYTES_MAX - 4096)
 #define QR_ENTRY_PLAIN_BYTES_MAX (4u * 1024 * 1024)
-#define QR_SNAPSHOT_BYTES_MAX    (64u * 1024 * 1024)
+/* One host's block: its bytes before LZ4, and its values and rows, which a reader unpacks to 4 and
+ * 32 bytes each.  A row of QR_DIMS_PER_CHART_MAX values of 5 bytes fits an empty block. */
+#define QR_ENTRY_BLOCK_BYTES_MAX (640u * 1024)
+#define QR_ENTRY_BLOCK_CELLS_MAX (512u * 1024)
+static_assert(QR_BATCH_BYTES_MAX + QR_ENTRY_BLOCK_BYTES_MAX < QR_ENTRY_BODY_BYTES_MAX / 64 * 63,
+              "a batch and one block that fills it over fit a body, even if nothing shrinks");
+#define QR_SNAPSHOT_BYTES_MAX (64u * 1024 * 1024)
 static_assert(QR_BATCH_BYTES_MAX * 2 <= QR_ENTRY_BYTES_MAX, "a batch and its header fit an entry");
 
 /* ---- member links ---- */

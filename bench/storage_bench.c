@@ -214,50 +214,95 @@ static void bench_codec(void)
     qr_buf_release(&out);
 }
 
-static void fill_block(struct qr_entry_block *block, uint32_t row)
+/* Hosts of one batch: the same one, at shifted times. */
+#define HOSTS_MAX 20
+
+static struct {
+    struct qr_entry_block blocks[HOSTS_MAX];
+    struct qr_entry_base written[HOSTS_MAX][CHARTS_MAX], read[HOSTS_MAX][CHARTS_MAX];
+    uint32_t values[CHARTS_MAX * 64];
+    double build, encode, decode;
+    uint64_t bytes;
+} entries;
+
+static void fill_block(uint32_t h, uint32_t row)
 {
-    uint32_t values[65536];
+    struct qr_entry_block *block = &entries.blocks[h];
+    uint32_t from = (row + h * 67) % data.n_rows;
     qr_entry_block_clear(block);
-    for (uint32_t c = 0; c < data.n_charts; c++) {
-        for (uint32_t d = 0; d < data.charts[c].n; d++)
-            values[d] = data.values[(size_t)(data.charts[c].first + d) * data.n_rows + row];
-        must_be_0(qr_entry_block_row(block, c + 1, START_S + row, values, data.charts[c].n), "row");
-    }
+    block->host = h + 1;
+    block->epoch = 1;
+    block->block_seq = row + 1;
+    for (uint32_t s = 0; s < data.n_series; s++)
+        entries.values[s] = data.values[(size_t)s * data.n_rows + from];
+    double start = cpu_ns();
+    for (uint32_t c = 0; c < data.n_charts; c++)
+        must_be_0(qr_entry_block_row(block, &entries.written[h][c], h * data.n_charts + c + 1,
+                                     START_S + row, entries.values + data.charts[c].first,
+                                     data.charts[c].n),
+                  "row");
+    entries.build += cpu_ns() - start;
 }
 
-/* One entry a second, as one host makes them: to `bodies`, for the next measurement. */
-static void bench_entry(struct qr_buf *bodies)
+static struct qr_entry_base *find_base(void *unused, uint32_t host, uint32_t chart)
 {
-    struct qr_entry_block block, *blocks[] = {&block};
-    qr_entry_block_init(&block);
-    block.host = 1;
-    double build = 0, encode = 0, decode = 0;
-    uint64_t bytes = 0, sum = 0;
-    for (uint32_t row = 0; row < data.n_rows; row++) {
-        double start = cpu_ns();
-        fill_block(&block, row);
-        double built = cpu_ns();
-        must_be_0(qr_entry_encode(&bodies[row], blocks, 1), "entry");
-        encode += cpu_ns() - built;
-        build += built - start;
-        bytes += bodies[row].len;
-        start = cpu_ns();
-        struct qr_entry_reader *reader;
-        struct qr_entry_host host;
-        struct qr_entry_row r;
-        must_be_0(qr_entry_reader_new(&reader, qr_buf_slice(&bodies[row])), "reader");
-        while (qr_entry_next_host(reader, &host))
-            while (qr_entry_next_row(reader, &r))
-                sum += r.values[0];
-        qr_entry_reader_free(reader);
-        decode += cpu_ns() - start;
+    (void)unused;
+    return &entries.read[host - 1][(chart - 1) % data.n_charts];
+}
+
+static uint64_t decode_body(struct qr_slice body)
+{
+    struct qr_entry_reader *reader;
+    struct qr_entry_host host;
+    struct qr_entry_row row;
+    uint64_t sum = 0;
+    must_be_0(qr_entry_reader_new(&reader, body), "reader");
+    while (qr_entry_next_host(reader, &host)) {
+        must_be_0(qr_entry_read_rows(reader, find_base, NULL), "rows");
+        while (qr_entry_next_row(reader, &row))
+            sum += row.values[0];
     }
-    print("entry: rows to a block", build, n_samples());
-    print("entry: encode", encode, n_samples());
-    print("entry: decode", decode, n_samples());
-    printf("%-34s %8.3f B/sample\n", "entry: bytes in the log",
-           (double)bytes / (double)n_samples());
-    qr_entry_block_release(&block);
+    qr_entry_reader_free(reader);
+    return sum;
+}
+
+/* One entry a second, as n hosts make them: of one host to `bodies`, for the next measurement. */
+static void bench_entry(struct qr_buf *bodies, uint32_t n_hosts)
+{
+    struct qr_entry_block *blocks[HOSTS_MAX];
+    struct qr_buf body = {0};
+    uint64_t sum = 0;
+    must_be_0(data.n_series > QR_COUNT(entries.values), "too many series");
+    memset(&entries, 0, sizeof entries);
+    for (uint32_t row = 0; row < data.n_rows; row++) {
+        struct qr_buf *out = n_hosts == 1 ? &bodies[row] : &body;
+        for (uint32_t h = 0; h < n_hosts; h++) {
+            blocks[h] = &entries.blocks[h];
+            fill_block(h, row);
+        }
+        qr_buf_clear(&body);
+        double start = cpu_ns();
+        must_be_0(qr_entry_encode(out, blocks, n_hosts), "entry");
+        double encoded = cpu_ns();
+        sum += decode_body(qr_buf_slice(out));
+        entries.decode += cpu_ns() - encoded;
+        entries.encode += encoded - start;
+        entries.bytes += out->len;
+    }
+    uint64_t n = n_samples() * n_hosts;
+    printf("%u hosts an entry:\n", n_hosts);
+    print("entry: rows to a block", entries.build, n);
+    print("entry: encode", entries.encode, n);
+    print("entry: decode", entries.decode, n);
+    printf("%-34s %8.3f B/sample\n", "entry: bytes in the log", (double)entries.bytes / (double)n);
+    for (uint32_t h = 0; h < n_hosts; h++) {
+        qr_entry_block_release(&entries.blocks[h]);
+        for (uint32_t c = 0; c < data.n_charts; c++) {
+            qr_entry_base_release(&entries.written[h][c]);
+            qr_entry_base_release(&entries.read[h][c]);
+        }
+    }
+    qr_buf_release(&body);
     if (sum == 1)
         puts("");
 }
@@ -304,11 +349,13 @@ static void apply_body(struct qr_store *store, struct qr_slice body)
     struct qr_entry_row row;
     uint32_t n_new;
     must_be_0(qr_entry_reader_new(&reader, body), "reader");
-    while (qr_entry_next_host(reader, &host))
+    while (qr_entry_next_host(reader, &host)) {
+        must_be_0(qr_entry_read_rows(reader, qr_store_base, store), "rows");
         while (qr_entry_next_row(reader, &row))
             must_be_0(qr_store_apply_row(store, host.host, row.chart, row.end_s, row.end_s,
                                          row.values, row.n, &n_new),
                       "apply");
+    }
     qr_entry_reader_free(reader);
 }
 
@@ -386,7 +433,8 @@ int main(int argc, char **argv)
     bench_pack();
     bench_codec();
     struct qr_buf *bodies = must(calloc(data.n_rows, sizeof *bodies));
-    bench_entry(bodies);
+    bench_entry(bodies, 1);
+    bench_entry(NULL, HOSTS_MAX);
     bench_store(bodies);
     for (uint32_t row = 0; row < data.n_rows; row++)
         qr_buf_release(&bodies[row]);

@@ -49,9 +49,10 @@ struct session_chart {
     uint32_t n_places;
     uint32_t width; /* Cells of a row in the log. */
     uint32_t *places;
-    bool queued;        /* To be defined, ... */
-    bool defining;      /* ... or asked for: rows wait for the answer. */
-    struct qr_buf held; /* Rows that wait: i64 end, u32 n, n values. */
+    bool queued;               /* To be defined, ... */
+    bool defining;             /* ... or asked for: rows wait for the answer. */
+    struct qr_buf held;        /* Rows that wait: i64 end, u32 n, n values. */
+    struct qr_entry_base base; /* Its last row in the log; zeros in a new session. */
 };
 
 struct session {
@@ -105,6 +106,7 @@ static void free_session(struct session *s)
     for (uint32_t i = 0; i < s->n_charts; i++) {
         free(s->charts[i]->places);
         qr_buf_release(&s->charts[i]->held);
+        qr_entry_base_release(&s->charts[i]->base);
         free(s->charts[i]);
     }
     free(s->charts);
@@ -238,7 +240,7 @@ static void put_row(struct session *s, struct session_chart *sc, int64_t end_s,
     for (uint32_t i = 0; i < n && i < sc->n_places; i++)
         cells[sc->places[i]] = values[i];
     int64_t read_at_us = s->conn != NULL ? (int64_t)s->conn->read_at_us : 0;
-    if (qr_outbox_row(&s->outbox, sc->id, end_s, cells, sc->width, read_at_us) != 0)
+    if (qr_outbox_row(&s->outbox, &sc->base, sc->id, end_s, cells, sc->width, read_at_us) != 0)
         close_session(s, "no memory for a row");
 }
 

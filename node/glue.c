@@ -152,6 +152,14 @@ static int apply_samples(struct qr_glue *glue, const struct qr_command *command,
     while (err == 0 && qr_entry_next_host(reader, &block)) {
         int verdict = qr_ownership_check(ownership, block.host, command->member, block.epoch,
                                          block.block_seq);
+        /* All of the block or nothing of it: a base that is not there refuses it like a block
+         * that is missing before it, and so all that follow in this epoch. */
+        if (verdict == 0)
+            verdict = qr_entry_read_rows(reader, qr_store_base, glue->store);
+        if (verdict == UV_ENOMEM) {
+            err = verdict;
+            break;
+        }
         mix(effect, (uint64_t)block.host << 32 | (uint32_t)verdict);
         if (verdict == 0) {
             err = apply_rows(glue, command, reader, block.host, effect);
@@ -159,8 +167,10 @@ static int apply_samples(struct qr_glue *glue, const struct qr_command *command,
             note_index(glue, block.host, index);
         } else if (verdict == QR_E_FENCED) {
             glue->n_fenced_blocks++;
-        } else if (command->member == glue->member && glue->refused != NULL) {
-            glue->refused(glue->data, block.host, block.epoch, verdict);
+        } else {
+            glue->n_refused_blocks++;
+            if (command->member == glue->member && glue->refused != NULL)
+                glue->refused(glue->data, block.host, block.epoch, verdict);
         }
     }
     qr_entry_reader_free(reader);

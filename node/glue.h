@@ -32,7 +32,7 @@ struct qr_glue {
     uint32_t n_hosts;
     uint64_t restored_index; /* Of the last snapshot: data of a host not in the table is older. */
     struct qr_gap *gaps;     /* Scratch. */
-    uint64_t n_rows, n_rows_refused, n_fenced_blocks;
+    uint64_t n_rows, n_rows_refused, n_fenced_blocks, n_refused_blocks;
     uint64_t log_samples, log_bytes; /* Of SAMPLES entries applied here. */
 };
 

@@ -52,8 +52,8 @@ static int close_block(struct qr_outbox *outbox)
     return 0;
 }
 
-int qr_outbox_row(struct qr_outbox *outbox, uint32_t chart, int64_t end_s, const uint32_t *cells,
-                  uint32_t n, int64_t read_at_us)
+int qr_outbox_row(struct qr_outbox *outbox, struct qr_entry_base *base, uint32_t chart,
+                  int64_t end_s, const uint32_t *cells, uint32_t n, int64_t read_at_us)
 {
     if (qr_entry_block_bytes(&outbox->block) >= QR_OUTBOX_BLOCK_BYTES && close_block(outbox) != 0)
         return UV_ENOMEM;
@@ -61,7 +61,7 @@ int qr_outbox_row(struct qr_outbox *outbox, uint32_t chart, int64_t end_s, const
     size_t before = block->n_rows != 0 ? qr_entry_block_bytes(block) : 0;
     if (block->n_rows == 0)
         outbox->block_oldest_us = read_at_us;
-    int err = qr_entry_block_row(block, chart, end_s, cells, n);
+    int err = qr_entry_block_row(block, base, chart, end_s, cells, n);
     if (err == 0)
         outbox->bytes += qr_entry_block_bytes(block) - before;
     return err;

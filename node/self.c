@@ -175,6 +175,7 @@ struct qr_self {
     struct figures last;
     bool has_last, attached, defined;
     uint32_t ids[QR_COUNT(charts)];
+    struct qr_entry_base bases[QR_COUNT(charts)];
     int64_t last_end_s;
     unsigned n_in_flight;
 };
@@ -290,13 +291,21 @@ static void on_close(struct qr_feed *feed, const char *reason)
     qr_roster_detach(self->sources.roster, feed);
 }
 
+/* Gives up rows that are not sent: what follows must not be written against them. */
+static void drop_rows(struct qr_self *self)
+{
+    qr_entry_block_clear(&self->block);
+    for (unsigned i = 0; i < QR_COUNT(charts); i++)
+        qr_entry_base_reset(&self->bases[i]);
+}
+
 static void on_detached(struct qr_feed *feed)
 {
     struct qr_self *self = feed->session;
     const struct qr_feed_handler *handler = feed->handler;
     memset(feed, 0, sizeof *feed);
     feed->handler = handler;
-    qr_entry_block_clear(&self->block);
+    drop_rows(self);
     self->defined = false; /* also when the answer came behind the close */
     attach(self);
 }
@@ -422,7 +431,8 @@ static void add_rows(struct qr_self *self, const struct figures *now, int64_t en
                 shown /= (double)(end_s - self->last_end_s);
             cells[d] = qr_value_pack(shown * dim->scale, 0);
         }
-        qr_entry_block_row(&self->block, self->ids[i], end_s, cells, n);
+        /* One that does not fit is left out whole: the next follows the one before. */
+        qr_entry_block_row(&self->block, &self->bases[i], self->ids[i], end_s, cells, n);
     }
 }
 
@@ -438,7 +448,7 @@ static void send_rows(struct qr_self *self)
 {
     if (self->n_in_flight >= BATCHES_IN_FLIGHT_MAX) {
         if (qr_entry_block_bytes(&self->block) > QR_BATCH_BYTES_MAX)
-            qr_entry_block_clear(&self->block); /* hours without a quorum */
+            drop_rows(self); /* hours without a quorum */
         return;
     }
     struct qr_batch *batch = calloc(1, sizeof *batch);

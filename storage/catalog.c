@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/map.h"
+#include "storage/entry.h"
 
 struct index_slot {
     uint64_t hash;
@@ -32,6 +33,7 @@ struct host_node {
 struct chart_node {
     struct qr_chart chart;
     struct qr_chart_head head;
+    struct qr_entry_base base;
 };
 
 static struct host_node *node_of(const struct qr_host *host)
@@ -161,6 +163,7 @@ void qr_catalog_release(struct qr_catalog *catalog)
     for (uint32_t i = 0; i < qr_catalog_n_charts(catalog); i++) {
         struct qr_chart *chart = list_get(&catalog->charts, i);
         qr_chart_head_release(chart->head);
+        qr_entry_base_release(chart->base);
         free((void *)atomic_load(&chart->def));
         free(QR_CONTAINER_OF(chart, struct chart_node, chart));
     }
@@ -326,6 +329,7 @@ static int add_chart(struct qr_catalog *catalog, struct host_node *host, struct 
     added->id = qr_catalog_n_charts(catalog) + 1;
     added->host = &host->host;
     added->head = &node->head;
+    added->base = &node->base;
     atomic_init(&added->def, def);
     list_add(&catalog->charts, added);
     uint32_t n = atomic_load_explicit(&host->host.n_charts, memory_order_relaxed);

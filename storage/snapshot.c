@@ -9,9 +9,10 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "storage/chunk.h"
+#include "storage/entry.h"
 
 #define MAGIC   "QRSTATE"
-#define VERSION 1
+#define VERSION 2
 
 /* ---- encoding ---- */
 
@@ -39,6 +40,8 @@ static int put_charts(const struct qr_catalog *catalog, struct qr_buf *out)
         qr_buf_add_varint(out, (uint64_t)atomic_load(&chart->first_s));
         qr_buf_add_varint(out, (uint64_t)atomic_load(&chart->watermark_s));
         qr_buf_add_varint(out, atomic_load(&chart->n_samples));
+        if (err == 0)
+            err = qr_entry_base_encode(out, chart->base);
     }
     return err;
 }
@@ -223,7 +226,8 @@ static int take_chart(struct qr_state *state, struct qr_cursor *in, uint32_t id)
     atomic_store(&chart->first_s, take_time(in));
     atomic_store(&chart->watermark_s, take_time(in));
     atomic_store(&chart->n_samples, qr_cursor_varint(in));
-    return in->failed ? QR_E_MALFORMED : 0;
+    err = qr_entry_base_decode(chart->base, in);
+    return err != 0 ? err : in->failed ? QR_E_MALFORMED : 0;
 }
 
 static int take_charts(struct qr_state *state, struct qr_cursor *in)

@@ -251,6 +251,12 @@ int qr_store_apply_row(struct qr_store *store, uint32_t host, uint32_t chart_id,
     return 0;
 }
 
+struct qr_entry_base *qr_store_base(void *store, uint32_t host, uint32_t chart_id)
+{
+    struct qr_chart *chart = qr_catalog_chart(&qr_store_state(store)->catalog, chart_id);
+    return chart != NULL && chart->host->id == host ? chart->base : NULL;
+}
+
 int qr_store_apply_gap(struct qr_store *store, const struct qr_gap *gap)
 {
     struct qr_state *state = qr_store_state(store);

@@ -33,6 +33,7 @@ struct qr_store;
 /* ---- catalog: what readers see ---- */
 
 struct qr_chart_head; /* storage/head's. */
+struct qr_entry_base; /* storage/entry's. */
 
 struct qr_chart {
     uint32_t id; /* Of the group, given in log order, never reused; 0 is none. */
@@ -42,6 +43,7 @@ struct qr_chart {
     _Atomic int64_t watermark_s; /* End time of the newest applied point; 0: none. */
     _Atomic uint64_t n_samples;  /* Applied, not counting refused duplicates. */
     struct qr_chart_head *head;
+    struct qr_entry_base *base; /* Of the next row in the log; the writer's. */
 };
 
 struct qr_host {
@@ -108,6 +110,10 @@ int qr_store_apply_chart(struct qr_store *store, uint32_t host, struct qr_chart_
  * stores nothing. */
 int qr_store_apply_row(struct qr_store *store, uint32_t host, uint32_t chart, int64_t now_s,
                        int64_t end_s, const uint32_t *values, uint32_t n, uint32_t *n_new);
+
+/* What storage/entry reads the rows of a chart of that host against: replicated, part of the
+ * snapshot.  NULL: there is no such chart.  A qr_entry_find; `store` is the store. */
+struct qr_entry_base *qr_store_base(void *store, uint32_t host, uint32_t chart);
 
 int qr_store_apply_gap(struct qr_store *store, const struct qr_gap *gap);
 int qr_store_apply_connected(struct qr_store *store, uint32_t host, bool connected,

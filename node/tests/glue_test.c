@@ -20,6 +20,7 @@ struct fixture {
     struct qr_ownership ownership;
     uint64_t index, effect;
     int refused;
+    struct qr_entry_base base; /* Of a session that writes chart 1. */
 };
 
 static void on_refused(void *data, uint32_t host, uint32_t epoch, int error)
@@ -58,6 +59,7 @@ static void open_fixture(struct fixture *f)
 
 static void close_fixture(struct fixture *f)
 {
+    qr_entry_base_release(&f->base);
     qr_ownership_release(&f->ownership);
     qr_glue_release(&f->glue);
     qr_store_close(f->store);
@@ -124,8 +126,9 @@ static int add_chart(struct fixture *f, uint32_t host, uint32_t member, uint32_t
     return err;
 }
 
-static int add_row(struct fixture *f, uint32_t host, uint32_t member, uint32_t epoch, uint32_t seq,
-                   int64_t end_s, double value)
+/* A block of one row, written against the one before of this fixture. */
+static struct qr_buf make_row(struct fixture *f, uint32_t host, uint32_t epoch, uint32_t seq,
+                              int64_t end_s, double value)
 {
     struct qr_entry_block block;
     struct qr_entry_block *blocks[] = {&block};
@@ -135,9 +138,16 @@ static int add_row(struct fixture *f, uint32_t host, uint32_t member, uint32_t e
     block.host = host;
     block.epoch = epoch;
     block.block_seq = seq;
-    assert_int_equal(qr_entry_block_row(&block, 1, end_s, cells, 2), 0);
+    assert_int_equal(qr_entry_block_row(&block, &f->base, 1, end_s, cells, 2), 0);
     assert_int_equal(qr_entry_encode(&body, blocks, 1), 0);
     qr_entry_block_release(&block);
+    return body;
+}
+
+static int add_row(struct fixture *f, uint32_t host, uint32_t member, uint32_t epoch, uint32_t seq,
+                   int64_t end_s, double value)
+{
+    struct qr_buf body = make_row(f, host, epoch, seq, end_s, value);
     return apply(f, QR_COMMAND_SAMPLES, member, &body);
 }
 
@@ -180,6 +190,7 @@ static void an_older_epoch_adds_nothing(void **state)
     assert_int_equal(qr_glue_newest_index(&f.glue, host), before);
     assert_int_equal(add_chart(&f, host, 1, owner.epoch), QR_E_FENCED);
 
+    qr_entry_base_reset(&f.base); /* the new owner's session */
     assert_int_equal(add_row(&f, host, 2, next.epoch, 1, T0 + 2, 7), 0);
     assert_true(stored(&f, T0 + 2) == 7);
     close_fixture(&f);
@@ -202,6 +213,74 @@ static void the_first_value_stays_and_a_jump_is_told(void **state)
     assert_int_equal(add_row(&f, host, 1, owner.epoch, 4, T0 + 2, 6), 0); /* 3 is missing */
     assert_int_equal(f.refused, QR_E_GAP);
     assert_true(stored(&f, T0 + 2) == 0);
+    close_fixture(&f);
+}
+
+/* Rows are written against rows before: what a member must never do is to guess those. */
+static void a_block_without_its_base_is_refused_as_a_whole(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct qr_owner owner;
+    open_fixture(&f);
+    uint32_t host = add_host(&f, 1);
+    qr_ownership_take(&f.ownership, host, 1, &owner);
+    add_chart(&f, host, 1, owner.epoch);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 1, T0 + 1, 5), 0);
+    /* A new epoch, and a session that goes on as if it had told its rows before. */
+    qr_ownership_take(&f.ownership, host, 1, &owner);
+    uint64_t effect = f.effect;
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 1, T0 + 2, 6), 0);
+    assert_int_equal(f.refused, QR_E_GAP);
+    assert_true(f.effect != effect);
+    assert_true(stored(&f, T0 + 2) == 0);
+    assert_int_equal(f.glue.n_refused_blocks, 1);
+    assert_int_equal(qr_ownership_get(&f.ownership, host).block_seq, 0); /* not taken */
+    /* Nothing of this epoch counts after that, not even a KEY row. */
+    f.refused = 0;
+    qr_entry_base_reset(&f.base);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 2, T0 + 3, 7), 0);
+    assert_int_equal(f.refused, QR_E_GAP);
+    assert_true(stored(&f, T0 + 3) == 0);
+    /* In the next one all is well. */
+    f.refused = 0;
+    qr_entry_base_reset(&f.base);
+    qr_ownership_take(&f.ownership, host, 1, &owner);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 1, T0 + 2, 6), 0);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 2, T0 + 3, 7), 0);
+    assert_int_equal(f.refused, 0);
+    assert_true(stored(&f, T0 + 2) == 6 && stored(&f, T0 + 3) == 7);
+    /* A block that was lost where its number does not tell: the values do. */
+    struct qr_buf lost = make_row(&f, host, owner.epoch, 3, T0 + 4, 8);
+    qr_buf_release(&lost);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 3, T0 + 5, 9), 0);
+    assert_int_equal(f.refused, QR_E_CORRUPT);
+    assert_true(stored(&f, T0 + 5) == 0);
+    close_fixture(&f);
+}
+
+/* The base is what the log said last, stored or not. */
+static void rows_that_do_not_count_move_the_base(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct qr_owner owner;
+    struct qr_buf snapshot = {0};
+    open_fixture(&f);
+    uint32_t host = add_host(&f, 1);
+    qr_ownership_take(&f.ownership, host, 1, &owner);
+    add_chart(&f, host, 1, owner.epoch);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 1, T0 + 1, 5), 0);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 2, T0 + 1, 9), 0); /* repeated */
+    assert_int_equal(f.sink.snapshot(f.sink.data, &snapshot), 0);
+    assert_int_equal(f.sink.restore(f.sink.data, qr_buf_slice(&snapshot)), 0);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 3, T0 + 2, 12), 0);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 4, T0 + 90000, 11), 0); /* in days */
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 5, T0 + 90001, 13), 0);
+    assert_int_equal(f.glue.n_rows_refused, 2);
+    assert_int_equal(f.refused, 0);
+    assert_true(stored(&f, T0 + 1) == 5 && stored(&f, T0 + 2) == 12);
+    qr_buf_release(&snapshot);
     close_fixture(&f);
 }
 
@@ -299,6 +378,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_older_epoch_adds_nothing),
         cmocka_unit_test(the_first_value_stays_and_a_jump_is_told),
+        cmocka_unit_test(a_block_without_its_base_is_refused_as_a_whole),
+        cmocka_unit_test(rows_that_do_not_count_move_the_base),
         cmocka_unit_test(a_snapshot_waits_for_a_small_head_but_not_for_ever),
         cmocka_unit_test(refuses_bodies_that_are_cut_or_too_long),
     };

@@ -1,6 +1,7 @@
 #include "storage/snapshot.h"
 
 #include "base/checksum.h"
+#include "storage/entry.h"
 #include "storage/tests/fixture.h"
 
 /* A state with one of everything, and its bytes. */
@@ -29,6 +30,10 @@ static struct qr_buf sample(void)
         assert_int_equal(qr_head_put(&state->head, chart, 1, 2, t, (uint32_t[]){7, (uint32_t)t}, 2,
                                      &n_new, &n_old),
                          0);
+    chart->base->cells = malloc(3 * sizeof(uint32_t));
+    chart->base->epoch = 5;
+    chart->base->n = chart->base->capacity = 3; /* one more than the chart has: it is not asked */
+    memcpy(chart->base->cells, (uint32_t[]){7, E, 1 | QR_VALUE_RESET}, 3 * sizeof(uint32_t));
     assert_int_equal(qr_state_add_gap(state, &(struct qr_gap){2, 700, 800, 2}), 0);
     struct qr_block_id id = {600, 600, 1};
     struct qr_block *block = qr_block_new(&id, 1234, 0xabcdef, QR_BLOCK_SOUND);
@@ -58,6 +63,11 @@ static int decode(struct qr_slice bytes, struct qr_buf *again)
         assert_true(atomic_load(&host->connected));
         assert_true(atomic_load(&host->state_changed_us) == -1);
         assert_int_equal(atomic_load(&qr_catalog_chart(&state->catalog, 3)->watermark_s), 1801);
+        const struct qr_entry_base *base = qr_catalog_chart(&state->catalog, 3)->base;
+        assert_int_equal(base->epoch, 5);
+        assert_int_equal(base->n, 3);
+        assert_memory_equal(base->cells, ((uint32_t[]){7, E, 1 | QR_VALUE_RESET}), 12);
+        assert_int_equal(qr_catalog_chart(&state->catalog, 2)->base->epoch, 0);
         const struct qr_block *block = qr_manifest_find(&state->manifest, 600, 1);
         assert_int_equal(block->bytes, 1234);
         assert_int_equal(block->hash, 0xabcdef);
@@ -88,7 +98,7 @@ static void the_envelope_is_checked_first(void **state)
         assert_int_not_equal(decode(qr_slice_of(bytes.base, len), NULL), 0);
     bytes.base[20] = (char)(bytes.base[20] ^ 1);
     assert_int_equal(decode(qr_buf_slice(&bytes), NULL), QR_E_CORRUPT);
-    bytes.base[8] = 2;
+    bytes.base[8] = 1;
     assert_int_equal(decode(qr_buf_slice(&bytes), NULL), QR_E_VERSION);
     bytes.base[0] = 'X';
     assert_int_equal(decode(qr_buf_slice(&bytes), NULL), QR_E_MALFORMED);
