@@ -89,23 +89,24 @@ static void write_plugin(const struct qr_netdata *netdata)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/plugins.d/qtest.plugin", netdata->dir);
-    qr_write_file(
-        path,
-        "#!/bin/bash\n"
-        "echo 'CHART qtest.known \"\" \"Known values\" things test qtest.known line 1 1\n"
-        "DIMENSION gauge \"\" absolute 1 10\n"
-        "DIMENSION counter \"\" incremental 1 1\n"
-        "CHART qtest.shares \"\" Shares percent test qtest.shares line 2 1\n"
-        "DIMENSION a \"\" percentage-of-absolute-row\n"
-        "DIMENSION b \"\" percentage-of-absolute-row'\n"
-        "while :; do\n"
-        "  t=$EPOCHSECONDS\n"
-        "  echo \"BEGIN qtest.known\nSET gauge = $((t %% 997))\nSET counter = $((t * 7))\nEND\n"
-        "BEGIN qtest.shares\nSET a = $((t %% 10 + 1))\nSET b = $((t %% 3 + 1))\nEND\"\n"
-        "  us=$((1020000 - 10#${EPOCHREALTIME#*.}))\n"
-        "  printf -v us %%06d $((us > 999999 ? 999999 : us))\n"
-        "  sleep 0.$us\n"
-        "done\n");
+    qr_write_file(path,
+                  "#!/bin/bash\n"
+                  "echo 'CHART qtest.known \"\" \"Known values\" things test qtest.known line 1 1\n"
+                  "DIMENSION gauge \"\" absolute 1 10\n"
+                  "DIMENSION counter \"\" incremental 1 1\n"
+                  "CHART qtest.shares \"\" Shares percent test qtest.shares line 2 1\n"
+                  "DIMENSION a \"\" percentage-of-absolute-row\n"
+                  "DIMENSION b \"\" percentage-of-absolute-row'\n"
+                  "while :; do\n"
+                  "  t=$EPOCHSECONDS\n"
+                  "  echo \"BEGIN qtest.known\nSET gauge = $((t %% 997))\nSET counter = $((t * "
+                  "7))\nEND\n"
+                  "BEGIN qtest.shares\nSET a = $((t %% 10 + 1))\nSET b = $((t %% 3 + 1))\nEND\" || "
+                  "exit\n" /* a killed netdata leaves it behind */
+                  "  us=$((1020000 - 10#${EPOCHREALTIME#*.}))\n"
+                  "  printf -v us %%06d $((us > 999999 ? 999999 : us))\n"
+                  "  sleep 0.$us\n"
+                  "done\n");
     chmod(path, 0755);
 }
 
