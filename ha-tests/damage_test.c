@@ -201,7 +201,8 @@ static void damaged_files_are_never_served(void **state)
     long from = log_end(victim);
     rot_a_block_of_a_running_member(victim);
     stage_check(&stage);
-    /* Reading for the check found it; it came back from a peer. */
+    /* Reading for the check found it and named it; it came back from a peer. */
+    expect(&stage, log_says(victim, from, "a block file is bad", "failed its checksum"));
     expect(&stage, log_says(victim, from, "fetching a block file", ""));
     expect(&stage, qr_wait_for(has_all_blocks, &victim, REFETCH_MS, 100));
     stage_wake_children(&stage);

@@ -27,7 +27,7 @@ int qr_catchup_new(struct qr_catchup **fetch, uv_loop_t *loop, struct qr_link *l
 /* The link is closed and no worker reads or verifies for it. */
 void qr_catchup_free(struct qr_catchup *catchup);
 
-/* Looks for something to fetch, and for a part that is late; call every 100 ms. */
+/* Looks for something to fetch, and for a part that is late; call about once a second. */
 void qr_catchup_tick(struct qr_catchup *fetch);
 
 struct qr_catchup_stats {

@@ -213,7 +213,6 @@ static void on_beat(uv_timer_t *timer)
     if (node->stopping)
         return;
     qr_roster_tick(node->roster);
-    qr_catchup_tick(node->catchup);
     decide_accepting(node, now_ms);
     if (now_ms - node->last_picture_ms >= PICTURE_MS) {
         node->last_picture_ms = now_ms;
@@ -221,7 +220,8 @@ static void on_beat(uv_timer_t *timer)
     }
     if (now_ms - node->last_second_ms >= 1000) {
         node->last_second_ms = now_ms;
-        qr_store_poll(node->store);
+        qr_store_poll(node->store); /* names what is bad before it is fetched */
+        qr_catchup_tick(node->catchup);
         qr_store_scrub(node->store);
         qr_self_collect(node->self);
         qr_keeper_tick(node->keeper);

@@ -296,9 +296,10 @@ static void report_block(struct qr_store *store, const struct qr_block_id *id, c
 {
     char name[QR_BLOCK_NAME_BYTES];
     qr_block_format_name(id, name);
-    qr_error("%s file=%s", sentence, name);
     if (store->events.bad_block != NULL)
         store->events.bad_block(store->events.data, name, sentence);
+    else
+        qr_error("%s file=%s", sentence, name);
 }
 
 /* This member made another file than the others: theirs counts, ours is kept aside to be looked
