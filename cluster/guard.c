@@ -174,6 +174,14 @@ static void raise_commit(struct qr_guard *guard, struct raft_append_entries *app
     }
 }
 
+/* G9: the answer to a pre-vote of a member that has given up its candidacy, or won it. */
+static bool is_late_pre_vote(const struct qr_guard *guard, const struct raft_message *message)
+{
+    return message->type == RAFT_REQUEST_VOTE_RESULT && message->request_vote_result.version > 1 &&
+           message->request_vote_result.pre_vote && guard->raft->state != RAFT_CANDIDATE &&
+           is_on(guard, QR_GUARD_G9);
+}
+
 static void guard_recv(struct raft_io *io, struct raft_message *message)
 {
     struct qr_guard *guard = guard_of(io);
@@ -183,7 +191,8 @@ static void guard_recv(struct raft_io *io, struct raft_message *message)
     }
     if (message->type == RAFT_APPEND_ENTRIES)
         raise_commit(guard, &message->append_entries);
-    guard->recv(io, message);
+    if (!is_late_pre_vote(guard, message))
+        guard->recv(io, message);
 }
 
 /* ---- sending ---- */

@@ -1,6 +1,6 @@
 /* cluster/guard.h — what stands between the raft library (0.22.1) and us.
  *
- * The library has eight defects that we know of.  The guard wraps the methods of raft_io, above our
+ * The library has nine defects that we know of.  The guard wraps the methods of raft_io, above our
  * own transport and the library's disk back end, so that none of them is met:
  *
  *   G1  A snapshot that arrives while the member takes its own: NULL dereference.  Held back until
@@ -17,6 +17,9 @@
  *   G7  A follower that is silent while it receives a large snapshot gets it again with each tick.
  *       One in flight a peer, and the same one not again for QR_GUARD_RESEND_MS.
  *   G8  If a snapshot to send can not be loaded, memory that was never set is freed: fail-stop.
+ *   G9  A late refusal of a pre-vote reaches a member that is no candidate any more: a field of the
+ *       candidate's part of a union is read, which is a byte of an address then, and if that is 0
+ *       the term is raised, which costs the cluster its leader.  Such a message is dropped.
  *
  * It also frees a snapshot that arrives while another is being installed, which the library leaks.
  * docs/decisions/0002 tells how they were found.
@@ -48,6 +51,7 @@ enum qr_guard_part {
     QR_GUARD_G5 = 1 << 5,
     QR_GUARD_G7 = 1 << 7,
     QR_GUARD_G8 = 1 << 8,
+    QR_GUARD_G9 = 1 << 9,
 };
 
 struct qr_guard_peer {
