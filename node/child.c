@@ -655,12 +655,7 @@ uint32_t qr_child_replicating(const struct qr_child *child)
     return stats.charts_replicating;
 }
 
-static void on_drained(struct qr_conn *conn)
-{
-    (void)conn;
-}
-
-static const struct qr_conn_handler stream_handler = {on_stream_bytes, on_drained, on_conn_closed};
+static const struct qr_conn_handler stream_handler = {on_stream_bytes, on_conn_closed};
 
 /* ---- attached ---- */
 
@@ -792,8 +787,7 @@ static ssize_t on_request_bytes(struct qr_conn *conn, struct qr_slice in)
     return err != 0 ? err : used;
 }
 
-static const struct qr_conn_handler request_handler = {on_request_bytes, on_drained,
-                                                       on_conn_closed};
+static const struct qr_conn_handler request_handler = {on_request_bytes, on_conn_closed};
 
 void qr_child_take(struct qr_conn *conn)
 {

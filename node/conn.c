@@ -84,8 +84,6 @@ static void on_written(uv_write_t *write, int status)
         return;
     if (conn->close_when_drained)
         qr_conn_close(conn);
-    else if (conn->handler != NULL)
-        conn->handler->drained(conn);
 }
 
 /* One write at a time; what comes meanwhile is the next one. */

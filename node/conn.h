@@ -29,8 +29,6 @@ struct qr_conn_handler {
     /* Plaintext that is not consumed yet.  Returns bytes consumed (what is left comes again, with
      * more), or a negative code: the connection is closed. */
     ssize_t (*received)(struct qr_conn *conn, struct qr_slice in);
-    /* Everything written so far has left for the kernel. */
-    void (*drained)(struct qr_conn *conn);
     /* The last call. */
     void (*closed)(struct qr_conn *conn);
 };

@@ -66,8 +66,6 @@ static int run(const struct qr_config *config)
     qr_log_open(STDERR_FILENO, level_of(config->log_level));
     int err = uv_loop_init(&loop);
     if (err == 0)
-        err = uv_loop_configure(&loop, UV_METRICS_IDLE_TIME);
-    if (err == 0)
         err = qr_node_start(&process.node, &loop, config);
     if (err != 0) {
         qr_error("this member cannot run error=\"%s\"", qr_strerror(err));

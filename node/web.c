@@ -118,12 +118,7 @@ static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
     return used;
 }
 
-static void on_drained(struct qr_conn *conn)
-{
-    (void)conn;
-}
-
-static const struct qr_conn_handler handler = {on_bytes, on_drained, on_closed};
+static const struct qr_conn_handler handler = {on_bytes, on_closed};
 
 void qr_web_take(struct qr_conn *conn)
 {
