@@ -77,8 +77,7 @@ int qr_buf_add_u8(struct qr_buf *buf, uint8_t v)
 static int add_le(struct qr_buf *buf, uint64_t v, size_t n)
 {
     uint8_t bytes[8];
-    for (size_t i = 0; i < n; i++)
-        bytes[i] = (uint8_t)(v >> (8 * i));
+    qr_le_put(bytes, v, n);
     return qr_buf_add(buf, bytes, n);
 }
 

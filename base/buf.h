@@ -48,6 +48,14 @@ int qr_buf_vprintf(struct qr_buf *buf, const char *format, va_list args);
 /* Drops `len` bytes from the front; len <= buf->len. */
 void qr_buf_consume(struct qr_buf *buf, size_t len);
 
+/* Writes the low n bytes of v at `at`, little endian: for headers of a fixed size. */
+static inline void qr_le_put(void *at, uint64_t v, size_t n)
+{
+    uint8_t *p = (uint8_t *)at;
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)(v >> (8 * i));
+}
+
 static inline struct qr_slice qr_buf_slice(const struct qr_buf *buf)
 {
     return qr_slice_of(buf->base, buf->len);

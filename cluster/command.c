@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <uv.h>
 
+#include "base/buf.h"
 #include "base/checksum.h"
 #include "base/cursor.h"
 #include "base/error.h"
@@ -49,12 +50,6 @@ static uint32_t checksum(const char *entry, size_t len)
     return qr_crc32c(crc, entry + CRC_END, len - CRC_END);
 }
 
-static void put_u32(char *at, uint32_t v)
-{
-    for (unsigned i = 0; i < 4; i++)
-        at[i] = (char)(v >> (8 * i));
-}
-
 int qr_command_encode(struct qr_buf *out, const struct qr_command *command)
 {
     static const char zeros[ALIGN_TO];
@@ -83,7 +78,7 @@ int qr_command_encode(struct qr_buf *out, const struct qr_command *command)
     assert(out->len - start == len);
 
     char *entry = out->base + start;
-    put_u32(entry + CRC_AT, checksum(entry, len));
+    qr_le_put(entry + CRC_AT, checksum(entry, len), 4);
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "base/buf.h"
 #include "base/compiler.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -256,12 +257,6 @@ static int take(struct qr_group *group, const struct qr_command *command, struct
     return err;
 }
 
-static void put_u64(char *at, uint64_t v)
-{
-    for (unsigned i = 0; i < 8; i++)
-        at[i] = (char)(v >> (8 * i));
-}
-
 static int on_propose(void *data, uint32_t member, uint32_t group_id, struct qr_slice payload)
 {
     struct qr_group *group = data;
@@ -275,9 +270,9 @@ static int on_propose(void *data, uint32_t member, uint32_t group_id, struct qr_
         return err;
     int status = take(group, &command, payload);
     char bytes[PROPOSE_RESULT_BYTES];
-    put_u64(bytes, command.incarnation);
-    put_u64(bytes + 8, command.sequence);
-    put_u64(bytes + 16, (uint32_t)status);
+    qr_le_put(bytes, command.incarnation, 8);
+    qr_le_put(bytes + 8, command.sequence, 8);
+    qr_le_put(bytes + 16, (uint32_t)status, 8);
     struct qr_slice part = qr_slice_of(bytes, sizeof bytes);
     /* If this is lost, the proposer's timeout finds out. */
     (void)qr_link_send(group->config.link, member, group_id, QR_LINK_PROPOSE_RESULT, &part, 1, NULL,

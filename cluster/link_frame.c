@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/checksum.h"
 #include "base/cursor.h"
 #include "base/error.h"
@@ -68,24 +69,6 @@ int qr_link_frame_decode(struct qr_link_frame *frame, size_t *used, struct qr_sl
     return 0;
 }
 
-static void put_u16(uint8_t *p, uint16_t v)
-{
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
-}
-
-static void put_u32(uint8_t *p, uint32_t v)
-{
-    put_u16(p, (uint16_t)v);
-    put_u16(p + 2, (uint16_t)(v >> 16));
-}
-
-static void put_u64(uint8_t *p, uint64_t v)
-{
-    put_u32(p, (uint32_t)v);
-    put_u32(p + 4, (uint32_t)(v >> 32));
-}
-
 void qr_link_frame_header(uint8_t header[QR_LINK_HEADER_BYTES], enum qr_link_type type,
                           uint32_t group, const struct qr_slice *parts, unsigned n_parts)
 {
@@ -93,15 +76,15 @@ void qr_link_frame_header(uint8_t header[QR_LINK_HEADER_BYTES], enum qr_link_typ
     for (unsigned i = 0; i < n_parts; i++)
         len += parts[i].len;
     assert(len <= qr_link_payload_max(type));
-    put_u32(header, MAGIC);
-    put_u16(header + 4, (uint16_t)type);
-    put_u16(header + 6, 0);
-    put_u32(header + 8, group);
-    put_u32(header + 12, (uint32_t)len);
+    qr_le_put(header, MAGIC, 4);
+    qr_le_put(header + 4, (uint16_t)type, 2);
+    qr_le_put(header + 6, 0, 2);
+    qr_le_put(header + 8, group, 4);
+    qr_le_put(header + 12, (uint32_t)len, 4);
     uint32_t crc = qr_crc32c(0, header, CRC_AT);
     for (unsigned i = 0; i < n_parts; i++)
         crc = qr_crc32c(crc, parts[i].base, parts[i].len);
-    put_u32(header + CRC_AT, crc);
+    qr_le_put(header + CRC_AT, crc, 4);
 }
 
 int qr_link_hello_decode(struct qr_link_hello *hello, struct qr_slice payload)
@@ -129,9 +112,9 @@ size_t qr_link_hello_encode(const struct qr_link_hello *hello,
     size_t len = hello->address.len;
     if (len > QR_LINK_ADDRESS_MAX)
         len = QR_LINK_ADDRESS_MAX;
-    put_u32(payload, hello->version);
-    put_u32(payload + 4, hello->member);
-    put_u64(payload + 8, hello->incarnation);
+    qr_le_put(payload, hello->version, 4);
+    qr_le_put(payload + 4, hello->member, 4);
+    qr_le_put(payload + 8, hello->incarnation, 8);
     memcpy(payload + 16, hello->cluster.bytes, sizeof hello->cluster.bytes);
     if (len > 0)
         memcpy(payload + 32, hello->address.base, len);

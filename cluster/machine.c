@@ -6,6 +6,7 @@
 #include <uv.h>
 #include <xxhash.h>
 
+#include "base/buf.h"
 #include "base/compiler.h"
 #include "base/cursor.h"
 #include "base/error.h"
@@ -259,12 +260,6 @@ static void encode_producer(struct qr_buf *out, const struct qr_producer *p)
     qr_buf_add_bytes(out, qr_slice_str(p->version));
 }
 
-static void put_u64(char *at, uint64_t v)
-{
-    for (unsigned i = 0; i < 8; i++)
-        at[i] = (char)(v >> (8 * i));
-}
-
 int qr_machine_snapshot(struct qr_machine *machine, struct qr_buf *out)
 {
     static const char header[SNAPSHOT_HEADER_BYTES];
@@ -286,12 +281,12 @@ int qr_machine_snapshot(struct qr_machine *machine, struct qr_buf *out)
         return err;
     }
     char *at = out->base + start;
-    put_u64(at, SNAPSHOT_MAGIC | (uint64_t)SNAPSHOT_VERSION << 32);
-    put_u64(at + 8, machine->applied);
-    put_u64(at + 16, machine->hash);
-    put_u64(at + 24, body);
-    put_u64(at + 32, XXH3_64bits(at + SNAPSHOT_HEADER_BYTES, body));
-    put_u64(at + 40, XXH3_64bits(at, 40));
+    qr_le_put(at, SNAPSHOT_MAGIC | (uint64_t)SNAPSHOT_VERSION << 32, 8);
+    qr_le_put(at + 8, machine->applied, 8);
+    qr_le_put(at + 16, machine->hash, 8);
+    qr_le_put(at + 24, body, 8);
+    qr_le_put(at + 32, XXH3_64bits(at + SNAPSHOT_HEADER_BYTES, body), 8);
+    qr_le_put(at + 40, XXH3_64bits(at, 40), 8);
     return 0;
 }
 
