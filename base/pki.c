@@ -38,7 +38,8 @@ static int refuse_openssl(char *reason, const char *what)
 {
     char why[128];
     qr_tls_library_error(why, sizeof why);
-    snprintf(reason, QR_PKI_REASON_BYTES, "%s: %s", what, why);
+    /* A long path is cut, the reason never. */
+    snprintf(reason, QR_PKI_REASON_BYTES, "%.250s: %s", what, why);
     return QR_E_TLS;
 }
 
