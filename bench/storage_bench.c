@@ -371,7 +371,7 @@ static double query_all(struct qr_store *store)
                                 START_S + data.n_rows),
                   "query");
         while (qr_query_next(query, &slab) == 1)
-            sum += slab.cells[0];
+            sum += qr_slab_at(&slab, 0, 0);
         qr_query_close(query);
     }
     qr_store_leave(store, slot);

@@ -157,9 +157,8 @@ static void add_missing(struct search *search, int64_t after_s, int64_t before_s
 
 static bool row_is_empty(const struct qr_slab *slab, uint32_t row)
 {
-    const uint32_t *cells = slab->cells + (size_t)row * slab->n_dims;
-    for (uint32_t i = 0; i < slab->n_dims; i++)
-        if (!qr_value_is_empty(cells[i]))
+    for (uint32_t d = 0; d < slab->n_dims; d++)
+        if (!qr_value_is_empty(qr_slab_at(slab, row, d)))
             return false;
     return true;
 }

@@ -105,14 +105,13 @@ static int add_value(struct lane *lane, struct qr_table_column *column, double v
 /* One point of the chart: all its dimensions from start_s (excluded) to end_s. */
 struct point {
     int64_t start_s, end_s;
-    const uint32_t *cells;
-    uint32_t n_cells;
+    const struct qr_slab *slab;
+    uint32_t row; /* Of the slab. */
 };
 
 static uint32_t cell_of(const struct reader *r, const struct point *point, uint32_t i)
 {
-    uint32_t dim = r->columns[i].dim;
-    return dim < point->n_cells ? point->cells[dim] : QR_VALUE_EMPTY;
+    return qr_slab_at(point->slab, point->row, r->columns[i].dim);
 }
 
 static double value_of(const struct reader *r, uint32_t cell)
@@ -182,8 +181,7 @@ static int add_slab(struct reader *r, const struct qr_slab *slab)
 {
     for (uint32_t i = 0; i < slab->n_rows && !finished(r); i++) {
         int64_t end_s = slab->first_s + (int64_t)i * slab->step_s;
-        struct point point = {end_s - slab->step_s, end_s, slab->cells + (size_t)i * slab->n_dims,
-                              slab->n_dims};
+        struct point point = {end_s - slab->step_s, end_s, slab, i};
         r->table->n_points += r->n;
         int err = add_point(r, &point);
         if (err != 0)
@@ -286,11 +284,9 @@ static int read_latest(const struct qr_table *table, struct qr_store *store, uin
     struct qr_slab slab;
     int more;
     while ((more = qr_query_next(query, &slab)) > 0) {
-        const uint32_t *cells = slab.cells + (size_t)(slab.n_rows - 1) * slab.n_dims;
-        for (uint32_t i = 0; i < n; i++) {
-            uint32_t dim = table->columns[first + i].dim;
-            latest[first + i] = dim < slab.n_dims ? qr_value_unpack(cells[dim]) : NAN;
-        }
+        for (uint32_t i = 0; i < n; i++)
+            latest[first + i] =
+                qr_value_unpack(qr_slab_at(&slab, slab.n_rows - 1, table->columns[first + i].dim));
     }
     qr_query_close(query);
     return more;

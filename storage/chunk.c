@@ -26,10 +26,9 @@ static struct extent measure(const struct qr_grid *grid)
 {
     struct extent extent = {0};
     for (uint32_t row = 0; row < grid->n_rows; row++) {
-        const uint32_t *cells = grid->cells + (size_t)row * grid->n_dims;
         uint32_t n_present = 0;
         for (uint32_t d = 0; d < grid->n_dims; d++) {
-            if (qr_value_is_empty(cells[d]))
+            if (qr_value_is_empty(qr_grid_at(grid, row, d)))
                 continue;
             n_present++;
             if (d >= extent.n_dims)
@@ -62,9 +61,9 @@ int qr_chunk_encode(struct qr_codec *codec, struct qr_buf *out, int64_t window_s
     qr_buf_add_varint(out, is_single ? 1 : stride * grid->step_s);
     qr_buf_add_varint(out, n_rows);
     int err = qr_buf_add_varint(out, extent.n_dims);
-    const uint32_t *cells = grid->cells + (size_t)extent.first_row * grid->n_dims;
     for (uint32_t d = 0; d < extent.n_dims && err == 0; d++)
-        err = qr_codec_encode(codec, out, cells + d, n_rows, stride * grid->n_dims);
+        err =
+            qr_codec_encode(codec, out, qr_grid_column(grid, d) + extent.first_row, n_rows, stride);
     return err;
 }
 
@@ -81,7 +80,7 @@ int qr_chunk_decode(struct qr_codec *codec, struct qr_slice bytes, int64_t windo
         return QR_E_MALFORMED;
     int err = qr_grid_reset(grid, window_start_s + first, step, (uint32_t)n_rows, n_dims);
     for (uint32_t d = 0; d < n_dims && err == 0; d++)
-        err = qr_codec_decode(codec, &in, grid->cells + d, (uint32_t)n_rows, n_dims);
+        err = qr_codec_decode(codec, &in, qr_grid_column(grid, d), (uint32_t)n_rows, 1);
     if (err == 0 && !qr_cursor_done(&in))
         err = QR_E_MALFORMED;
     return err;

@@ -7,7 +7,7 @@
 
 void qr_grid_release(struct qr_grid *grid)
 {
-    free(grid->cells);
+    free(grid->values);
     *grid = (struct qr_grid){0};
 }
 
@@ -16,11 +16,11 @@ int qr_grid_reset(struct qr_grid *grid, int64_t first_s, uint32_t step_s, uint32
 {
     size_t n = (size_t)n_rows * n_dims;
     if (n > grid->capacity) {
-        uint32_t *cells = malloc(n * sizeof *cells);
-        if (cells == NULL)
+        uint32_t *values = malloc(n * sizeof *values);
+        if (values == NULL)
             return UV_ENOMEM;
-        free(grid->cells);
-        grid->cells = cells;
+        free(grid->values);
+        grid->values = values;
         grid->capacity = n;
     }
     grid->first_s = first_s;
@@ -28,7 +28,7 @@ int qr_grid_reset(struct qr_grid *grid, int64_t first_s, uint32_t step_s, uint32
     grid->n_rows = n_rows;
     grid->n_dims = n_dims;
     for (size_t i = 0; i < n; i++)
-        grid->cells[i] = QR_VALUE_EMPTY;
+        grid->values[i] = QR_VALUE_EMPTY;
     return 0;
 }
 
@@ -42,15 +42,16 @@ static uint64_t gcd(uint64_t a, uint64_t b)
     return a;
 }
 
-static void add_cells(struct qr_grid *to, const struct qr_grid *from)
+static void add_values(struct qr_grid *to, const struct qr_grid *from)
 {
-    for (uint32_t row = 0; row < from->n_rows; row++) {
-        int64_t off = from->first_s + (int64_t)row * from->step_s - to->first_s;
-        const uint32_t *in = from->cells + (size_t)row * from->n_dims;
-        uint32_t *out = to->cells + (size_t)(off / to->step_s) * to->n_dims;
-        for (uint32_t d = 0; d < from->n_dims; d++)
-            if (qr_value_is_empty(out[d]))
-                out[d] = in[d];
+    size_t first = (size_t)((from->first_s - to->first_s) / to->step_s);
+    size_t stride = from->step_s / to->step_s;
+    for (uint32_t d = 0; d < from->n_dims; d++) {
+        const uint32_t *in = qr_grid_column(from, d);
+        uint32_t *out = qr_grid_column(to, d) + first;
+        for (uint32_t row = 0; row < from->n_rows; row++, out += stride)
+            if (qr_value_is_empty(*out))
+                *out = in[row];
     }
 }
 
@@ -66,8 +67,8 @@ int qr_grid_overlay(struct qr_grid *grid, const struct qr_grid *later, struct qr
     int err = qr_grid_reset(spare, first, (uint32_t)step, (uint32_t)n_rows, n_dims);
     if (err != 0)
         return err;
-    add_cells(spare, grid);
-    add_cells(spare, later);
+    add_values(spare, grid);
+    add_values(spare, later);
     struct qr_grid merged = *spare;
     *spare = *grid;
     *grid = merged;

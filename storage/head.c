@@ -255,9 +255,9 @@ int qr_head_copy(const struct qr_head_slab *slab, uint32_t first, uint32_t n, st
         return err;
     for (uint32_t i = 0; i < n; i++) {
         const _Atomic uint32_t *cells = qr_head_row(slab, first + i);
-        uint32_t *out = grid->cells + (size_t)i * slab->n_cols;
-        for (uint32_t c = 0; cells != NULL && c < slab->n_cols; c++)
-            out[c] = atomic_load_explicit(&cells[c], memory_order_relaxed);
+        uint32_t *out = grid->values + i;
+        for (uint32_t c = 0; cells != NULL && c < slab->n_cols; c++, out += n)
+            *out = atomic_load_explicit(&cells[c], memory_order_relaxed);
     }
     return 0;
 }

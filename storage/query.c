@@ -218,7 +218,8 @@ int qr_query_next(struct qr_query *query, struct qr_slab *slab)
             .step_s = rows->step_s,
             .n_rows = n,
             .n_dims = rows->n_dims,
-            .cells = rows->cells + (size_t)first * rows->n_dims,
+            .stride = rows->n_rows,
+            .values = rows->values + first,
         };
         return 1;
     }

@@ -1,7 +1,7 @@
 /* storage/query.h — reading a chart over a span of time.
  *
- * The iterator gives slabs in ascending time, without overlap: rows on a grid of `step_s`, cells
- * row-major, one value (storage/value) for each dimension, QR_VALUE_EMPTY where nothing is stored.
+ * The iterator gives slabs in ascending time, without overlap: rows on a grid of `step_s`, a column
+ * of values (storage/value) for each dimension, QR_VALUE_EMPTY where nothing is stored.
  * It merges block files of all generations, frozen windows and the head: present beats EMPTY,
  * earlier beats later.  Rows without any value may be left out between slabs.
  *
@@ -12,6 +12,7 @@
 #ifndef QR_STORAGE_QUERY_H
 #define QR_STORAGE_QUERY_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "storage/store.h"
@@ -23,9 +24,22 @@ struct qr_slab {
     int64_t first_s; /* End time of the first row. */
     uint32_t step_s;
     uint32_t n_rows;
-    uint32_t n_dims;       /* Cells a row; dimensions added later are absent in older slabs. */
-    const uint32_t *cells; /* n_rows * n_dims, the iterator's until the next call. */
+    uint32_t n_dims;        /* Columns; dimensions added later are absent in older slabs. */
+    uint32_t stride;        /* From column to column. */
+    const uint32_t *values; /* The iterator's until the next call. */
 };
+
+/* n_rows values. */
+static inline const uint32_t *qr_slab_column(const struct qr_slab *slab, uint32_t dim)
+{
+    return slab->values + (size_t)dim * slab->stride;
+}
+
+/* EMPTY also where the slab has no such dimension. */
+static inline uint32_t qr_slab_at(const struct qr_slab *slab, uint32_t row, uint32_t dim)
+{
+    return dim < slab->n_dims ? qr_slab_column(slab, dim)[row] : QR_VALUE_EMPTY;
+}
 
 /* Points whose end time is in [first_s, last_s].  0 or UV_ENOMEM. */
 int qr_query_open(struct qr_query **query, struct qr_store *store, const struct qr_chart *chart,

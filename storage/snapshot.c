@@ -296,11 +296,16 @@ static int put_rows(struct qr_state *state, struct qr_chart *chart, const struct
     if (grid->n_dims > def->n_dims || grid->first_s < 1)
         return QR_E_MALFORMED;
     uint32_t step = def->update_every != 0 ? def->update_every : 1, n_new, n_old;
-    int err = 0;
-    for (uint32_t row = 0; row < grid->n_rows && err == 0; row++)
+    uint32_t *cells = malloc(grid->n_dims * sizeof *cells);
+    int err = cells != NULL ? 0 : UV_ENOMEM;
+    for (uint32_t row = 0; row < grid->n_rows && err == 0; row++) {
+        for (uint32_t d = 0; d < grid->n_dims; d++)
+            cells[d] = qr_grid_at(grid, row, d);
         err = qr_head_put(&state->head, chart, step, def->n_dims,
-                          grid->first_s + (int64_t)row * grid->step_s,
-                          grid->cells + (size_t)row * grid->n_dims, grid->n_dims, &n_new, &n_old);
+                          grid->first_s + (int64_t)row * grid->step_s, cells, grid->n_dims, &n_new,
+                          &n_old);
+    }
+    free(cells);
     return err;
 }
 

@@ -160,8 +160,8 @@ static double stored(struct fixture *f, int64_t end_s)
     struct qr_chart *chart = qr_store_chart_by_id(f->store, 1);
     assert_non_null(chart);
     assert_int_equal(qr_query_open(&query, f->store, chart, end_s, end_s), 0);
-    if (qr_query_next(query, &slab) == 1 && !qr_value_is_empty(slab.cells[0]))
-        value = qr_value_unpack(slab.cells[0]); /* otherwise 0: nothing is stored */
+    if (qr_query_next(query, &slab) == 1 && !qr_value_is_empty(qr_slab_at(&slab, 0, 0)))
+        value = qr_value_unpack(qr_slab_at(&slab, 0, 0)); /* otherwise 0: nothing is stored */
     qr_query_close(query);
     qr_store_leave(f->store, slot);
     return value;

@@ -30,7 +30,7 @@ static void write_charts(struct qr_block_writer *writer, uint64_t *hash)
         assert_int_equal(qr_grid_reset(&grid, 1250, 2, 200, n_dims), 0);
         for (uint32_t row = 0; row < 200; row++)
             for (uint32_t d = 0; d < n_dims; d++)
-                grid.cells[row * n_dims + d] = value_of(c * 5, row, d);
+                qr_grid_column(&grid, d)[row] = value_of(c * 5, row, d);
         assert_int_equal(qr_block_writer_add(writer, c * 5, &grid), 0);
     }
     assert_int_equal(qr_grid_reset(&grid, 1200, 1, 5, 1), 0);
@@ -65,7 +65,7 @@ static unsigned read_charts(struct qr_disk *disk, uint64_t bytes, uint64_t hash)
         assert_int_equal(grid.n_rows, 200);
         assert_int_equal(grid.n_dims, 1 + chart / 5 % 4);
         for (uint32_t i = 0; i < grid.n_rows * grid.n_dims; i++)
-            assert_int_equal(grid.cells[i], value_of(chart, i / grid.n_dims, i % grid.n_dims));
+            assert_int_equal(grid.values[i], value_of(chart, i % grid.n_rows, i / grid.n_rows));
     }
     qr_grid_release(&grid);
     qr_block_reader_release(&reader);

@@ -90,8 +90,7 @@ static inline uint32_t cell_at(struct qr_store *store, uint32_t chart_id, int64_
     while ((more = qr_query_next(query, &slab)) == 1) {
         assert_int_equal(slab.n_rows, 1);
         assert_int_equal(slab.first_s, end_s);
-        if (dim < slab.n_dims)
-            value = slab.cells[dim];
+        value = qr_slab_at(&slab, 0, dim);
     }
     assert_int_equal(more, 0);
     assert_int_equal(qr_query_n_bad(query), 0);

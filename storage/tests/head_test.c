@@ -70,11 +70,11 @@ static void a_slab_takes_the_form_it_needs(void **state)
     assert_null(qr_head_next(slab));
     struct qr_grid grid = {0};
     assert_int_equal(qr_head_copy(slab, 0, slab->n_rows, &grid), 0);
-    assert_int_equal(grid.cells[0], 3);
-    assert_int_equal(grid.cells[1], 4);
-    assert_int_equal(grid.cells[2], 1);
-    assert_int_equal(grid.cells[3], E);
-    assert_int_equal(grid.cells[119 * 2], 2);
+    assert_int_equal(qr_grid_at(&grid, 0, 0), 3);
+    assert_int_equal(qr_grid_at(&grid, 0, 1), 4);
+    assert_int_equal(qr_grid_at(&grid, 1, 0), 1);
+    assert_int_equal(qr_grid_at(&grid, 1, 1), E);
+    assert_int_equal(qr_grid_at(&grid, 119, 0), 2);
     qr_grid_release(&grid);
     /* A step longer than the window: one row. */
     assert_int_equal(put(fixture, 1, 3600, 3600, 1, (uint32_t[]){1}, &old), 1);

@@ -188,8 +188,7 @@ static inline void history_check(const struct history *history, struct qr_store 
         while ((more = qr_query_next(query, &slab)) == 1)
             for (uint32_t row = 0; row < slab.n_rows; row++)
                 for (uint32_t d = 0; d < slab.n_dims; d++)
-                    seen[slab.first_s + (int64_t)row * slab.step_s][d] =
-                        slab.cells[(size_t)row * slab.n_dims + d];
+                    seen[slab.first_s + (int64_t)row * slab.step_s][d] = qr_slab_at(&slab, row, d);
         assert_int_equal(more, 0);
         assert_int_equal(qr_query_n_bad(query), 0);
         qr_query_close(query);

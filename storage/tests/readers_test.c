@@ -39,10 +39,10 @@ static void read_chart(struct shared *shared, const struct qr_chart *chart)
         return;
     while (qr_query_next(query, &slab) == 1) {
         for (uint32_t row = 0; row < slab.n_rows; row++, next++) {
-            const uint32_t *cells = slab.cells + (size_t)row * slab.n_dims;
             bool right = slab.first_s + (int64_t)row * slab.step_s == next;
             for (uint32_t d = 0; d < N_DIMS; d++)
-                right = right && slab.n_dims >= N_DIMS && cells[d] == value_of(chart->id, next, d);
+                right = right && slab.n_dims >= N_DIMS &&
+                        qr_slab_at(&slab, row, d) == value_of(chart->id, next, d);
             if (!right)
                 atomic_fetch_add(&shared->n_wrong, 1);
         }

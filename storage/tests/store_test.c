@@ -226,7 +226,7 @@ static void check_all(struct qr_store *store, uint32_t chart_id,
             assert_true(t >= first && t <= last);
             newest = t;
             for (uint32_t d = 0; d < slab.n_dims; d++)
-                seen[t][d] = slab.cells[(size_t)row * slab.n_dims + d];
+                seen[t][d] = qr_slab_at(&slab, row, d);
         }
     }
     qr_query_close(query);
