@@ -104,8 +104,7 @@ int qr_time_body_decode(int64_t *time_s, struct qr_slice body)
 
 int qr_sealed_encode(struct qr_buf *out, const struct qr_sealed *sealed)
 {
-    qr_buf_add_zigzag(out, sealed->window_start_s);
-    qr_buf_add_varint(out, sealed->generation);
+    qr_block_id_encode(out, &sealed->id);
     qr_buf_add_varint(out, sealed->bytes);
     return qr_buf_add_u64(out, sealed->hash);
 }
@@ -113,8 +112,7 @@ int qr_sealed_encode(struct qr_buf *out, const struct qr_sealed *sealed)
 int qr_sealed_decode(struct qr_sealed *sealed, struct qr_slice body)
 {
     struct qr_cursor in = qr_cursor_of(body);
-    sealed->window_start_s = qr_cursor_zigzag(&in);
-    sealed->generation = (uint32_t)qr_cursor_varint_max(&in, UINT32_MAX);
+    qr_block_id_decode(&sealed->id, &in);
     sealed->bytes = qr_cursor_varint(&in);
     sealed->hash = qr_cursor_u64(&in);
     return qr_cursor_done(&in) ? 0 : QR_E_MALFORMED;

@@ -5,7 +5,7 @@
  *   HOST_STATE  varint host, varint epoch, u8 bits (1 says, 2 connected),
  *               varint n, n gaps: varint chart, zigzag after_s, varint length_s, u8 reason
  *   SEAL        zigzag window start
- *   SEALED      zigzag window start, varint generation, varint bytes, u64 hash
+ *   SEALED      block id (storage/block_id), varint bytes, u64 hash
  *   RETAIN      zigzag before_s
  *
  * (HOST is a host definition alone, SAMPLES storage/entry's.)  docs/formats/log-bodies.md is the
@@ -63,8 +63,7 @@ int qr_host_state_decode(struct qr_host_state *state, struct qr_gap *gaps, struc
 /* ---- SEAL, SEALED, RETAIN ---- */
 
 struct qr_sealed {
-    int64_t window_start_s;
-    uint32_t generation;
+    struct qr_block_id id;
     uint64_t bytes, hash;
 };
 

@@ -212,8 +212,7 @@ static int apply_sealed(struct qr_glue *glue, const struct qr_command *command)
     int err = qr_sealed_decode(&sealed, command->body);
     if (err != 0)
         return err;
-    return qr_store_apply_sealed(glue->store, sealed.window_start_s, sealed.generation,
-                                 sealed.bytes, sealed.hash);
+    return qr_store_apply_sealed(glue->store, &sealed.id, sealed.bytes, sealed.hash);
 }
 
 static int apply(void *data, const struct qr_command *command, struct qr_ownership *ownership,

@@ -133,8 +133,7 @@ static void name_files(struct qr_keeper *keeper)
     struct qr_store_file files[FILES_MAX];
     unsigned n = qr_store_unconfirmed(keeper->store, files, FILES_MAX);
     for (unsigned i = 0; i < n; i++) {
-        const struct qr_sealed sealed = {files[i].window_start_s, files[i].generation,
-                                         files[i].bytes, files[i].hash};
+        const struct qr_sealed sealed = {files[i].id, files[i].bytes, files[i].hash};
         propose_sealed(keeper, &sealed);
     }
 }

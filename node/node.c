@@ -141,22 +141,22 @@ static void on_refused(void *data, uint32_t host, uint32_t epoch, int error)
 
 /* ---- events of the store ---- */
 
-static void on_sealed(void *data, int64_t window_start_s, uint32_t generation, int status,
-                      uint64_t bytes, uint64_t hash)
+static void on_sealed(void *data, const struct qr_block_id *id, int status, uint64_t bytes,
+                      uint64_t hash)
 {
     struct qr_node *node = data;
+    char name[QR_BLOCK_NAME_BYTES];
+    qr_block_format_name(id, name);
     if (status == QR_E_UNKNOWN || status == QR_E_CORRUPT) {
-        qr_info("a block file is not here and will be fetched window=%lld generation=%u",
-                (long long)window_start_s, generation);
+        qr_info("a block file is not here and will be fetched file=%s", name);
         return;
     }
     if (status != 0) {
-        qr_error("a block file could not be written and will be tried again window=%lld "
-                 "generation=%u error=\"%s\"",
-                 (long long)window_start_s, generation, qr_strerror(status));
+        qr_error("a block file could not be written and will be tried again file=%s error=\"%s\"",
+                 name, qr_strerror(status));
         return;
     }
-    struct qr_sealed sealed = {window_start_s, generation, bytes, hash};
+    struct qr_sealed sealed = {*id, bytes, hash};
     if (node->keeper != NULL)
         qr_keeper_sealed(node->keeper, &sealed);
 }

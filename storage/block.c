@@ -1,8 +1,6 @@
 #include "storage/block.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -15,40 +13,10 @@
 
 #define MAGIC         "QRBLOCK"
 #define FOOTER_MAGIC  0x46425251u /* "QRBF" */
-#define VERSION       1
+#define VERSION       2
 #define TABLE_ROW     12u
-#define FOOTER_CRC_AT 48u
+#define FOOTER_CRC_AT 52u
 #define READ_BYTES    (1u << 20)
-
-void qr_block_format_name(const struct qr_block_id *id, char name[QR_BLOCK_NAME_BYTES])
-{
-    snprintf(name, QR_BLOCK_NAME_BYTES, "s0000-t0-%08" PRIx64 "-w%" PRIu32 "-g%" PRIu32 ".qb",
-             (uint64_t)id->start_s, id->window_s, id->generation);
-}
-
-/* A number after `before`; leaves *text behind it. */
-static uint64_t take_number(const char **text, const char *before, int base)
-{
-    size_t len = strlen(before);
-    if (strncmp(*text, before, len) != 0)
-        return 0;
-    char *end;
-    uint64_t v = strtoull(*text + len, &end, base);
-    *text = end;
-    return v;
-}
-
-bool qr_block_parse_name(struct qr_block_id *id, const char *name)
-{
-    const char *at = name;
-    id->start_s = (int64_t)take_number(&at, "s0000-t0-", 16);
-    id->window_s = (uint32_t)take_number(&at, "-w", 10);
-    id->generation = (uint32_t)take_number(&at, "-g", 10);
-    /* There is one name for an id: whatever else was written there shows now. */
-    char again[QR_BLOCK_NAME_BYTES];
-    qr_block_format_name(id, again);
-    return strcmp(again, name) == 0;
-}
 
 /* ---- writing ---- */
 
@@ -68,6 +36,7 @@ void qr_block_writer_release(struct qr_block_writer *writer)
 
 static void put_id(struct qr_buf *out, const struct qr_block_id *id)
 {
+    qr_buf_add_u32(out, id->shard << 8 | id->tier);
     qr_buf_add_u64(out, (uint64_t)id->start_s);
     qr_buf_add_u32(out, id->window_s);
     qr_buf_add_u32(out, id->generation);
@@ -79,7 +48,6 @@ static int put_header(struct qr_block_writer *writer)
     struct qr_buf *out = &writer->file;
     qr_buf_add(out, MAGIC, sizeof MAGIC);
     qr_buf_add_u32(out, VERSION);
-    qr_buf_add_u32(out, 0); /* Tier. */
     put_id(out, &writer->id);
     return qr_buf_add(out, zeros, QR_BLOCK_HEADER_BYTES - out->len);
 }
@@ -179,6 +147,9 @@ static int parse_footer(struct footer *footer, const uint8_t *raw)
     footer->n_pages = qr_cursor_u32(&in);
     footer->n_charts = qr_cursor_u32(&in);
     footer->n_samples = qr_cursor_u64(&in);
+    uint32_t shard_tier = qr_cursor_u32(&in);
+    footer->id.tier = (uint8_t)shard_tier;
+    footer->id.shard = shard_tier >> 8;
     footer->id.start_s = (int64_t)qr_cursor_u64(&in);
     footer->id.window_s = qr_cursor_u32(&in);
     footer->id.generation = qr_cursor_u32(&in);

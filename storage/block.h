@@ -1,6 +1,6 @@
 /* storage/block.h — a sealed window as an immutable file.
  *
- *   header 64 B | pages | page table | footer 64 B
+ *   header 64 B | pages | page table | footer 68 B
  *
  * A page holds the chunks of some charts, in order of their ids, and has a CRC32C in the table; the
  * table and the header have theirs in the footer; the footer has its own, and ends with the XXH3 of
@@ -14,24 +14,14 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "storage/block_id.h"
 #include "storage/codec.h"
 #include "storage/disk.h"
 #include "storage/grid.h"
 
-#define QR_BLOCK_NAME_BYTES   64u
 #define QR_BLOCK_HEADER_BYTES 64u
-#define QR_BLOCK_FOOTER_BYTES 64u
+#define QR_BLOCK_FOOTER_BYTES 68u
 #define QR_BLOCK_PAGE_BYTES   (32u * 1024) /* Pages are cut before they grow beyond it. */
-
-struct qr_block_id {
-    int64_t start_s;
-    uint32_t window_s;
-    uint32_t generation;
-};
-
-/* s0000-t0-<start, hex>-w<length>-g<generation>.qb */
-void qr_block_format_name(const struct qr_block_id *id, char name[QR_BLOCK_NAME_BYTES]);
-bool qr_block_parse_name(struct qr_block_id *id, const char *name);
 
 /* ---- writing, in memory ---- */
 

@@ -1,9 +1,9 @@
 /* storage/manifest.h — which block files there are: the set that readers see, and its changes.
  *
- * The set is an immutable array in order of (window, generation), published with one store and
- * replaced at each change; a block that leaves it is retired.  What the group has agreed on is a
- * block's id, size and hash; `health` says what this member holds.
- * Thread: get, index and flag any (between enter and leave); the rest the writer's. */
+ * The set is an immutable array in the order of their ids (block_id.h), published with one store
+ * and replaced at each change; a block that leaves it is retired.  What the group has agreed on is
+ * a block's id, size and hash; `health` says what this member holds. Thread: get, index and flag
+ * any (between enter and leave); the rest the writer's. */
 #ifndef QR_STORAGE_MANIFEST_H
 #define QR_STORAGE_MANIFEST_H
 
@@ -32,6 +32,7 @@ struct qr_block {
 };
 
 struct qr_block_set {
+    uint32_t window_max_s[QR_TIERS]; /* No file of the tier is longer. */
     uint32_t n;
     struct qr_block *at[];
 };
@@ -49,15 +50,22 @@ void qr_manifest_release(struct qr_manifest *manifest);
 /* A block that is not in the set yet.  NULL: no memory. */
 struct qr_block *qr_block_new(const struct qr_block_id *id, uint64_t bytes, uint64_t hash,
                               enum qr_block_health health);
+/* For a manifest that is read: an empty set with room for n blocks, owned by it; then these, in
+ * order.  NULL: no memory. */
+struct qr_block_set *qr_manifest_begin(struct qr_manifest *manifest, uint32_t n);
+void qr_manifest_append(struct qr_manifest *manifest, struct qr_block *block);
 /* Puts it in, in place of the one with its id.  Takes it; 0 or UV_ENOMEM. */
 int qr_manifest_put(struct qr_manifest *manifest, struct qr_block *block);
 /* Takes out all blocks of windows that ended at or before edge_s, and dooms their files. */
 int qr_manifest_expire(struct qr_manifest *manifest, int64_t edge_s);
 /* NULL: none. */
-struct qr_block *qr_manifest_find(const struct qr_manifest *manifest, int64_t start_s,
-                                  uint32_t generation);
-/* One more than the newest generation of a window. */
-uint32_t qr_manifest_next_generation(const struct qr_manifest *manifest, int64_t start_s);
+struct qr_block *qr_manifest_find(const struct qr_manifest *manifest, const struct qr_block_id *id);
+/* One more than the newest generation of that tier, start, length and shard. */
+uint32_t qr_manifest_next_generation(const struct qr_manifest *manifest,
+                                     const struct qr_block_id *id);
+/* The first block of a tier that may hold something at or after `first_s`: all that do are at it or
+ * behind it, up to the end of the tier, but not all from it on do.  The set may be NULL. */
+uint32_t qr_block_set_from(const struct qr_block_set *set, uint8_t tier, int64_t first_s);
 
 /* Its pages, read from the file at first; errors as qr_block_index_read. */
 int qr_block_get_index(struct qr_block *block, struct qr_disk *disk, const char *path,

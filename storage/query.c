@@ -62,17 +62,13 @@ static int add_slabs(struct qr_query *query)
 static int add_blocks(struct qr_query *query)
 {
     const struct qr_block_set *set = atomic_load(&qr_state_of(query->chart)->manifest.set);
-    uint32_t low = 0, high = set != NULL ? set->n : 0;
-    while (low < high) { /* The first window that ends after the span's beginning. */
-        uint32_t middle = low + (high - low) / 2;
-        const struct qr_block_id *id = &set->at[middle]->id;
-        if (id->start_s + id->window_s <= query->first_s)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; set != NULL && low < set->n && set->at[low]->id.start_s <= query->last_s; low++) {
-        struct qr_block *block = set->at[low];
+    uint32_t at = qr_block_set_from(set, 0, query->first_s);
+    for (; set != NULL && at < set->n; at++) {
+        struct qr_block *block = set->at[at];
+        if (block->id.tier != 0 || block->id.start_s > query->last_s)
+            break;
+        if (qr_block_id_end_s(&block->id) <= query->first_s)
+            continue;
         struct part part = {block->id.start_s, block->id.generation, NULL, block};
         int err = add_part(query, &part);
         if (err != 0)

@@ -40,8 +40,7 @@ static void on_scrubbed(struct qr_job *job)
     if (!is_damage(scrub->status))
         return;
     /* It may have been replaced or dropped meanwhile. */
-    struct qr_block *block =
-        qr_manifest_find(&qr_store_state(store)->manifest, scrub->id.start_s, scrub->id.generation);
+    struct qr_block *block = qr_manifest_find(&qr_store_state(store)->manifest, &scrub->id);
     if (block != NULL && block->bytes == scrub->bytes && block->hash == scrub->hash)
         qr_store_note_damage(store, block, scrub->status);
 }
@@ -50,11 +49,8 @@ static void on_scrubbed(struct qr_job *job)
 static const struct qr_block *next_block(const struct qr_scrub *scrub)
 {
     const struct qr_block_set *set = atomic_load(&qr_store_state(scrub->store)->manifest.set);
-    const struct qr_block_id *last = &scrub->last;
     for (uint32_t i = 0; set != NULL && i < set->n; i++) {
-        const struct qr_block_id *id = &set->at[i]->id;
-        bool is_behind = id->start_s > last->start_s ||
-                         (id->start_s == last->start_s && id->generation > last->generation);
+        bool is_behind = qr_block_id_compare(&set->at[i]->id, &scrub->last) > 0;
         if (is_behind && atomic_load(&set->at[i]->health) == QR_BLOCK_SOUND)
             return set->at[i];
     }

@@ -102,13 +102,13 @@ static void seal_free(struct qr_seal *seal)
 static void report(struct qr_store *store, const struct qr_seal *seal)
 {
     unsigned held;
+    char name[QR_BLOCK_NAME_BYTES];
+    qr_block_format_name(&seal->id, name);
     if (seal->status != 0 && qr_log_allowed(&store->log_limit, 3, 60000, &held))
-        qr_error("cannot write a block file, the samples stay in memory reason=\"%s\" "
-                 "window=%lld generation=%u",
-                 qr_strerror(seal->status), (long long)seal->id.start_s, seal->id.generation);
+        qr_error("cannot write a block file, the samples stay in memory reason=\"%s\" file=%s",
+                 qr_strerror(seal->status), name);
     if (store->events.sealed != NULL)
-        store->events.sealed(store->events.data, seal->id.start_s, seal->id.generation,
-                             seal->status, seal->bytes, seal->hash);
+        store->events.sealed(store->events.data, &seal->id, seal->status, seal->bytes, seal->hash);
 }
 
 /* The file is there: readers get it before they lose the slabs. */
@@ -146,8 +146,8 @@ static void on_sealed(struct qr_job *job)
     uint64_t bytes = seal->named_bytes, hash = seal->named_hash;
     seal_free(seal);
     if (is_named)
-        qr_store_apply_sealed(store, id.start_s, id.generation, bytes, hash);
-    if (id.start_s + id.window_s <= state->retain_s)
+        qr_store_apply_sealed(store, &id, bytes, hash);
+    if (qr_block_id_end_s(&id) <= state->retain_s)
         qr_manifest_expire(&state->manifest, state->retain_s);
     qr_epoch_collect(&store->epoch);
 }
@@ -158,25 +158,34 @@ static void start(struct qr_seal *seal)
     qr_jobs_add(&seal->state->store->jobs, &seal->job);
 }
 
-struct qr_seal *qr_seal_find(const struct qr_state *state, int64_t start_s, uint32_t generation)
+struct qr_seal *qr_seal_find(const struct qr_state *state, const struct qr_block_id *id)
 {
     QR_LIST_FOREACH (node, &state->seals) {
         struct qr_seal *seal = QR_CONTAINER_OF(node, struct qr_seal, node);
-        if (seal->id.start_s == start_s && seal->id.generation == generation)
+        if (qr_block_id_is(&seal->id, id))
             return seal;
     }
     return NULL;
 }
 
-uint32_t qr_seal_next_generation(const struct qr_state *state, int64_t start_s)
+uint32_t qr_seal_next_generation(const struct qr_state *state, const struct qr_block_id *id)
 {
-    uint32_t generation = qr_manifest_next_generation(&state->manifest, start_s);
+    uint32_t generation = qr_manifest_next_generation(&state->manifest, id);
     QR_LIST_FOREACH (node, &state->seals) {
-        const struct qr_seal *seal = QR_CONTAINER_OF(node, struct qr_seal, node);
-        if (seal->id.start_s == start_s && seal->id.generation >= generation)
-            generation = seal->id.generation + 1;
+        const struct qr_block_id *waiting = &QR_CONTAINER_OF(node, struct qr_seal, node)->id;
+        struct qr_block_id same = *id;
+        same.generation = waiting->generation;
+        if (qr_block_id_is(waiting, &same) && waiting->generation >= generation)
+            generation = waiting->generation + 1;
     }
     return generation;
+}
+
+struct qr_block_id qr_seal_next_id(const struct qr_state *state, int64_t window_start_s)
+{
+    struct qr_block_id id = {.start_s = window_start_s, .window_s = state->head.window_s};
+    id.generation = qr_seal_next_generation(state, &id);
+    return id;
 }
 
 int qr_seal_start(struct qr_state *state, int64_t window_start_s)
@@ -191,8 +200,7 @@ int qr_seal_start(struct qr_state *state, int64_t window_start_s)
     seal->state = state;
     seal->job.run = run_seal;
     seal->job.done = on_sealed;
-    seal->id = (struct qr_block_id){window_start_s, state->head.window_s,
-                                    qr_seal_next_generation(state, window_start_s)};
+    seal->id = qr_seal_next_id(state, window_start_s);
     qr_list_add_tail(&state->seals, &seal->node);
     start(seal);
     return 0;

@@ -35,9 +35,12 @@ struct qr_seal {
 int qr_seal_start(struct qr_state *state, int64_t window_start_s);
 void qr_seal_retry(struct qr_state *state);
 /* NULL: none that is not written. */
-struct qr_seal *qr_seal_find(const struct qr_state *state, int64_t start_s, uint32_t generation);
-/* How often the window was sealed, which names its next file. */
-uint32_t qr_seal_next_generation(const struct qr_state *state, int64_t start_s);
+struct qr_seal *qr_seal_find(const struct qr_state *state, const struct qr_block_id *id);
+/* How often that shard's window was sealed, which names its next file; id->generation does not
+ * matter. */
+uint32_t qr_seal_next_generation(const struct qr_state *state, const struct qr_block_id *id);
+/* What a SEAL of the window writes next. */
+struct qr_block_id qr_seal_next_id(const struct qr_state *state, int64_t window_start_s);
 /* Before its state is freed or left: what waits is taken back, what runs ends alone.  True if one
  * runs: then the state is retired when it ends. */
 bool qr_seal_detach(struct qr_state *state);

@@ -12,7 +12,9 @@
 #include "storage/entry.h"
 
 #define MAGIC   "QRSTATE"
-#define VERSION 2
+#define VERSION 3
+
+#define BLOCK_BYTES_MIN 15u /* Bytes of a block file. */
 
 /* ---- encoding ---- */
 
@@ -67,8 +69,7 @@ static void put_manifest(const struct qr_state *state, struct qr_buf *out)
     qr_buf_add_varint(out, n);
     for (uint32_t i = 0; i < n; i++) {
         const struct qr_block *block = set->at[i];
-        qr_buf_add_varint(out, (uint64_t)(block->id.start_s / state->head.window_s));
-        qr_buf_add_varint(out, block->id.generation);
+        qr_block_id_encode(out, &block->id);
         qr_buf_add_varint(out, block->bytes);
         qr_buf_add_u64(out, block->hash);
         qr_buf_add_u8(out, block->confirmed);
@@ -260,32 +261,25 @@ static int take_gaps(struct qr_state *state, struct qr_cursor *in)
 
 static int take_manifest(struct qr_state *state, struct qr_cursor *in)
 {
-    uint64_t n = qr_cursor_varint_max(in, qr_cursor_left(in) / 12);
+    uint64_t n = qr_cursor_varint_max(in, qr_cursor_left(in) / BLOCK_BYTES_MIN);
     if (in->failed)
         return QR_E_MALFORMED;
-    struct qr_block_set *set = malloc(sizeof *set + n * sizeof(struct qr_block *));
+    struct qr_block_set *set = qr_manifest_begin(&state->manifest, (uint32_t)n);
     if (set == NULL)
         return UV_ENOMEM;
-    set->n = 0;
-    atomic_store(&state->manifest.set, set); /* The state owns it from here. */
     for (uint64_t i = 0; i < n; i++) {
-        struct qr_block_id id = {.window_s = state->head.window_s};
-        id.start_s = take_window(state, in);
-        id.generation = (uint32_t)qr_cursor_varint_max(in, UINT32_MAX);
+        struct qr_block_id id;
+        qr_block_id_decode(&id, in);
         uint64_t bytes = qr_cursor_varint(in);
         uint64_t hash = qr_cursor_u64(in);
         bool confirmed = take_bool(in);
-        const struct qr_block_id *last = set->n != 0 ? &set->at[set->n - 1]->id : NULL;
-        if (in->failed ||
-            (last != NULL && (id.start_s < last->start_s ||
-                              (id.start_s == last->start_s && id.generation <= last->generation))))
+        if (in->failed || (i != 0 && qr_block_id_compare(&set->at[i - 1]->id, &id) >= 0))
             return QR_E_MALFORMED;
         struct qr_block *block = qr_block_new(&id, bytes, hash, QR_BLOCK_MISSING);
         if (block == NULL)
             return UV_ENOMEM;
         block->confirmed = confirmed;
-        block->manifest = &state->manifest;
-        set->at[set->n++] = block;
+        qr_manifest_append(&state->manifest, block);
     }
     return 0;
 }

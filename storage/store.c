@@ -89,10 +89,8 @@ static void sweep_file(void *data, const char *name)
     struct qr_disk *disk = sweep->store->config.disk;
     struct qr_block_id id;
     char path[QR_PATH_BYTES_MAX];
-    if (!qr_block_parse_name(&id, name) ||
-        qr_manifest_find(&state->manifest, id.start_s, id.generation) != NULL ||
-        qr_seal_find(state, id.start_s, id.generation) != NULL ||
-        qr_store_path(sweep->store, &id, path) != 0)
+    if (!qr_block_parse_name(&id, name) || qr_manifest_find(&state->manifest, &id) != NULL ||
+        qr_seal_find(state, &id) != NULL || qr_store_path(sweep->store, &id, path) != 0)
         return;
     if (disk->unlink(disk, path) == 0)
         sweep->n_removed++;
@@ -324,21 +322,21 @@ static int replace_block(struct qr_store *store, struct qr_block *block, uint64_
     return err;
 }
 
-int qr_store_apply_sealed(struct qr_store *store, int64_t window_start_s, uint32_t generation,
-                          uint64_t bytes, uint64_t hash)
+int qr_store_apply_sealed(struct qr_store *store, const struct qr_block_id *id, uint64_t bytes,
+                          uint64_t hash)
 {
     struct qr_state *state = qr_store_state(store);
-    struct qr_seal *seal = qr_seal_find(state, window_start_s, generation);
+    struct qr_seal *seal = qr_seal_find(state, id);
     if (seal != NULL) {
         seal->is_named = true;
         seal->named_bytes = bytes;
         seal->named_hash = hash;
         return 0;
     }
-    struct qr_block *block = qr_manifest_find(&state->manifest, window_start_s, generation);
+    struct qr_block *block = qr_manifest_find(&state->manifest, id);
     int err = 0;
     if (block == NULL)
-        err = window_start_s < state->retain_s ? 0 : QR_E_UNKNOWN;
+        err = id->start_s < state->retain_s ? 0 : QR_E_UNKNOWN;
     else if (block->bytes == bytes && block->hash == hash)
         block->confirmed = true;
     else
@@ -445,15 +443,14 @@ unsigned qr_store_unconfirmed(const struct qr_store *store, struct qr_store_file
     for (uint32_t i = 0; set != NULL && i < set->n && n < max; i++) {
         const struct qr_block *block = set->at[i];
         if (!block->confirmed && atomic_load(&block->health) == QR_BLOCK_SOUND)
-            files[n++] = (struct qr_store_file){block->id.start_s, block->id.generation,
-                                                block->bytes, block->hash};
+            files[n++] = (struct qr_store_file){block->id, block->bytes, block->hash};
     }
     return n;
 }
 
 bool qr_store_was_sealed(const struct qr_store *store, int64_t start_s)
 {
-    return qr_seal_next_generation(qr_store_state(store), start_s) != 0;
+    return qr_seal_next_id(qr_store_state(store), start_s).generation != 0;
 }
 
 /* ---- snapshots ---- */
@@ -492,8 +489,8 @@ static void report_missing(struct qr_store *store, const struct qr_state *state)
             continue;
         block->reported = true;
         if (store->events.sealed != NULL)
-            store->events.sealed(store->events.data, block->id.start_s, block->id.generation,
-                                 QR_E_UNKNOWN, block->bytes, block->hash);
+            store->events.sealed(store->events.data, &block->id, QR_E_UNKNOWN, block->bytes,
+                                 block->hash);
     }
 }
 
@@ -527,11 +524,8 @@ int qr_store_restore(struct qr_store *store, struct qr_slice snapshot)
 static struct qr_block *find_named(const struct qr_store *store, const char *name)
 {
     struct qr_block_id id;
-    if (!qr_block_parse_name(&id, name))
-        return NULL;
-    struct qr_block *block =
-        qr_manifest_find(&qr_store_state(store)->manifest, id.start_s, id.generation);
-    return block != NULL && block->id.window_s == id.window_s ? block : NULL;
+    return qr_block_parse_name(&id, name) ? qr_manifest_find(&qr_store_state(store)->manifest, &id)
+                                          : NULL;
 }
 
 unsigned qr_store_missing(const struct qr_store *store, struct qr_block_name *names, unsigned max)

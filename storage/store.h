@@ -25,6 +25,7 @@
 #include "base/epoch.h"
 #include "base/guid.h"
 #include "base/slice.h"
+#include "storage/block_id.h"
 #include "storage/definition.h"
 #include "storage/disk.h"
 
@@ -69,8 +70,8 @@ struct qr_gap {
 struct qr_store_events {
     void *data;
     /* C.  A block file is on disk (or, after a restore, one is missing or bad: status != 0). */
-    void (*sealed)(void *data, int64_t window_start_s, uint32_t generation, int status,
-                   uint64_t bytes, uint64_t hash);
+    void (*sealed)(void *data, const struct qr_block_id *id, int status, uint64_t bytes,
+                   uint64_t hash);
     /* C.  This member's block differs from the hash in the log, or a page failed its checksum. */
     void (*bad_block)(void *data, const char *name, const char *sentence);
 };
@@ -128,8 +129,8 @@ int qr_store_apply_seal(struct qr_store *store, int64_t window_start_s);
 /* The hash that the log gives a block file; this member's own is compared to it, now or when it is
  * written.  If they differ this member's is set aside (NAME.bad), reported by events.bad_block, and
  * missing until the group's is fetched.  0, QR_E_UNKNOWN (no such file) or UV_ENOMEM. */
-int qr_store_apply_sealed(struct qr_store *store, int64_t window_start_s, uint32_t generation,
-                          uint64_t bytes, uint64_t hash);
+int qr_store_apply_sealed(struct qr_store *store, const struct qr_block_id *id, uint64_t bytes,
+                          uint64_t hash);
 
 /* Drops windows that ended at or before `before_s`: block files, head, gaps, and rows to come.
  * 0, QR_E_LIMIT or UV_ENOMEM. */
@@ -147,11 +148,10 @@ bool qr_store_was_sealed(const struct qr_store *store, int64_t start_s);
  * replicated. */
 void qr_store_poll(struct qr_store *store);
 
-/* Files that this member has and no SEALED entry has named yet, oldest first: what a new leader
+/* Files that this member has and no SEALED entry has named yet, in order of ids: what a new leader
  * proposes.  Returns how many (at most `max`). */
 struct qr_store_file {
-    int64_t window_start_s;
-    uint32_t generation;
+    struct qr_block_id id;
     uint64_t bytes, hash;
 };
 unsigned qr_store_unconfirmed(const struct qr_store *store, struct qr_store_file *files,

@@ -25,10 +25,10 @@ static char dir[QR_TEMP_DIR_BYTES];
 static uv_loop_t loop;
 static struct member members[2];
 
-static void on_sealed(void *data, int64_t start_s, uint32_t generation, int status, uint64_t bytes,
+static void on_sealed(void *data, const struct qr_block_id *id, int status, uint64_t bytes,
                       uint64_t hash)
 {
-    (void)data, (void)start_s, (void)generation, (void)status, (void)bytes, (void)hash;
+    (void)data, (void)id, (void)status, (void)bytes, (void)hash;
 }
 
 static void on_bad_block(void *data, const char *name, const char *sentence)

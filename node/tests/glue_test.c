@@ -31,10 +31,10 @@ static void on_refused(void *data, uint32_t host, uint32_t epoch, int error)
     f->refused = error;
 }
 
-static void on_sealed(void *data, int64_t start_s, uint32_t generation, int status, uint64_t bytes,
+static void on_sealed(void *data, const struct qr_block_id *id, int status, uint64_t bytes,
                       uint64_t hash)
 {
-    (void)data, (void)start_s, (void)generation, (void)status, (void)bytes, (void)hash;
+    (void)data, (void)id, (void)status, (void)bytes, (void)hash;
 }
 
 static void on_bad_block(void *data, const char *name, const char *sentence)

@@ -62,13 +62,14 @@ static void read_page(const uint8_t *data, size_t size)
     qr_buf_add_u32(&out, 1);
     qr_buf_add_u32(&out, 1);
     qr_buf_add_u64(&out, 1);
+    qr_buf_add_u32(&out, 0);
     qr_buf_add_u64(&out, 600);
     qr_buf_add_u32(&out, 600);
     qr_buf_add_u32(&out, 0);
     qr_buf_add_u64(&out, 64 + size);
     qr_buf_add_u32(&out, qr_crc32c(0, table.base, table.len));
     qr_buf_add_u32(&out, qr_crc32c(0, out.base, 64));
-    qr_buf_add_u32(&out, qr_crc32c(0, out.base + footer, 48));
+    qr_buf_add_u32(&out, qr_crc32c(0, out.base + footer, 52));
     qr_buf_add_u32(&out, 0x46425251);
     qr_buf_add_u64(&out, XXH3_64bits(out.base, out.len));
     read_file(out.base, out.len);

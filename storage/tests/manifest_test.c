@@ -1,5 +1,6 @@
 #include "storage/manifest.h"
 
+#include "base/compiler.h"
 #include "testing/cmocka.h"
 
 static unsigned n_doomed;
@@ -9,9 +10,14 @@ static void count_doomed(void *data, const struct qr_block *block)
     n_doomed += (unsigned)block->id.start_s / 60 + 100;
 }
 
+static struct qr_block_id id_of(int64_t start_s, uint32_t generation)
+{
+    return (struct qr_block_id){.start_s = start_s, .window_s = 60, .generation = generation};
+}
+
 static void put(struct qr_manifest *manifest, int64_t start_s, uint32_t generation, uint64_t hash)
 {
-    struct qr_block_id id = {start_s, 60, generation};
+    struct qr_block_id id = id_of(start_s, generation);
     struct qr_block *block = qr_block_new(&id, 10, hash, QR_BLOCK_SOUND);
     assert_non_null(block);
     assert_int_equal(qr_manifest_put(manifest, block), 0);
@@ -25,8 +31,10 @@ static void blocks_are_kept_in_order(void **state)
     qr_epoch_init(&epoch);
     qr_manifest_init(&manifest, &epoch);
     manifest.doomed = count_doomed;
-    assert_null(qr_manifest_find(&manifest, 60, 0));
-    assert_int_equal(qr_manifest_next_generation(&manifest, 60), 0);
+    assert_null(qr_manifest_find(&manifest, &(struct qr_block_id){.start_s = 60, .window_s = 60}));
+    assert_int_equal(qr_manifest_next_generation(
+                         &manifest, &(struct qr_block_id){.start_s = 60, .window_s = 60}),
+                     0);
     put(&manifest, 120, 0, 1);
     put(&manifest, 60, 1, 2);
     put(&manifest, 60, 0, 3);
@@ -37,12 +45,23 @@ static void blocks_are_kept_in_order(void **state)
     static const uint64_t hashes[] = {3, 2, 5, 4};
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(set->at[i]->hash, hashes[i]);
-    assert_int_equal(qr_manifest_find(&manifest, 60, 1)->hash, 2);
-    assert_null(qr_manifest_find(&manifest, 60, 2));
-    assert_null(qr_manifest_find(&manifest, 240, 0));
-    assert_int_equal(qr_manifest_next_generation(&manifest, 60), 2);
-    assert_int_equal(qr_manifest_next_generation(&manifest, 120), 1);
-    assert_int_equal(qr_manifest_next_generation(&manifest, 0), 0);
+    assert_int_equal(
+        qr_manifest_find(&manifest,
+                         &(struct qr_block_id){.start_s = 60, .window_s = 60, .generation = 1})
+            ->hash,
+        2);
+    assert_null(qr_manifest_find(
+        &manifest, &(struct qr_block_id){.start_s = 60, .window_s = 60, .generation = 2}));
+    assert_null(qr_manifest_find(&manifest, &(struct qr_block_id){.start_s = 240, .window_s = 60}));
+    assert_int_equal(qr_manifest_next_generation(
+                         &manifest, &(struct qr_block_id){.start_s = 60, .window_s = 60}),
+                     2);
+    assert_int_equal(qr_manifest_next_generation(
+                         &manifest, &(struct qr_block_id){.start_s = 120, .window_s = 60}),
+                     1);
+    assert_int_equal(
+        qr_manifest_next_generation(&manifest, &(struct qr_block_id){.start_s = 0, .window_s = 60}),
+        0);
 
     qr_epoch_collect(&epoch);
     assert_int_equal(n_doomed, 0); /* What is replaced keeps its file. */
@@ -58,7 +77,56 @@ static void blocks_are_kept_in_order(void **state)
     qr_epoch_collect(&epoch);
     assert_int_equal(n_doomed, 101 + 101 + 102);
     assert_int_equal(atomic_load(&manifest.set)->n, 1);
-    assert_non_null(qr_manifest_find(&manifest, 180, 0));
+    assert_non_null(
+        qr_manifest_find(&manifest, &(struct qr_block_id){.start_s = 180, .window_s = 60}));
+    qr_epoch_release(&epoch);
+    qr_manifest_release(&manifest);
+}
+
+/* Blocks of a tier that may reach a time, though their lengths differ. */
+static void a_span_is_found_among_files_of_all_lengths(void **state)
+{
+    (void)state;
+    static const struct qr_block_id ids[] = {
+        {.start_s = 0, .window_s = 3600},
+        {.start_s = 0, .window_s = 3600, .shard = 1},
+        {.start_s = 3600, .window_s = 60},
+        {.start_s = 3600, .window_s = 60, .shard = 1},
+        {.start_s = 7200, .window_s = 60},
+        {.start_s = 0, .window_s = 3600, .tier = 1},
+        {.start_s = 7200, .window_s = 3600, .tier = 1},
+    };
+    static const struct {
+        uint8_t tier;
+        int64_t first_s;
+        uint32_t at;
+    } rows[] = {{0, -9000, 0}, {0, 0, 0},     {0, 3599, 0}, {0, 3600, 2}, {0, 7199, 2},
+                {0, 7200, 4},  {0, 10800, 5}, {1, 3599, 5}, {1, 3600, 6}, {1, 10799, 6},
+                {1, 10800, 7}, {2, 0, 7},     {2, 9999, 7}};
+    struct qr_epoch epoch;
+    struct qr_manifest manifest;
+    qr_epoch_init(&epoch);
+    qr_manifest_init(&manifest, &epoch);
+    assert_int_equal(qr_block_set_from(NULL, 0, 0), 0);
+    for (size_t i = 0; i < QR_COUNT(ids); i++) {
+        const struct qr_block_id *id = &ids[(i * 4 + 3) % QR_COUNT(ids)]; /* In any order. */
+        assert_int_equal(qr_manifest_put(&manifest, qr_block_new(id, 10, 1, QR_BLOCK_SOUND)), 0);
+    }
+    const struct qr_block_set *set = atomic_load(&manifest.set);
+    for (size_t i = 0; i < QR_COUNT(ids); i++)
+        assert_true(qr_block_id_is(&set->at[i]->id, &ids[i]));
+    for (size_t i = 0; i < QR_COUNT(rows); i++)
+        assert_int_equal(qr_block_set_from(set, rows[i].tier, rows[i].first_s), rows[i].at);
+    const struct qr_block_id other = {.start_s = 3600, .window_s = 60, .shard = 2};
+    assert_int_equal(qr_manifest_next_generation(&manifest, &ids[3]), 1);
+    assert_int_equal(qr_manifest_next_generation(&manifest, &other), 0);
+
+    /* What ended goes, in whatever tier, and whatever lies before it. */
+    assert_int_equal(qr_manifest_expire(&manifest, 3660), 0);
+    set = atomic_load(&manifest.set);
+    assert_int_equal(set->n, 2);
+    assert_true(qr_block_id_is(&set->at[0]->id, &ids[4]));
+    assert_true(qr_block_id_is(&set->at[1]->id, &ids[6]));
     qr_epoch_release(&epoch);
     qr_manifest_release(&manifest);
 }
@@ -67,6 +135,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_kept_in_order),
+        cmocka_unit_test(a_span_is_found_among_files_of_all_lengths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,8 +15,8 @@ struct member {
     char last_bad[64];
 };
 
-static inline void on_sealed(void *data, int64_t start_s, uint32_t generation, int status,
-                             uint64_t bytes, uint64_t hash)
+static inline void on_sealed(void *data, const struct qr_block_id *id, int status, uint64_t bytes,
+                             uint64_t hash)
 {
     struct member *member = data;
     if (status == 0)

@@ -109,15 +109,14 @@ static void files_that_are_not_named_are_known(void **state)
     start(&other);
     sealed_rows(&member);
     assert_int_equal(qr_store_unconfirmed(member.store, files, 4), 3);
-    assert_int_equal(files[1].window_start_s, HISTORY_WINDOW_S);
-    assert_int_equal(qr_store_apply_sealed(member.store, files[1].window_start_s,
-                                           files[1].generation, files[1].bytes, files[1].hash),
-                     0);
+    assert_int_equal(files[1].id.start_s, HISTORY_WINDOW_S);
+    assert_int_equal(
+        qr_store_apply_sealed(member.store, &files[1].id, files[1].bytes, files[1].hash), 0);
     struct qr_buf snapshot = snapshot_of(member.store);
     assert_int_equal(qr_store_restore(member.store, qr_buf_slice(&snapshot)), 0);
     assert_int_equal(qr_store_unconfirmed(member.store, files, 4), 2);
-    assert_int_equal(files[0].window_start_s, 0);
-    assert_int_equal(files[1].window_start_s, 2 * HISTORY_WINDOW_S);
+    assert_int_equal(files[0].id.start_s, 0);
+    assert_int_equal(files[1].id.start_s, 2 * HISTORY_WINDOW_S);
     assert_int_equal(qr_store_restore(other.store, qr_buf_slice(&snapshot)), 0);
     assert_int_equal(qr_store_unconfirmed(other.store, files, 4), 0);
     qr_buf_release(&snapshot);
@@ -175,15 +174,17 @@ static void the_groups_hash_counts(void **state)
     sealed_rows(&member);
     struct qr_block_name name;
     struct qr_buf snapshot = snapshot_of(member.store);
+    const struct qr_block_id first = {.window_s = HISTORY_WINDOW_S},
+                             second = {.window_s = HISTORY_WINDOW_S, .generation = 1};
     uint64_t hash,
         bytes = qr_memory_disk_get(&member.disk, DIR "/s0000-t0-00000000-w60-g0.qb")->len;
     memcpy(&hash,
            qr_memory_disk_get(&member.disk, DIR "/s0000-t0-00000000-w60-g0.qb")->bytes + bytes - 8,
            8);
-    assert_int_equal(qr_store_apply_sealed(member.store, 0, 0, bytes, hash), 0);
+    assert_int_equal(qr_store_apply_sealed(member.store, &first, bytes, hash), 0);
     assert_int_equal(qr_store_missing(member.store, &name, 1), 0);
-    assert_int_equal(qr_store_apply_sealed(member.store, 0, 1, bytes, hash), QR_E_UNKNOWN);
-    assert_int_equal(qr_store_apply_sealed(member.store, 0, 0, bytes, hash + 1), 0);
+    assert_int_equal(qr_store_apply_sealed(member.store, &second, bytes, hash), QR_E_UNKNOWN);
+    assert_int_equal(qr_store_apply_sealed(member.store, &first, bytes, hash + 1), 0);
     assert_int_equal(member.n_bad, 1);
     assert_string_equal(member.last_bad, "s0000-t0-00000000-w60-g0.qb");
     assert_int_equal(qr_store_missing(member.store, &name, 1), 1);

@@ -5,6 +5,9 @@
 #include "storage/tests/fixture.h"
 
 /* A state with one of everything, and its bytes. */
+static const struct qr_block_id block_id = {
+    .start_s = 600, .window_s = 21600, .generation = 1, .shard = 7, .tier = 1};
+
 static struct qr_buf sample(void)
 {
     struct qr_epoch epoch;
@@ -35,8 +38,7 @@ static struct qr_buf sample(void)
     chart->base->n = chart->base->capacity = 3; /* one more than the chart has: it is not asked */
     memcpy(chart->base->cells, (uint32_t[]){7, E, 1 | QR_VALUE_RESET}, 3 * sizeof(uint32_t));
     assert_int_equal(qr_state_add_gap(state, &(struct qr_gap){2, 700, 800, 2}), 0);
-    struct qr_block_id id = {600, 600, 1};
-    struct qr_block *block = qr_block_new(&id, 1234, 0xabcdef, QR_BLOCK_SOUND);
+    struct qr_block *block = qr_block_new(&block_id, 1234, 0xabcdef, QR_BLOCK_SOUND);
     block->confirmed = true;
     assert_int_equal(qr_manifest_put(&state->manifest, block), 0);
     struct qr_buf out = {0};
@@ -68,7 +70,7 @@ static int decode(struct qr_slice bytes, struct qr_buf *again)
         assert_int_equal(base->n, 3);
         assert_memory_equal(base->cells, ((uint32_t[]){7, E, 1 | QR_VALUE_RESET}), 12);
         assert_int_equal(qr_catalog_chart(&state->catalog, 2)->base->epoch, 0);
-        const struct qr_block *block = qr_manifest_find(&state->manifest, 600, 1);
+        const struct qr_block *block = qr_manifest_find(&state->manifest, &block_id);
         assert_int_equal(block->bytes, 1234);
         assert_int_equal(block->hash, 0xabcdef);
         assert_true(block->confirmed);
