@@ -13,4 +13,6 @@
 
 #define QR_COUNT(array) (sizeof(array) / sizeof *(array))
 
+__extension__ typedef __int128 qr_i128;
+
 #endif

@@ -19,7 +19,7 @@ enum mode { MODE_EMPTY, MODE_RAW, MODE_CONSTANT, MODE_RUNS, MODE_DICTIONARY, MOD
 #define HEAD_ANOMALIES 32u
 #define MAP_RUNS       0
 #define MAP_BITS       1
-#define INTEGER_MAX    (INT64_C(1) << 53)
+#define INTEGER_MAX    QR_CODEC_INTEGER_MAX
 #define DICTIONARY_MAX 256u
 #define HASH_SLOTS     1024u
 
@@ -446,12 +446,9 @@ int qr_codec_encode(struct qr_codec *codec, struct qr_buf *out, const uint32_t *
     return 0;
 }
 
-static bool take_integers(struct qr_codec *codec, struct qr_cursor *in, enum mode mode, uint32_t n)
+/* False: no such mode. */
+static bool take_integers(struct qr_cursor *in, enum mode mode, int64_t *x, uint32_t n)
 {
-    int exponent = qr_cursor_u8(in) + QR_VALUE_EXPONENT_MIN;
-    if (exponent > QR_VALUE_EXPONENT_MAX)
-        return false;
-    int64_t *x = codec->x;
     if (mode == MODE_CONSTANT) {
         int64_t value = qr_cursor_zigzag(in);
         for (uint32_t i = 0; i < n; i++)
@@ -465,7 +462,14 @@ static bool take_integers(struct qr_codec *codec, struct qr_cursor *in, enum mod
     } else {
         return false;
     }
-    return !in->failed && from_integers(x, n, exponent, codec->values);
+    return !in->failed;
+}
+
+static bool take_values(struct qr_codec *codec, struct qr_cursor *in, enum mode mode, uint32_t n)
+{
+    int exponent = qr_cursor_u8(in) + QR_VALUE_EXPONENT_MIN;
+    return exponent <= QR_VALUE_EXPONENT_MAX && take_integers(in, mode, codec->x, n) &&
+           from_integers(codec->x, n, exponent, codec->values);
 }
 
 static void combine(const struct qr_codec *codec, uint8_t head, uint32_t *values, uint32_t n,
@@ -516,11 +520,34 @@ int qr_codec_decode(struct qr_codec *codec, struct qr_cursor *in, uint32_t *valu
     if (mode == MODE_RAW) {
         for (uint32_t i = 0; i < n_present; i++)
             codec->values[i] = qr_cursor_u32(in);
-    } else if (!take_integers(codec, in, mode, n_present)) {
+    } else if (!take_values(codec, in, mode, n_present)) {
         return QR_E_MALFORMED;
     }
     if (in->failed)
         return QR_E_MALFORMED;
     combine(codec, head, values, n, stride);
     return 0;
+}
+
+int qr_codec_encode_integers(struct qr_buf *out, const int64_t *x, uint32_t n)
+{
+    assert(n > 0);
+    size_t bound = 32 + 8 * (size_t)n + 16 * (n / QR_PACK_BLOCK + 1);
+    if (qr_buf_reserve(out, bound) != 0)
+        return UV_ENOMEM;
+    uint8_t *start = (uint8_t *)out->base + out->len;
+    *start = 0;
+    uint8_t *end = put_integers(start + 1, start, x, n);
+    assert((size_t)(end - start) <= bound);
+    out->len += (size_t)(end - start);
+    return 0;
+}
+
+void qr_codec_decode_integers(struct qr_cursor *in, int64_t *x, uint32_t n)
+{
+    assert(n > 0);
+    if (!take_integers(in, (enum mode)qr_cursor_u8(in), x, n))
+        in->failed = true;
+    for (uint32_t i = 0; i < n && !in->failed; i++)
+        in->failed = x[i] > QR_CODEC_INTEGER_MAX || x[i] < -QR_CODEC_INTEGER_MAX;
 }

@@ -41,4 +41,12 @@ int qr_codec_encode(struct qr_codec *codec, struct qr_buf *out, const uint32_t *
 int qr_codec_decode(struct qr_codec *codec, struct qr_cursor *in, uint32_t *values, uint32_t n,
                     uint32_t stride);
 
+/* Columns of integers, in the same ways (2 to 5).  Each is at most QR_CODEC_INTEGER_MAX from 0. */
+#define QR_CODEC_INTEGER_MAX (INT64_C(1) << 53)
+
+/* Appends n integers (n > 0).  0 or UV_ENOMEM. */
+int qr_codec_encode_integers(struct qr_buf *out, const int64_t *x, uint32_t n);
+/* Takes n of them; fails the cursor. */
+void qr_codec_decode_integers(struct qr_cursor *in, int64_t *x, uint32_t n);
+
 #endif
