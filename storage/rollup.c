@@ -119,42 +119,49 @@ int qr_points_span(struct qr_points *points, uint32_t step_s, int64_t from_s, in
     return qr_points_reset(points, first, step_s, (uint32_t)((last - first) / step_s + 1), n_dims);
 }
 
-/* Rows [*low, *high) of a grid end in (end_s - step_s, end_s]. */
-static void rows_of_point(int64_t end_s, uint32_t step_s, const struct qr_grid *grid, uint32_t *low,
-                          uint32_t *high)
+/* Which of the values end in (end_s - step_s, end_s]: [*low, *high). */
+static void values_of_point(int64_t end_s, uint32_t step_s, const struct qr_columns *values,
+                            uint32_t *low, uint32_t *high)
 {
-    int64_t before = end_s - step_s - grid->first_s, until = end_s - grid->first_s;
-    int64_t from = before < 0 ? 0 : before / grid->step_s + 1;
-    int64_t to = until < 0 ? 0 : until / grid->step_s + 1;
-    *low = (uint32_t)(from < grid->n_rows ? from : grid->n_rows);
-    *high = (uint32_t)(to < grid->n_rows ? to : grid->n_rows);
+    int64_t before = end_s - step_s - values->first_s, until = end_s - values->first_s;
+    int64_t from = before < 0 ? 0 : before / values->step_s + 1;
+    int64_t to = until < 0 ? 0 : until / values->step_s + 1;
+    *low = (uint32_t)(from < values->n_rows ? from : values->n_rows);
+    *high = (uint32_t)(to < values->n_rows ? to : values->n_rows);
 }
 
-void qr_points_add_grid(struct qr_points *points, const struct qr_grid *grid)
+void qr_points_add_values(struct qr_points *points, const struct qr_columns *values)
 {
-    assert(grid->n_dims <= points->n_dims);
     for (uint32_t row = 0; row < points->n_rows; row++) {
         uint32_t low, high;
         int64_t end_s = points->first_s + (int64_t)row * points->step_s;
-        rows_of_point(end_s, points->step_s, grid, &low, &high);
-        for (uint32_t d = 0; d < grid->n_dims && low < high; d++) {
+        values_of_point(end_s, points->step_s, values, &low, &high);
+        for (uint32_t d = 0; d < values->n_dims && d < points->n_dims && low < high; d++) {
             struct qr_point *point = qr_points_at(points, row, d);
+            const uint32_t *column = values->at + (size_t)d * values->stride;
             for (uint32_t i = low; i < high; i++)
-                qr_point_add_value(point, grid->cells[(size_t)i * grid->n_dims + d]);
+                qr_point_add_value(point, column[i]);
         }
     }
 }
 
+void qr_points_add_grid(struct qr_points *points, const struct qr_grid *grid)
+{
+    const struct qr_columns values = {grid->first_s, grid->step_s, grid->n_rows,
+                                      grid->n_dims,  grid->n_rows, grid->values};
+    assert(grid->n_dims <= points->n_dims);
+    qr_points_add_values(points, &values);
+}
+
 void qr_points_add_points(struct qr_points *points, const struct qr_points *finer)
 {
-    assert(finer->n_dims <= points->n_dims);
     assert(points->step_s % finer->step_s == 0);
     for (uint32_t i = 0; i < finer->n_rows; i++) {
         int64_t end_s = finer->first_s + (int64_t)i * finer->step_s;
         int64_t ahead_s = qr_point_end(end_s, points->step_s) - points->first_s;
         if (ahead_s < 0 || ahead_s / points->step_s >= points->n_rows)
             continue;
-        for (uint32_t d = 0; d < finer->n_dims; d++)
+        for (uint32_t d = 0; d < finer->n_dims && d < points->n_dims; d++)
             qr_point_add(qr_points_at(points, (uint32_t)(ahead_s / points->step_s), d),
                          qr_points_at(finer, i, d));
     }

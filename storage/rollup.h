@@ -71,7 +71,15 @@ int qr_points_reset(struct qr_points *points, int64_t first_s, uint32_t step_s, 
 int qr_points_span(struct qr_points *points, uint32_t step_s, int64_t from_s, int64_t to_s,
                    uint32_t n_dims);
 
-/* Adds what lies in the rows of `points`; the rest is left out.  `points` has the dimensions. */
+/* Values of some dimensions on a grid of time, a column each, `stride` apart. */
+struct qr_columns {
+    int64_t first_s;
+    uint32_t step_s, n_rows, n_dims, stride;
+    const uint32_t *at;
+};
+
+/* Adds what lies in the rows and dimensions of `points`; the rest is left out. */
+void qr_points_add_values(struct qr_points *points, const struct qr_columns *values);
 void qr_points_add_grid(struct qr_points *points, const struct qr_grid *grid);
 /* The same for finer points (or as fine ones: parts of the same). */
 void qr_points_add_points(struct qr_points *points, const struct qr_points *finer);

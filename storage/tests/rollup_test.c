@@ -98,7 +98,7 @@ static void coarser_points_are_the_same_by_any_way(void **state)
         int64_t first = 7200 + (int64_t)qr_rng_below(&rng, 100);
         assert_int_equal(qr_grid_reset(&grid, first, steps[c], n, 2), 0);
         for (uint32_t i = 0; i < 2 * n; i++)
-            grid.cells[i] = random_value(&rng);
+            grid.values[i] = random_value(&rng);
         int64_t last = qr_grid_last_s(&grid);
         assert_int_equal(qr_points_span(&fine, 60, first, last, 2), 0);
         assert_int_equal(qr_points_span(&coarse, 3600, first, last, 2), 0);
@@ -112,18 +112,18 @@ static void coarser_points_are_the_same_by_any_way(void **state)
                 uint32_t row = 0;
                 while (!(end > t - 3600 && end <= t))
                     t += 3600, row++;
-                qr_point_add_value(qr_points_at(&direct, row, d), grid.cells[2 * i + d]);
+                qr_point_add_value(qr_points_at(&direct, row, d), qr_grid_at(&grid, i, d));
             }
         assert_same_points(&coarse, &direct);
         for (uint32_t at = 0; at < n;) {
             uint32_t len = 1 + (uint32_t)qr_rng_below(&rng, 500);
             len = len < n - at ? len : n - at;
-            struct qr_grid piece = {first + (int64_t)at * steps[c], steps[c], len, 2,
-                                    grid.cells + 2 * (size_t)at,    0};
+            const struct qr_columns piece = {
+                first + (int64_t)at * steps[c], steps[c], len, 2, n, grid.values + at};
+            int64_t end = piece.first_s + (int64_t)(len - 1) * steps[c];
             struct qr_points some = {0};
-            assert_int_equal(qr_points_span(&some, 60, piece.first_s, qr_grid_last_s(&piece), 2),
-                             0);
-            qr_points_add_grid(&some, &piece);
+            assert_int_equal(qr_points_span(&some, 60, piece.first_s, end, 2), 0);
+            qr_points_add_values(&some, &piece);
             qr_points_add_points(&parts, &some);
             qr_points_release(&some);
             at += len;
@@ -140,8 +140,8 @@ static void coarser_points_are_the_same_by_any_way(void **state)
 static void what_lies_outside_is_left_out(void **state)
 {
     (void)state;
-    uint32_t cells[] = {1, 2, 3, 4};
-    const struct qr_grid grid = {60, 60, 4, 1, cells, 0}; /* 60, 120, 180, 240 */
+    uint32_t values[] = {1, 2, 3, 4};
+    const struct qr_grid grid = {60, 60, 4, 1, values, 0}; /* 60, 120, 180, 240 */
     struct qr_points points = {0};
     assert_int_equal(qr_points_reset(&points, 120, 60, 2, 1), 0);
     qr_points_add_grid(&points, &grid);

@@ -20,8 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (n != 0) {
             assert(qr_tier_chunk_decode(&codec, qr_buf_slice(&once), START_S, WINDOW_S, 60,
                                         &points) == 0);
-            assert(qr_tier_chunk_encode(&codec, &twice, START_S, &points, 0, end_s, &n_again) ==
-                   0);
+            assert(qr_tier_chunk_encode(&codec, &twice, START_S, &points, 0, end_s, &n_again) == 0);
             assert(n == n_again);
             assert(qr_slice_equal(qr_buf_slice(&once), qr_buf_slice(&twice)));
         }
