@@ -1,0 +1,60 @@
+/* Tests also: history_log, history_table. */
+#include "testing/history.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "testing/cmocka.h"
+
+/* Sanitizers take ten times as long. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HISTORIES 30
+#else
+#define HISTORIES 250
+#endif
+
+/* QR_HISTORY_SEED=N runs that history alone; QR_HISTORIES=N so many. */
+static uint64_t number(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text != NULL ? strtoull(text, NULL, 0) : otherwise;
+}
+
+static void run(uint64_t seed, struct qr_history_result *result)
+{
+    if (!qr_history_run(seed, result))
+        fail_msg("QR_HISTORY_SEED=%llu: %s", (unsigned long long)seed, result->failure);
+}
+
+static void members_of_one_log_are_one(void **state)
+{
+    (void)state;
+    struct qr_history_result result, all = {0};
+    uint64_t first = number("QR_HISTORY_SEED", 1);
+    uint64_t n = number("QR_HISTORIES", getenv("QR_HISTORY_SEED") != NULL ? 1 : HISTORIES);
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        run(seed, &result);
+        all.n_entries += result.n_entries;
+        all.n_samples += result.n_samples;
+        all.n_files += result.n_files;
+        all.n_restarts += result.n_restarts;
+        all.n_refused += result.n_refused;
+    }
+    printf("%llu histories: %llu entries (%llu refused), %llu samples, %llu files, %llu restarts\n",
+           (unsigned long long)n, (unsigned long long)all.n_entries,
+           (unsigned long long)all.n_refused, (unsigned long long)all.n_samples,
+           (unsigned long long)all.n_files, (unsigned long long)all.n_restarts);
+    /* What never happens in them is not tested by them. */
+    assert_true(all.n_samples > n * 1000);
+    assert_true(all.n_files > n);
+    assert_true(all.n_restarts > n);
+    assert_true(all.n_refused > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(members_of_one_log_are_one)};
+    qr_log_open(-1, QR_LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
