@@ -33,15 +33,48 @@ static int sync_and_close(int fd, int err)
     return err;
 }
 
-static int files_write_file(struct qr_disk *disk, const char *path, const void *bytes, size_t len)
+struct qr_disk_file {
+    int fd;
+    char path[];
+};
+
+static int files_create(struct qr_disk *disk, const char *path, struct qr_disk_file **file)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return uv_translate_sys_error(errno);
-    int err = sync_and_close(fd, write_all(fd, bytes, len));
+    size_t len = strlen(path) + 1;
+    struct qr_disk_file *f = malloc(sizeof *f + len);
+    if (f == NULL)
+        return UV_ENOMEM;
+    memcpy(f->path, path, len);
+    f->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (f->fd < 0) {
+        int err = uv_translate_sys_error(errno);
+        free(f);
+        return err;
+    }
+    *file = f;
+    return 0;
+}
+
+static int files_append(struct qr_disk *disk, struct qr_disk_file *file, const void *bytes,
+                        size_t len)
+{
+    return write_all(file->fd, bytes, len);
+}
+
+static int files_commit(struct qr_disk *disk, struct qr_disk_file *file)
+{
+    int err = sync_and_close(file->fd, 0);
     if (err != 0)
-        unlink(path);
+        unlink(file->path);
+    free(file);
     return err;
+}
+
+static void files_abandon(struct qr_disk *disk, struct qr_disk_file *file)
+{
+    close(file->fd);
+    unlink(file->path);
+    free(file);
 }
 
 static int files_sync(struct qr_disk *disk, const char *path)
@@ -124,7 +157,10 @@ static int files_list(struct qr_disk *disk, const char *dir,
 }
 
 struct qr_disk qr_disk_files = {
-    .write_file = files_write_file,
+    .create = files_create,
+    .append = files_append,
+    .commit = files_commit,
+    .abandon = files_abandon,
     .sync = files_sync,
     .rename = files_rename,
     .unlink = files_unlink,

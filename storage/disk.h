@@ -9,10 +9,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct qr_disk_file; /* One that is being written: of the disk it came from. */
+
 struct qr_disk {
     void *data;
-    /* Creates `path` (must not exist), writes all, fdatasyncs.  On error nothing stays. */
-    int (*write_file)(struct qr_disk *disk, const char *path, const void *bytes, size_t len);
+    /* Begins a file; `path` must not exist.  It ends with commit or abandon. */
+    int (*create)(struct qr_disk *disk, const char *path, struct qr_disk_file **file);
+    /* After an error there is nothing to do with the file but to abandon it. */
+    int (*append)(struct qr_disk *disk, struct qr_disk_file *file, const void *bytes, size_t len);
+    /* Fdatasyncs and closes; on error nothing stays. */
+    int (*commit)(struct qr_disk *disk, struct qr_disk_file *file);
+    /* Closes and unlinks. */
+    void (*abandon)(struct qr_disk *disk, struct qr_disk_file *file);
     /* Fdatasyncs a file that another hand wrote. */
     int (*sync)(struct qr_disk *disk, const char *path);
     /* Renames, over what may be there, and fsyncs the folder. */
@@ -26,6 +34,21 @@ struct qr_disk {
     int (*list)(struct qr_disk *disk, const char *dir, void (*each)(void *data, const char *name),
                 void *data);
 };
+
+/* Creates `path` (must not exist), writes all, fdatasyncs.  On error nothing stays. */
+static inline int qr_disk_write_file(struct qr_disk *disk, const char *path, const void *bytes,
+                                     size_t len)
+{
+    struct qr_disk_file *file;
+    int err = disk->create(disk, path, &file);
+    if (err != 0)
+        return err;
+    err = disk->append(disk, file, bytes, len);
+    if (err == 0)
+        return disk->commit(disk, file);
+    disk->abandon(disk, file);
+    return err;
+}
 
 /* The file system. */
 extern struct qr_disk qr_disk_files;

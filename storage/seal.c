@@ -51,10 +51,10 @@ static int write_file(struct qr_disk *disk, const char *path, const struct qr_bu
     char tmp[QR_PATH_BYTES_MAX];
     if (snprintf(tmp, sizeof tmp, "%s.tmp", path) >= (int)sizeof tmp)
         return UV_ENAMETOOLONG;
-    int err = disk->write_file(disk, tmp, file->base, file->len);
+    int err = qr_disk_write_file(disk, tmp, file->base, file->len);
     if (err == UV_EEXIST) { /* Left by a failed unlink. */
         disk->unlink(disk, tmp);
-        err = disk->write_file(disk, tmp, file->base, file->len);
+        err = qr_disk_write_file(disk, tmp, file->base, file->len);
     }
     if (err != 0)
         return err;

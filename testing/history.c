@@ -170,7 +170,7 @@ static void fetch(struct member *member, bool all)
         struct qr_disk *disk = &member->disk.disk;
         int err = qr_store_fetch_path(member->store, names[i].name, to, sizeof to);
         if (err == 0)
-            err = disk->write_file(disk, to, file->bytes, file->len);
+            err = qr_disk_write_file(disk, to, file->bytes, file->len);
         if (err == 0)
             err = qr_store_fetched(member->store, names[i].name);
         if (err != 0)

@@ -41,7 +41,7 @@ static void put(struct qr_memory_file **files, const char *path, const void *byt
     file->bytes = malloc(len + 1);
     if (len != 0)
         memcpy(file->bytes, bytes, len);
-    file->len = len;
+    file->len = file->durable_len = file->capacity = len;
     file->next = *files;
     *files = file;
 }
@@ -55,26 +55,99 @@ static int count(struct qr_memory_disk *disk)
     return disk->n_calls == disk->fail_at || disk->stay_failed ? disk->fail_with : 0;
 }
 
-static int memory_write_file(struct qr_disk *disk, const char *path, const void *bytes, size_t len)
+struct qr_disk_file {
+    char *path;
+};
+
+static int memory_create(struct qr_disk *disk, const char *path, struct qr_disk_file **file)
 {
     struct qr_memory_disk *memory = of(disk);
     pthread_mutex_lock(&memory->lock);
     int err = *find(&memory->files, path) != NULL ? UV_EEXIST : count(memory);
-    if (err == 0)
-        put(&memory->files, path, bytes, len);
-    else if (err != UV_EEXIST && memory->tear) {
-        put(&memory->files, path, bytes, len / 2);
-        put(&memory->durable, path, bytes, len / 2);
+    if (err == 0) {
+        put(&memory->files, path, "", 0);
+        *file = calloc(1, sizeof **file);
+        (*file)->path = strdup(path);
     }
     pthread_mutex_unlock(&memory->lock);
     return err;
+}
+
+/* What was written reaches the disk in part, and with it the name. */
+static void tear(struct qr_memory_disk *memory, const struct qr_memory_file *file)
+{
+    put(&memory->durable, file->path, file->bytes, file->len / 2);
+}
+
+static void grow(struct qr_memory_file *file, const void *bytes, size_t len)
+{
+    if (file->len + len > file->capacity) {
+        file->capacity = (file->len + len) * 2;
+        file->bytes = realloc(file->bytes, file->capacity);
+    }
+    if (len != 0)
+        memcpy(file->bytes + file->len, bytes, len);
+    file->len += len;
+}
+
+static int memory_append(struct qr_disk *disk, struct qr_disk_file *handle, const void *bytes,
+                         size_t len)
+{
+    struct qr_memory_disk *memory = of(disk);
+    pthread_mutex_lock(&memory->lock);
+    struct qr_memory_file *file = *find(&memory->files, handle->path);
+    int err = file == NULL ? UV_EIO : count(memory);
+    if (err == 0) {
+        grow(file, bytes, len);
+    } else if (file != NULL && memory->tear) {
+        grow(file, bytes, len / 2);
+        tear(memory, file);
+    }
+    pthread_mutex_unlock(&memory->lock);
+    return err;
+}
+
+static void forget(struct qr_disk_file *handle)
+{
+    free(handle->path);
+    free(handle);
+}
+
+static int memory_commit(struct qr_disk *disk, struct qr_disk_file *handle)
+{
+    struct qr_memory_disk *memory = of(disk);
+    pthread_mutex_lock(&memory->lock);
+    struct qr_memory_file *file = *find(&memory->files, handle->path);
+    int err = file == NULL ? UV_EIO : count(memory);
+    if (err == 0)
+        file->durable_len = file->len;
+    else if (file != NULL && memory->tear)
+        tear(memory, file);
+    else
+        drop(&memory->files, handle->path);
+    pthread_mutex_unlock(&memory->lock);
+    forget(handle);
+    return err;
+}
+
+static void memory_abandon(struct qr_disk *disk, struct qr_disk_file *handle)
+{
+    struct qr_memory_disk *memory = of(disk);
+    pthread_mutex_lock(&memory->lock);
+    if (!memory->tear) /* Else it died before it came to this. */
+        drop(&memory->files, handle->path);
+    pthread_mutex_unlock(&memory->lock);
+    forget(handle);
 }
 
 static int memory_sync(struct qr_disk *disk, const char *path)
 {
     struct qr_memory_disk *memory = of(disk);
     pthread_mutex_lock(&memory->lock);
-    int err = *find(&memory->files, path) == NULL ? UV_ENOENT : count(memory);
+    struct qr_memory_file *file = *find(&memory->files, path);
+    int err = file == NULL ? UV_ENOENT : count(memory);
+    if (err == 0)
+        file->durable_len = file->len;
     pthread_mutex_unlock(&memory->lock);
     return err;
 }
@@ -85,7 +158,7 @@ static void make_names_durable(struct qr_memory_disk *memory)
     while (memory->durable != NULL)
         drop(&memory->durable, memory->durable->path);
     for (struct qr_memory_file *file = memory->files; file != NULL; file = file->next)
-        put(&memory->durable, file->path, file->bytes, file->len);
+        put(&memory->durable, file->path, file->bytes, file->durable_len);
 }
 
 static int memory_rename(struct qr_disk *disk, const char *from, const char *to)
@@ -173,7 +246,10 @@ void qr_memory_disk_init(struct qr_memory_disk *disk)
 {
     *disk = (struct qr_memory_disk){
         .disk = {.data = disk,
-                 .write_file = memory_write_file,
+                 .create = memory_create,
+                 .append = memory_append,
+                 .commit = memory_commit,
+                 .abandon = memory_abandon,
                  .sync = memory_sync,
                  .rename = memory_rename,
                  .unlink = memory_unlink,

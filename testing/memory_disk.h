@@ -1,13 +1,13 @@
 /* testing/memory_disk.h — a disk in memory that fails and crashes when told.
  *
  * Files are names to bytes.  Like a real disk it keeps apart what was written and what is durable:
- * write_file and sync make the bytes durable, rename makes the names in the folder durable.  A
- * crash goes back to what is durable.
+ * commit and sync make the bytes durable, rename makes the names in the folder durable.  A crash
+ * goes back to what is durable.
  *
  * `fail_at` counts down with every call that can fail; the call that brings it to zero fails with
- * `fail_with`, and a failing write_file leaves a torn file behind if `tear` is set (as a power cut
- * does; an orderly disk removes it).  With `stay_failed` all later calls fail too, as after a kill.
- * Thread: any; calls take a lock. */
+ * `fail_with`, and a failing append or commit leaves a torn file behind if `tear` is set (as a
+ * power cut does; an orderly disk removes it).  With `stay_failed` all later calls fail too, as
+ * after a kill. Thread: any; calls take a lock. */
 #ifndef QR_TESTING_MEMORY_DISK_H
 #define QR_TESTING_MEMORY_DISK_H
 
@@ -19,7 +19,8 @@
 struct qr_memory_file {
     char *path;
     char *bytes;
-    size_t len;
+    size_t len, capacity;
+    size_t durable_len; /* What a crash leaves of it, if its name is durable. */
     struct qr_memory_file *next;
 };
 

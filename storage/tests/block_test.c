@@ -84,7 +84,7 @@ static void charts_are_found_in_their_pages(void **state)
     assert_true(writer.n_pages > 2);
     assert_int_equal(writer.n_charts, N_CHARTS);
     struct qr_disk *d = &disk.disk;
-    assert_int_equal(d->write_file(d, PATH, writer.file.base, writer.file.len), 0);
+    assert_int_equal(qr_disk_write_file(d, PATH, writer.file.base, writer.file.len), 0);
     uint64_t len = writer.file.len;
     assert_int_equal(qr_block_check(d, PATH, len, hash), 0);
     assert_int_equal(qr_block_verify(d, PATH, len, hash), 0);
@@ -108,7 +108,7 @@ static void damage_is_found_and_costs_a_page(void **state)
     write_charts(&writer, &hash);
     struct qr_disk *d = &disk.disk;
     uint64_t len = writer.file.len;
-    assert_int_equal(d->write_file(d, PATH, writer.file.base, len), 0);
+    assert_int_equal(qr_disk_write_file(d, PATH, writer.file.base, len), 0);
     char *bytes = qr_memory_disk_get(&disk, PATH)->bytes;
     for (unsigned i = 0; i < 300; i++) {
         size_t at = i < 200 ? len - 1 - i : qr_rng_below(&rng, len);
@@ -143,7 +143,7 @@ static void an_empty_file_is_a_file(void **state)
     assert_int_equal(qr_block_writer_end(&writer, &hash), 0);
     assert_int_equal(writer.file.len, 132);
     struct qr_disk *d = &disk.disk;
-    assert_int_equal(d->write_file(d, PATH, writer.file.base, 132), 0);
+    assert_int_equal(qr_disk_write_file(d, PATH, writer.file.base, 132), 0);
     assert_int_equal(qr_block_index_read(&index, d, PATH, 132, hash), 0);
     assert_int_equal(index->n_pages, 0);
     assert_int_equal(index->id.generation, 2);

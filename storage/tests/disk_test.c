@@ -40,8 +40,8 @@ static void files_live_from_write_to_unlink(void **state)
     struct qr_disk *disk = &qr_disk_files;
     uint64_t size;
     char bytes[8] = {0};
-    assert_int_equal(disk->write_file(disk, a, "hello", 5), 0);
-    assert_int_equal(disk->write_file(disk, a, "other", 5), UV_EEXIST);
+    assert_int_equal(qr_disk_write_file(disk, a, "hello", 5), 0);
+    assert_int_equal(qr_disk_write_file(disk, a, "other", 5), UV_EEXIST);
     assert_int_equal(disk->size(disk, a, &size), 0);
     assert_int_equal(size, 5);
     assert_int_equal(disk->read(disk, a, 1, bytes, 3), 3);
@@ -49,7 +49,7 @@ static void files_live_from_write_to_unlink(void **state)
     assert_int_equal(disk->read(disk, a, 3, bytes, 8), 2);
     assert_int_equal(disk->read(disk, a, 5, bytes, 8), 0);
     assert_int_equal(disk->sync(disk, a), 0);
-    assert_int_equal(disk->write_file(disk, b, "", 0), 0);
+    assert_int_equal(qr_disk_write_file(disk, b, "", 0), 0);
     unsigned seen = 0;
     assert_int_equal(disk->list(disk, dir, note, &seen), 0);
     assert_int_equal(seen, 17);
@@ -58,6 +58,27 @@ static void files_live_from_write_to_unlink(void **state)
     assert_int_equal(size, 5);
     assert_int_equal(disk->rename(disk, b, b), 0);
     assert_int_equal(disk->unlink(disk, b), 0);
+}
+
+static void files_grow_until_they_are_committed(void **state)
+{
+    (void)state;
+    struct qr_disk *disk = &qr_disk_files;
+    struct qr_disk_file *file;
+    uint64_t size;
+    char bytes[8] = {0};
+    assert_int_equal(disk->create(disk, a, &file), 0);
+    assert_int_equal(disk->append(disk, file, "ab", 2), 0);
+    assert_int_equal(disk->append(disk, file, "cde", 3), 0);
+    assert_int_equal(disk->read(disk, a, 1, bytes, 8), 4);
+    assert_memory_equal(bytes, "bcde", 4);
+    assert_int_equal(disk->commit(disk, file), 0);
+    assert_int_equal(disk->create(disk, a, &file), UV_EEXIST);
+    assert_int_equal(disk->unlink(disk, a), 0);
+    assert_int_equal(disk->create(disk, a, &file), 0);
+    disk->abandon(disk, file);
+    assert_int_equal(disk->size(disk, a, &size), UV_ENOENT);
+    assert_int_equal(disk->create(disk, "/nonexistent/a", &file), UV_ENOENT);
 }
 
 static void what_is_not_there_is_an_error(void **state)
@@ -72,7 +93,7 @@ static void what_is_not_there_is_an_error(void **state)
     assert_int_equal(disk->rename(disk, a, b), UV_ENOENT);
     assert_int_equal(disk->unlink(disk, a), UV_ENOENT);
     assert_int_equal(disk->list(disk, a, note, NULL), UV_ENOENT);
-    assert_int_equal(disk->write_file(disk, "/nonexistent/a", "x", 1), UV_ENOENT);
+    assert_int_equal(qr_disk_write_file(disk, "/nonexistent/a", "x", 1), UV_ENOENT);
 }
 
 /* A file may grow to 4 KiB only: the write fails half way, and nothing stays. */
@@ -86,7 +107,7 @@ static void a_failed_write_leaves_nothing(void **state)
     small = (struct rlimit){4096, limit.rlim_max};
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    int err = qr_disk_files.write_file(&qr_disk_files, a, bytes, sizeof bytes);
+    int err = qr_disk_write_file(&qr_disk_files, a, bytes, sizeof bytes);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     assert_int_equal(err, UV_EFBIG);
     assert_int_equal(qr_disk_files.size(&qr_disk_files, a, &size), UV_ENOENT);
@@ -96,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_live_from_write_to_unlink),
+        cmocka_unit_test(files_grow_until_they_are_committed),
         cmocka_unit_test(what_is_not_there_is_an_error),
         cmocka_unit_test(a_failed_write_leaves_nothing),
     };

@@ -51,8 +51,8 @@ static void a_replayed_log_adopts_its_files(void **state)
     char *first = member.disk.files->bytes;
     first[100] ^= 1;
     struct qr_disk *disk = &member.disk.disk;
-    assert_int_equal(disk->write_file(disk, DIR "/x.tmp", "x", 1), 0);
-    assert_int_equal(disk->write_file(disk, DIR "/s0000-t0-7fffffff-w60-g0.qb", "x", 1), 0);
+    assert_int_equal(qr_disk_write_file(disk, DIR "/x.tmp", "x", 1), 0);
+    assert_int_equal(qr_disk_write_file(disk, DIR "/s0000-t0-7fffffff-w60-g0.qb", "x", 1), 0);
     assert_int_equal(open_store(&member), 0);
     history_init(&history, 77);
     while (history_step(&history, member.store))

@@ -150,10 +150,10 @@ static void missing_files_are_fetched(void **state)
         char *copy = malloc(file->len);
         memcpy(copy, file->bytes, file->len);
         copy[i * 40] ^= 4;
-        assert_int_equal(disk->write_file(disk, to, copy, file->len), 0);
+        assert_int_equal(qr_disk_write_file(disk, to, copy, file->len), 0);
         free(copy);
         assert_int_equal(qr_store_fetched(lacks.store, names[i].name), QR_E_CORRUPT);
-        assert_int_equal(disk->write_file(disk, to, file->bytes, file->len), 0);
+        assert_int_equal(qr_disk_write_file(disk, to, file->bytes, file->len), 0);
         assert_int_equal(qr_store_fetched(lacks.store, names[i].name), 0);
         assert_int_equal(qr_store_fetched(lacks.store, names[i].name), QR_E_UNKNOWN);
     }
