@@ -35,7 +35,7 @@ enum qr_command_type {
     QR_COMMAND_SAMPLES = 5,     /* a tick batch                                 (storage/entry) */
     QR_COMMAND_HOST_STATE = 6,  /* connected, disconnected, gaps                (storage/entry) */
     QR_COMMAND_SEAL = 7,        /* a window of time becomes block files         (storage/store) */
-    QR_COMMAND_SEALED = 8,      /* a block file's size and hash                 (storage/store) */
+    QR_COMMAND_SEALED = 8,      /* a member's vote on what a block file is      (storage/store) */
     QR_COMMAND_RETAIN = 9,      /* drop what is older                           (storage/store) */
     QR_COMMAND_TYPE_MAX = QR_COMMAND_RETAIN
 };

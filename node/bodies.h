@@ -5,7 +5,8 @@
  *   HOST_STATE  varint host, varint epoch, u8 bits (1 says, 2 connected),
  *               varint n, n gaps: varint chart, zigzag after_s, varint length_s, u8 reason
  *   SEAL        zigzag window start
- *   SEALED      block id (storage/block_id), varint bytes, u64 hash
+ *   SEALED      block id (storage/block_id), varint bytes, u64 hash: what the entry's member
+ *               wrote
  *   RETAIN      zigzag before_s
  *
  * (HOST is a host definition alone, SAMPLES storage/entry's.)  docs/formats/log-bodies.md is the

@@ -9,9 +9,9 @@
 #include "node/bodies.h"
 #include "storage/entry.h"
 
-int qr_glue_init(struct qr_glue *glue, struct qr_store *store, uint32_t member)
+int qr_glue_init(struct qr_glue *glue, struct qr_store *store, uint32_t member, uint32_t n_members)
 {
-    *glue = (struct qr_glue){.store = store, .member = member};
+    *glue = (struct qr_glue){.store = store, .member = member, .n_members = n_members};
     glue->gaps = calloc(QR_STATE_GAPS_MAX, sizeof *glue->gaps);
     return glue->gaps != NULL ? 0 : UV_ENOMEM;
 }
@@ -212,7 +212,8 @@ static int apply_sealed(struct qr_glue *glue, const struct qr_command *command)
     int err = qr_sealed_decode(&sealed, command->body);
     if (err != 0)
         return err;
-    return qr_store_apply_sealed(glue->store, &sealed.id, sealed.bytes, sealed.hash);
+    const struct qr_file_vote vote = {command->member, sealed.bytes, sealed.hash};
+    return qr_store_apply_vote(glue->store, &sealed.id, &vote, glue->n_members);
 }
 
 static int apply(void *data, const struct qr_command *command, struct qr_ownership *ownership,

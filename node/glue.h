@@ -22,6 +22,7 @@
 struct qr_glue {
     struct qr_store *store;
     uint32_t member;
+    uint32_t n_members; /* Of the group. */
     /* A block of this member was refused for another reason than fencing. */
     void (*refused)(void *data, uint32_t host, uint32_t epoch, int error);
     void *data;
@@ -36,7 +37,7 @@ struct qr_glue {
     uint64_t log_samples, log_bytes; /* Of SAMPLES entries applied here. */
 };
 
-int qr_glue_init(struct qr_glue *glue, struct qr_store *store, uint32_t member);
+int qr_glue_init(struct qr_glue *glue, struct qr_store *store, uint32_t member, uint32_t n_members);
 void qr_glue_release(struct qr_glue *glue);
 
 struct qr_sink qr_glue_sink(struct qr_glue *glue);

@@ -120,40 +120,29 @@ static void retain(struct qr_keeper *keeper, int64_t now_s)
         propose_time(keeper, QR_COMMAND_RETAIN, before_s);
 }
 
-static void propose_sealed(struct qr_keeper *keeper, const struct qr_sealed *sealed)
-{
-    struct qr_buf body = {0};
-    qr_sealed_encode(&body, sealed);
-    propose(keeper, QR_COMMAND_SEALED, &body);
-}
-
-/* What the leader before us wrote and did not live to name. */
-static void name_files(struct qr_keeper *keeper)
+/* The group agrees on a file once a majority has said the same of it. */
+static void vote_on_files(struct qr_keeper *keeper)
 {
     struct qr_store_file files[FILES_MAX];
-    unsigned n = qr_store_unconfirmed(keeper->store, files, FILES_MAX);
+    unsigned n = qr_store_unvoted(keeper->store, keeper->config->member_id, files, FILES_MAX);
     for (unsigned i = 0; i < n; i++) {
         const struct qr_sealed sealed = {files[i].id, files[i].bytes, files[i].hash};
-        propose_sealed(keeper, &sealed);
+        struct qr_buf body = {0};
+        qr_sealed_encode(&body, &sealed);
+        propose(keeper, QR_COMMAND_SEALED, &body);
     }
 }
 
 void qr_keeper_tick(struct qr_keeper *keeper)
 {
-    if (!is_leader(keeper)) {
+    if (!is_leader(keeper))
         keeper->n_seen = 0;
-        return;
-    }
     if (keeper->n_pending > 0)
         return; /* what was proposed last has not been applied: it would be proposed twice */
-    int64_t now_s = qr_clock_real_s(keeper->clock);
-    seal_windows(keeper, now_s);
-    name_files(keeper);
-    retain(keeper, now_s);
-}
-
-void qr_keeper_sealed(struct qr_keeper *keeper, const struct qr_sealed *sealed)
-{
-    if (is_leader(keeper))
-        propose_sealed(keeper, sealed);
+    if (is_leader(keeper)) {
+        int64_t now_s = qr_clock_real_s(keeper->clock);
+        seal_windows(keeper, now_s);
+        retain(keeper, now_s);
+    }
+    vote_on_files(keeper);
 }

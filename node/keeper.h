@@ -1,4 +1,5 @@
-/* node/keeper.h — what the passing of time demands of the leader: seals, hashes, retention.
+/* node/keeper.h — what the passing of time demands: of the leader seals and retention, of each
+ * member its word on the block files that it wrote.
  *
  * Clocks decide only *when* an entry is proposed; what it does is the same on every member.
  * A window is sealed when the clock has passed its end by QR_KEEPER_GRACE_S; one that got late
@@ -30,8 +31,5 @@ void qr_keeper_tick(struct qr_keeper *keeper);
  * have had late samples, so it is asked once a second too. */
 unsigned qr_keeper_due(struct qr_keeper *keeper, int64_t now_s,
                        int64_t starts[QR_KEEPER_WINDOWS_MAX]);
-
-/* This member has written a block file. */
-void qr_keeper_sealed(struct qr_keeper *keeper, const struct qr_sealed *sealed);
 
 #endif

@@ -144,7 +144,7 @@ static void on_refused(void *data, uint32_t host, uint32_t epoch, int error)
 static void on_sealed(void *data, const struct qr_block_id *id, int status, uint64_t bytes,
                       uint64_t hash)
 {
-    struct qr_node *node = data;
+    (void)data;
     char name[QR_BLOCK_NAME_BYTES];
     qr_block_format_name(id, name);
     if (status == QR_E_UNKNOWN || status == QR_E_CORRUPT) {
@@ -156,9 +156,8 @@ static void on_sealed(void *data, const struct qr_block_id *id, int status, uint
                  name, qr_strerror(status));
         return;
     }
-    struct qr_sealed sealed = {*id, bytes, hash};
-    if (node->keeper != NULL)
-        qr_keeper_sealed(node->keeper, &sealed);
+    qr_debug("a block file is written file=%s bytes=%llu hash=%016llx", name,
+             (unsigned long long)bytes, (unsigned long long)hash);
 }
 
 static void on_bad_block(void *data, const char *name, const char *sentence)
@@ -265,7 +264,8 @@ static int open_store(struct qr_node *node)
     struct qr_store_events events = {node, on_sealed, on_bad_block};
     int err = qr_store_open(&node->store, &config, &events);
     if (err == 0)
-        err = qr_glue_init(&node->glue, node->store, node->config.member_id);
+        err =
+            qr_glue_init(&node->glue, node->store, node->config.member_id, node->config.n_members);
     node->glue.refused = on_refused;
     node->glue.data = node;
     node->glue.snapshot_wait = SNAPSHOT_WAIT_THRESHOLDS * node->config.snapshot_threshold;

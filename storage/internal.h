@@ -33,6 +33,10 @@ static inline struct qr_state *qr_store_state(const struct qr_store *store)
 int qr_store_path(const struct qr_store *store, const struct qr_block_id *id,
                   char path[QR_PATH_BYTES_MAX]);
 
+/* Tells the owner, or the log. */
+void qr_store_report_block(struct qr_store *store, const struct qr_block_id *id,
+                           const char *sentence);
+
 /* The file does not hold what the group agreed on: the writer is told.  Thread: any. */
 void qr_store_note_damage(struct qr_store *store, struct qr_block *block, int status);
 

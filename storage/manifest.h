@@ -23,7 +23,7 @@ struct qr_manifest;
 struct qr_block {
     struct qr_block_id id;
     uint64_t bytes, hash;
-    bool confirmed; /* By a SEALED entry.  The writer's, as the rest: */
+    bool confirmed; /* By the votes of SEALED entries.  The writer's, as the rest: */
     bool reported;  /* That it is damaged. */
     bool doomed;    /* Its file goes with it. */
     struct qr_manifest *manifest;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "storage/confirm.h"
 #include "storage/internal.h"
 
 #define COMPARE_BYTES (256u * 1024)
@@ -146,9 +147,11 @@ static void on_sealed(struct qr_job *job)
     uint64_t bytes = seal->named_bytes, hash = seal->named_hash;
     seal_free(seal);
     if (is_named)
-        qr_store_apply_sealed(store, &id, bytes, hash);
-    if (qr_block_id_end_s(&id) <= state->retain_s)
+        qr_confirm_decide(store, &id, bytes, hash);
+    if (qr_block_id_end_s(&id) <= state->retain_s) {
         qr_manifest_expire(&state->manifest, state->retain_s);
+        qr_confirm_prune(state);
+    }
     qr_epoch_collect(&store->epoch);
 }
 

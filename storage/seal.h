@@ -24,7 +24,7 @@ struct qr_seal {
     struct qr_block_id id;
     struct qr_head_window frozen;
     bool started;  /* Waits or runs. */
-    bool is_named; /* A SEALED entry said what it should be: */
+    bool is_named; /* The group agreed what it should be: */
     uint64_t named_bytes, named_hash;
     /* The job's results. */
     int status;

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "storage/chunk.h"
+#include "storage/confirm.h"
 #include "storage/entry.h"
 
 #define MAGIC   "QRSTATE"
@@ -62,6 +63,14 @@ static void put_gaps(const struct qr_state *state, struct qr_buf *out)
     }
 }
 
+static void put_votes(const struct qr_state *state, const struct qr_block_id *id,
+                      struct qr_buf *out)
+{
+    static const struct qr_ballot none;
+    const struct qr_ballot *ballot = qr_confirm_votes(state, id);
+    qr_ballot_encode(ballot != NULL ? ballot : &none, out);
+}
+
 static void put_manifest(const struct qr_state *state, struct qr_buf *out)
 {
     const struct qr_block_set *set = atomic_load(&state->manifest.set);
@@ -73,6 +82,8 @@ static void put_manifest(const struct qr_state *state, struct qr_buf *out)
         qr_buf_add_varint(out, block->bytes);
         qr_buf_add_u64(out, block->hash);
         qr_buf_add_u8(out, block->confirmed);
+        if (!block->confirmed)
+            put_votes(state, &block->id, out);
     }
 }
 
@@ -273,6 +284,9 @@ static int take_manifest(struct qr_state *state, struct qr_cursor *in)
         uint64_t bytes = qr_cursor_varint(in);
         uint64_t hash = qr_cursor_u64(in);
         bool confirmed = take_bool(in);
+        struct qr_ballot ballot = {0};
+        if (!confirmed)
+            qr_ballot_decode(&ballot, in);
         if (in->failed || (i != 0 && qr_block_id_compare(&set->at[i - 1]->id, &id) >= 0))
             return QR_E_MALFORMED;
         struct qr_block *block = qr_block_new(&id, bytes, hash, QR_BLOCK_MISSING);
@@ -280,6 +294,8 @@ static int take_manifest(struct qr_state *state, struct qr_cursor *in)
             return UV_ENOMEM;
         block->confirmed = confirmed;
         qr_manifest_append(&state->manifest, block);
+        if (ballot.n != 0 && qr_confirm_put(state, &id, &ballot) != 0)
+            return UV_ENOMEM;
     }
     return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "storage/confirm.h"
 
 int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoch *epoch,
                  uint32_t window_s)
@@ -20,6 +21,7 @@ int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoc
     qr_head_init(&s->head, epoch, window_s);
     qr_manifest_init(&s->manifest, epoch);
     qr_list_init(&s->seals);
+    qr_list_init(&s->votes);
     *state = s;
     return 0;
 }
@@ -31,6 +33,7 @@ void qr_state_release(void *memory)
     qr_catalog_release(&state->catalog);
     qr_head_release(&state->head);
     qr_manifest_release(&state->manifest);
+    qr_confirm_release(state);
     free(atomic_load(&state->gaps));
     free(state);
 }

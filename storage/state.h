@@ -25,6 +25,7 @@ struct qr_state {
     struct qr_head head;
     struct qr_manifest manifest;
     struct qr_list seals; /* Frozen windows whose files are not written. */
+    struct qr_list votes; /* On files that are not agreed on (storage/confirm). */
     bool detached;        /* Replaced by a restore; lives until its running job ends. */
     _Atomic(struct qr_gap_list *) gaps;
     int64_t retain_s; /* Windows that ended at or before it are gone. */

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "storage/confirm.h"
 #include "storage/internal.h"
 #include "storage/snapshot.h"
 
@@ -290,7 +291,8 @@ int qr_store_apply_seal(struct qr_store *store, int64_t window_start_s)
     return err;
 }
 
-static void report_block(struct qr_store *store, const struct qr_block_id *id, const char *sentence)
+void qr_store_report_block(struct qr_store *store, const struct qr_block_id *id,
+                           const char *sentence)
 {
     char name[QR_BLOCK_NAME_BYTES];
     qr_block_format_name(id, name);
@@ -300,49 +302,10 @@ static void report_block(struct qr_store *store, const struct qr_block_id *id, c
         qr_error("%s file=%s", sentence, name);
 }
 
-/* This member made another file than the others: theirs counts, ours is kept aside to be looked
- * at.  Until theirs is fetched the window is not served. */
-static int replace_block(struct qr_store *store, struct qr_block *block, uint64_t bytes,
-                         uint64_t hash)
+int qr_store_apply_vote(struct qr_store *store, const struct qr_block_id *id,
+                        const struct qr_file_vote *vote, uint32_t n_members)
 {
-    struct qr_block *named = qr_block_new(&block->id, bytes, hash, QR_BLOCK_MISSING);
-    if (named == NULL)
-        return UV_ENOMEM;
-    named->confirmed = true;
-    named->reported = true;
-    struct qr_block_id id = block->id;
-    char path[QR_PATH_BYTES_MAX], aside[QR_PATH_BYTES_MAX];
-    struct qr_disk *disk = store->config.disk;
-    if (qr_store_path(store, &id, path) == 0 &&
-        snprintf(aside, sizeof aside, "%s.bad", path) < (int)sizeof aside)
-        disk->rename(disk, path, aside);
-    int err = qr_manifest_put(&qr_store_state(store)->manifest, named);
-    if (err == 0)
-        report_block(store, &id, "this member's block file differs from the group's");
-    return err;
-}
-
-int qr_store_apply_sealed(struct qr_store *store, const struct qr_block_id *id, uint64_t bytes,
-                          uint64_t hash)
-{
-    struct qr_state *state = qr_store_state(store);
-    struct qr_seal *seal = qr_seal_find(state, id);
-    if (seal != NULL) {
-        seal->is_named = true;
-        seal->named_bytes = bytes;
-        seal->named_hash = hash;
-        return 0;
-    }
-    struct qr_block *block = qr_manifest_find(&state->manifest, id);
-    int err = 0;
-    if (block == NULL)
-        err = id->start_s < state->retain_s ? 0 : QR_E_UNKNOWN;
-    else if (block->bytes == bytes && block->hash == hash)
-        block->confirmed = true;
-    else
-        err = replace_block(store, block, bytes, hash);
-    qr_epoch_collect(&store->epoch);
-    return err;
+    return qr_confirm_vote(store, id, vote, n_members);
 }
 
 /* Samples that are too old now, and were not sealed yet. */
@@ -385,6 +348,7 @@ int qr_store_apply_retain(struct qr_store *store, int64_t before_s)
     state->retain_s = edge_s;
     expire_head(state);
     expire_charts(state);
+    qr_confirm_prune(state);
     qr_epoch_collect(&store->epoch);
     return 0;
 }
@@ -418,9 +382,10 @@ void qr_store_poll(struct qr_store *store)
         if (health == QR_BLOCK_SOUND || block->reported)
             continue;
         block->reported = true;
-        report_block(store, &block->id,
-                     health == QR_BLOCK_DAMAGED ? "a page of a block file failed its checksum"
-                                                : "a block file is not there");
+        qr_store_report_block(store, &block->id,
+                              health == QR_BLOCK_DAMAGED
+                                  ? "a page of a block file failed its checksum"
+                                  : "a block file is not there");
     }
 }
 
@@ -435,14 +400,19 @@ unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64
     return n;
 }
 
-unsigned qr_store_unconfirmed(const struct qr_store *store, struct qr_store_file *files,
-                              unsigned max)
+unsigned qr_store_unvoted(const struct qr_store *store, uint32_t member,
+                          struct qr_store_file *files, unsigned max)
 {
-    const struct qr_block_set *set = atomic_load(&qr_store_state(store)->manifest.set);
+    const struct qr_state *state = qr_store_state(store);
+    const struct qr_block_set *set = atomic_load(&state->manifest.set);
     unsigned n = 0;
     for (uint32_t i = 0; set != NULL && i < set->n && n < max; i++) {
         const struct qr_block *block = set->at[i];
-        if (!block->confirmed && atomic_load(&block->health) == QR_BLOCK_SOUND)
+        if (block->confirmed || atomic_load(&block->health) != QR_BLOCK_SOUND)
+            continue;
+        const struct qr_file_vote vote = {member, block->bytes, block->hash};
+        const struct qr_ballot *ballot = qr_confirm_votes(state, &block->id);
+        if (ballot == NULL || !qr_ballot_has(ballot, &vote))
             files[n++] = (struct qr_store_file){block->id, block->bytes, block->hash};
     }
     return n;

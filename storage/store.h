@@ -25,6 +25,7 @@
 #include "base/epoch.h"
 #include "base/guid.h"
 #include "base/slice.h"
+#include "storage/ballot.h"
 #include "storage/block_id.h"
 #include "storage/definition.h"
 #include "storage/disk.h"
@@ -126,11 +127,12 @@ int qr_store_apply_connected(struct qr_store *store, uint32_t host, bool connect
  * UV_ENOMEM. */
 int qr_store_apply_seal(struct qr_store *store, int64_t window_start_s);
 
-/* The hash that the log gives a block file; this member's own is compared to it, now or when it is
- * written.  If they differ this member's is set aside (NAME.bad), reported by events.bad_block, and
- * missing until the group's is fetched.  0, QR_E_UNKNOWN (no such file) or UV_ENOMEM. */
-int qr_store_apply_sealed(struct qr_store *store, const struct qr_block_id *id, uint64_t bytes,
-                          uint64_t hash);
+/* A member's word on the size and hash of a block file that it wrote.  Once the group agrees
+ * (storage/ballot), this member's own is compared, now or when it is written.  If they differ this
+ * member's is set aside (NAME.bad), reported by events.bad_block, and missing until the group's is
+ * fetched.  Votes on files that are agreed on, or gone, change nothing.  0 or UV_ENOMEM. */
+int qr_store_apply_vote(struct qr_store *store, const struct qr_block_id *id,
+                        const struct qr_file_vote *vote, uint32_t n_members);
 
 /* Drops windows that ended at or before `before_s`: block files, head, gaps, and rows to come.
  * 0, QR_E_LIMIT or UV_ENOMEM. */
@@ -148,14 +150,14 @@ bool qr_store_was_sealed(const struct qr_store *store, int64_t start_s);
  * replicated. */
 void qr_store_poll(struct qr_store *store);
 
-/* Files that this member has and no SEALED entry has named yet, in order of ids: what a new leader
- * proposes.  Returns how many (at most `max`). */
+/* Files that this member has and the group has neither agreed on nor heard its vote on, in order of
+ * ids: what it proposes.  Returns how many (at most `max`). */
 struct qr_store_file {
     struct qr_block_id id;
     uint64_t bytes, hash;
 };
-unsigned qr_store_unconfirmed(const struct qr_store *store, struct qr_store_file *files,
-                              unsigned max);
+unsigned qr_store_unvoted(const struct qr_store *store, uint32_t member,
+                          struct qr_store_file *files, unsigned max);
 
 /* Once a second: verifies the next block file in the background (storage/scrub). */
 void qr_store_scrub(struct qr_store *store);

@@ -85,7 +85,8 @@ static void open_member(struct member *member)
     const struct qr_machine_events events = {.data = member, .fatal = on_fatal};
     int err = qr_store_open(&member->store, &config, &store_events);
     assert(err == 0);
-    err = qr_glue_init(&member->glue, member->store, 1 + (uint32_t)member->kind);
+    err = qr_glue_init(&member->glue, member->store, 1 + (uint32_t)member->kind,
+                       QR_HISTORY_PROPOSERS);
     assert(err == 0);
     struct qr_sink sink = qr_glue_sink(&member->glue);
     member->machine = calloc(1, sizeof *member->machine);

@@ -561,15 +561,17 @@ static void seal(struct qr_history_log *log)
     }
 }
 
-static void name_files(struct qr_history_log *log)
+/* Some members have voted on each file, in no order; a vote is repeated now and then. */
+static void vote_on_files(struct qr_history_log *log)
 {
     struct qr_store_file files[16];
-    unsigned n = qr_store_unconfirmed(log->store, files, QR_COUNT(files));
+    uint32_t member = 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS);
+    unsigned n = qr_store_unvoted(log->store, member, files, QR_COUNT(files));
     for (unsigned i = 0; i < n; i++) {
         const struct qr_sealed sealed = {files[i].id, files[i].bytes, files[i].hash};
         struct qr_buf body = {0};
         qr_sealed_encode(&body, &sealed);
-        append(log, QR_COMMAND_SEALED, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS), &body);
+        append(log, QR_COMMAND_SEALED, member, &body);
     }
 }
 
@@ -653,7 +655,7 @@ void qr_history_log_step(struct qr_history_log *log)
     if (one_in(log, 10))
         seal(log);
     if (one_in(log, 12))
-        name_files(log);
+        vote_on_files(log);
     if (one_in(log, 60))
         retain(log);
     if (log->n > 0 && one_in(log, 30))

@@ -1,6 +1,6 @@
 /* testing/history_log.h — writes the random log of a history (testing/history), entry by entry.
  *
- * It needs the leader's store: what can be sealed and which files have no name yet is asked there,
+ * It needs the leader's store: what can be sealed and which files are not agreed on is asked there,
  * as the leader's keeper does.  Thread: the owner's. */
 #ifndef QR_TESTING_HISTORY_LOG_H
 #define QR_TESTING_HISTORY_LOG_H

@@ -50,7 +50,7 @@ static void open_fixture(struct fixture *f)
     struct qr_store_config config = {.disk = &qr_disk_files, .dir = dir, .window_s = 600};
     struct qr_store_events events = {f, on_sealed, on_bad_block};
     assert_int_equal(qr_store_open(&f->store, &config, &events), 0);
-    assert_int_equal(qr_glue_init(&f->glue, f->store, 1), 0);
+    assert_int_equal(qr_glue_init(&f->glue, f->store, 1, 1), 0);
     f->glue.refused = on_refused;
     f->glue.data = f;
     f->sink = qr_glue_sink(&f->glue);

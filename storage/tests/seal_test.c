@@ -1,3 +1,4 @@
+/* Tests also: confirm. */
 #include "storage/seal.h"
 
 #include <uv.h>
@@ -99,8 +100,15 @@ static void a_flipped_byte_is_never_served(void **state)
     stop(&member);
 }
 
-/* A file waits for the entry that names it, through snapshots too, and only where it is. */
-static void files_that_are_not_named_are_known(void **state)
+static int vote(struct member *member, const struct qr_store_file *file, uint32_t voter,
+                uint64_t hash)
+{
+    const struct qr_file_vote vote = {voter, file->bytes, hash};
+    return qr_store_apply_vote(member->store, &file->id, &vote, 3);
+}
+
+/* A file waits for a majority's votes, through snapshots too, and is named only where it is. */
+static void files_that_are_not_agreed_on_are_known(void **state)
 {
     (void)state;
     struct member member, other;
@@ -108,17 +116,25 @@ static void files_that_are_not_named_are_known(void **state)
     start(&member);
     start(&other);
     sealed_rows(&member);
-    assert_int_equal(qr_store_unconfirmed(member.store, files, 4), 3);
-    assert_int_equal(files[1].id.start_s, HISTORY_WINDOW_S);
-    assert_int_equal(
-        qr_store_apply_sealed(member.store, &files[1].id, files[1].bytes, files[1].hash), 0);
+    assert_int_equal(qr_store_unvoted(member.store, 1, files, 4), 3);
+    struct qr_store_file second = files[1];
+    assert_int_equal(second.id.start_s, HISTORY_WINDOW_S);
+    assert_int_equal(vote(&member, &second, 1, second.hash), 0);
+    assert_int_equal(qr_store_unvoted(member.store, 1, files, 4), 2);
+    assert_int_equal(qr_store_unvoted(member.store, 2, files, 4), 3);
     struct qr_buf snapshot = snapshot_of(member.store);
     assert_int_equal(qr_store_restore(member.store, qr_buf_slice(&snapshot)), 0);
-    assert_int_equal(qr_store_unconfirmed(member.store, files, 4), 2);
+    assert_int_equal(qr_store_unvoted(member.store, 1, files, 4), 2);
+    assert_int_equal(vote(&member, &second, 3, second.hash), 0); /* The second of three. */
+    assert_int_equal(qr_store_unvoted(member.store, 2, files, 4), 2);
     assert_int_equal(files[0].id.start_s, 0);
     assert_int_equal(files[1].id.start_s, 2 * HISTORY_WINDOW_S);
+    qr_buf_release(&snapshot);
+    snapshot = snapshot_of(member.store);
+    assert_int_equal(qr_store_restore(member.store, qr_buf_slice(&snapshot)), 0);
+    assert_int_equal(qr_store_unvoted(member.store, 2, files, 4), 2);
     assert_int_equal(qr_store_restore(other.store, qr_buf_slice(&snapshot)), 0);
-    assert_int_equal(qr_store_unconfirmed(other.store, files, 4), 0);
+    assert_int_equal(qr_store_unvoted(other.store, 2, files, 4), 0);
     qr_buf_release(&snapshot);
     stop(&member);
     stop(&other);
@@ -173,24 +189,22 @@ static void the_groups_hash_counts(void **state)
     start(&member);
     sealed_rows(&member);
     struct qr_block_name name;
-    struct qr_buf snapshot = snapshot_of(member.store);
-    const struct qr_block_id first = {.window_s = HISTORY_WINDOW_S},
-                             second = {.window_s = HISTORY_WINDOW_S, .generation = 1};
-    uint64_t hash,
-        bytes = qr_memory_disk_get(&member.disk, DIR "/s0000-t0-00000000-w60-g0.qb")->len;
-    memcpy(&hash,
-           qr_memory_disk_get(&member.disk, DIR "/s0000-t0-00000000-w60-g0.qb")->bytes + bytes - 8,
-           8);
-    assert_int_equal(qr_store_apply_sealed(member.store, &first, bytes, hash), 0);
+    struct qr_store_file files[1];
+    assert_int_equal(qr_store_unvoted(member.store, 1, files, 1), 1);
+    struct qr_store_file first = files[0], second = files[0];
+    second.id.generation = 1;
+    assert_int_equal(vote(&member, &second, 1, 5), 0); /* There is none: it counts nothing. */
+    assert_int_equal(vote(&member, &first, 1, first.hash), 0);
+    assert_int_equal(vote(&member, &first, 2, first.hash + 1), 0);
     assert_int_equal(qr_store_missing(member.store, &name, 1), 0);
-    assert_int_equal(qr_store_apply_sealed(member.store, &second, bytes, hash), QR_E_UNKNOWN);
-    assert_int_equal(qr_store_apply_sealed(member.store, &first, bytes, hash + 1), 0);
+    assert_int_equal(vote(&member, &first, 3, first.hash + 1), 0);
     assert_int_equal(member.n_bad, 1);
     assert_string_equal(member.last_bad, "s0000-t0-00000000-w60-g0.qb");
     assert_int_equal(qr_store_missing(member.store, &name, 1), 1);
-    assert_int_equal(name.hash, hash + 1);
+    assert_int_equal(name.hash, first.hash + 1);
     assert_non_null(qr_memory_disk_get(&member.disk, DIR "/s0000-t0-00000000-w60-g0.qb.bad"));
-    qr_buf_release(&snapshot);
+    assert_int_equal(vote(&member, &first, 1, first.hash), 0); /* Too late. */
+    assert_int_equal(qr_store_missing(member.store, &name, 1), 1);
     stop(&member);
 }
 
@@ -259,7 +273,7 @@ int main(void)
         cmocka_unit_test(each_failing_call_is_survived),
         cmocka_unit_test(a_cut_at_any_call_leaves_all_or_nothing),
         cmocka_unit_test(a_flipped_byte_is_never_served),
-        cmocka_unit_test(files_that_are_not_named_are_known),
+        cmocka_unit_test(files_that_are_not_agreed_on_are_known),
         cmocka_unit_test(missing_files_are_fetched),
         cmocka_unit_test(the_groups_hash_counts),
         cmocka_unit_test(late_rows_are_the_next_generation),
