@@ -86,6 +86,8 @@ void qr_epoch_collect(struct qr_epoch *epoch)
         epoch->retired[n].release(epoch->retired[n].memory);
         n++;
     }
+    if (n == 0)
+        return;
     epoch->n_retired -= n;
     memmove(epoch->retired, epoch->retired + n, epoch->n_retired * sizeof *epoch->retired);
 }

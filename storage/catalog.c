@@ -162,7 +162,6 @@ void qr_catalog_release(struct qr_catalog *catalog)
 {
     for (uint32_t i = 0; i < qr_catalog_n_charts(catalog); i++) {
         struct qr_chart *chart = list_get(&catalog->charts, i);
-        qr_chart_head_release(chart->head);
         qr_entry_base_release(chart->base);
         free((void *)atomic_load(&chart->def));
         free(QR_CONTAINER_OF(chart, struct chart_node, chart));

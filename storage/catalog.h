@@ -27,7 +27,7 @@ struct qr_catalog {
 };
 
 void qr_catalog_init(struct qr_catalog *catalog, struct qr_epoch *epoch);
-/* No reader inside.  Frees definitions, structs and the charts' heads. */
+/* No reader inside.  Frees definitions and structs; the charts' slabs are the head's. */
 void qr_catalog_release(struct qr_catalog *catalog);
 
 /* As qr_store_apply_host and qr_store_apply_chart: they take `def`, also when they fail. */

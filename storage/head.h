@@ -1,18 +1,23 @@
 /* storage/head.h — the samples that are not in block files yet.
  *
- * A chart has one slab a window: a row-major array of values on a grid of its own step,
+ * A chart has one slab a window: values on a grid of its own step,
  *
- *   row i = (end_s - first_s) / step_s,  cell = rows[i][dimension],  EMPTY: nothing there
+ *   row i = (end_s - first_s) / step_s,  cell = (row, dimension),  EMPTY: nothing there
  *
- * so that a row of a tick is one contiguous write, an old or a repeated row finds its place, and
- * two rows of one second meet in one cell: the first stays.  Rows are allotted 64 at a time, when
- * one of them comes.  A row off the grid, or wider than it, makes the slab anew with a finer step
- * (the greatest common divisor) or more columns.  What a slab looks like inside so depends on the
- * order of arrival; its cells do not, and nothing else is read from it.
+ * so that an old or a repeated row finds its place, and two rows of one second meet in one cell:
+ * the first stays.  A slab is cut in tiles of QR_TILE_ROWS rows (storage/tile), allotted when a row
+ * of them comes.  Charts take turns, their first tiles being shorter, so that not all of them begin
+ * one in the same second.  A tile that its chart has left is queued, and encoded by a worker
+ * (storage/tiler) when it has rested; a row that comes for it later decodes it first.
  *
- * Sealing freezes a window: its slabs take no more rows; later ones start a new slab.
+ * A row off the grid, or wider than it, makes the slab anew with a finer step (the greatest common
+ * divisor) or more columns.  What a slab looks like inside so depends on the order of arrival and
+ * on when workers ran; its cells do not, and nothing else is read from it.
  *
- * One writer; readers walk a chart's list of slabs and read cells while it writes (all of it
+ * Slabs lie in windows, one a span of time and shard.  Sealing freezes a window: it takes no more
+ * rows, and its slabs do not change; later rows start a new one.
+ *
+ * One writer; readers walk a chart's list of slabs and read tiles while it writes (all of it
  * atomic), between enter and leave of the epoch. */
 #ifndef QR_STORAGE_HEAD_H
 #define QR_STORAGE_HEAD_H
@@ -23,51 +28,84 @@
 #include <stdint.h>
 
 #include "base/epoch.h"
+#include "base/list.h"
 #include "storage/grid.h"
+#include "storage/tile.h"
 
-#define QR_SLAB_CHUNK_ROWS 64u
+/* A tile rests that long before it is encoded: rows that are a little late meet it raw.  The last
+ * one of a window is mostly sealed sooner. */
+#define QR_TILE_GRACE_S      10
+#define QR_TILE_LAST_GRACE_S 60
 
 struct qr_chart;
+struct qr_head_window;
 
 struct qr_head_slab {
     _Atomic(struct qr_head_slab *) next; /* Of this chart; later ones of a window come first. */
     struct qr_chart *chart;
+    struct qr_head_window *window; /* The writer's. */
     int64_t window_start_s;
     int64_t first_s; /* End time of row 0. */
     uint32_t step_s;
     uint32_t n_rows; /* All that the window can hold. */
     uint32_t n_cols;
-    uint32_t at;  /* In its window's array; the writer's. */
-    bool frozen;  /* The writer's. */
-    size_t bytes; /* The writer's. */
-    _Atomic(_Atomic uint32_t *) chunks[];
+    uint32_t shift; /* Rows that tile 0 lacks. */
+    uint32_t at;    /* In its window's array; the writer's. */
+    qr_tile_ref tiles[];
 };
 
 struct qr_chart_head {
     _Atomic(struct qr_head_slab *) slabs;
-    struct qr_head_slab *last; /* Written last; the writer's. */
+    /* Where the last row went, so that the next one finds its place at once.  The writer's. */
+    struct qr_head_slab *slab;
+    uint32_t tile;
+    uint32_t n_freezes; /* The head's then: more, and the slab may be frozen. */
+    _Atomic uint32_t *cells;
+    int64_t first_s; /* Of the tile. */
+    uint32_t span_s; /* 0: nowhere. */
+    uint32_t step_s;
+    uint32_t n_cols;
 };
 
-/* All slabs of one window that are not frozen, or the set that was frozen together. */
+/* Tiles to be encoded, in the order in which they were left. */
+struct qr_tile_queue {
+    struct qr_tile_due {
+        int64_t due_s;
+        uint32_t slab, tile;
+    } * at;
+    uint32_t first, n, capacity;
+};
+
+/* The slabs of a span of time and shard. */
 struct qr_head_window {
+    struct qr_list node; /* Frozen: in the head's list. */
     int64_t start_s;
-    uint32_t n;
-    uint32_t capacity;
-    struct qr_head_slab **slabs; /* Frozen: in order of chart ids. */
+    uint32_t shard;
+    bool frozen;
+    uint32_t n, capacity;
+    struct qr_head_slab **slabs;
+    struct qr_tile_queue queue;
+    void **packs; /* Memory of encoded tiles. */
+    uint32_t n_packs, packs_capacity;
+    size_t bytes;
 };
 
 struct qr_head {
     struct qr_epoch *epoch;
     uint32_t window_s;
-    uint32_t n_windows;
-    uint32_t capacity;
-    struct qr_head_window *windows; /* Not frozen, oldest first. */
+    uint32_t n_windows, capacity;
+    struct qr_head_window **windows; /* Not frozen, by start, then shard. */
+    struct qr_list frozen;
+    int64_t now_s; /* The log's time, as the owner says: only tiles rest by it. */
+    uint32_t n_freezes;
+    uint32_t n_left; /* Tiles queued since the owner set it to 0. */
+    struct qr_codec codec;
     _Atomic uint64_t bytes;
 };
 
 void qr_head_init(struct qr_head *head, struct qr_epoch *epoch, uint32_t window_s);
-void qr_head_release(struct qr_head *head); /* The slabs are the charts'. */
-void qr_chart_head_release(struct qr_chart_head *chart);
+/* Frees all windows and slabs; no reader inside. */
+void qr_head_release(struct qr_head *head);
 
 int64_t qr_head_window_of(const struct qr_head *head, int64_t end_s);
 
@@ -78,14 +116,39 @@ int qr_head_put(struct qr_head *head, struct qr_chart *chart, uint32_t step_s, u
                 int64_t end_s, const uint32_t *values, uint32_t n, uint32_t *n_new,
                 uint32_t *n_old);
 
-/* Freezes the window that starts there and hands it over; false: it has no data. */
-bool qr_head_freeze(struct qr_head *head, int64_t start_s, struct qr_head_window *frozen);
-/* Takes the frozen slabs from their charts, to be freed when no reader sees them, and frees the
- * window's array. */
-void qr_head_drop(struct qr_head *head, struct qr_head_window *frozen);
-void qr_head_window_release(struct qr_head_window *window);
-/* A copy of a window's slabs in order of chart ids, to be freed; NULL: no memory. */
+/* The first window that is not frozen, starts there or later, and at a start is of that shard or a
+ * higher one.  NULL: none. */
+struct qr_head_window *qr_head_window_from(const struct qr_head *head, int64_t start_s,
+                                           uint32_t shard);
+/* It takes no more rows, and is in the head until it is dropped.  Takes no time. */
+void qr_head_freeze(struct qr_head *head, struct qr_head_window *window);
+/* Takes a frozen window's slabs from their charts, to be freed with it when no reader sees them. */
+void qr_head_drop(struct qr_head *head, struct qr_head_window *window);
+/* A copy of a window's slabs in order of chart ids, to be freed; NULL: no memory.  Of a frozen
+ * window: any thread, until it is dropped. */
 struct qr_head_slab **qr_head_sorted(const struct qr_head_window *window);
+
+/* ---- for storage/tiler: the writer's ---- */
+
+/* A queued tile, to be encoded by a worker.  The slab, the tile and their memory stay as long as
+ * the caller is in the epoch. */
+struct qr_head_item {
+    struct qr_head_slab *slab;
+    struct qr_tile_raw *raw;
+    uint32_t tile;
+    uint32_t version;
+    size_t at; /* Of the encoded tile, in the pack. */
+};
+
+/* Takes tiles of one window that have rested, `max` at most: *window is theirs.  Returns how many
+ * there are. */
+uint32_t qr_head_take(struct qr_head *head, struct qr_head_item *items, uint32_t max,
+                      struct qr_head_window **window);
+/* Puts the encoded ones in place of those that nobody has touched since, and takes the pack; an
+ * item whose raw tile is not needed any more keeps it, others have NULL.  The raw ones are for the
+ * caller to retire.  0, or UV_ENOMEM: nothing was done. */
+int qr_head_exchange(struct qr_head *head, struct qr_head_window *window,
+                     struct qr_head_item *items, uint32_t n, void *pack, size_t pack_bytes);
 
 /* ---- reading: any thread ---- */
 
@@ -93,10 +156,22 @@ struct qr_head_slab **qr_head_sorted(const struct qr_head_window *window);
 struct qr_head_slab *qr_head_first(const struct qr_chart_head *chart);
 struct qr_head_slab *qr_head_next(const struct qr_head_slab *slab);
 
-/* The cells of a row, EMPTY included; NULL: the row was never written to. */
-const _Atomic uint32_t *qr_head_row(const struct qr_head_slab *slab, uint32_t row);
+static inline uint32_t qr_head_n_tiles(const struct qr_head_slab *slab)
+{
+    return (slab->n_rows + slab->shift + QR_TILE_ROWS - 1) / QR_TILE_ROWS;
+}
+
+/* The rows of a tile: *first and how many. */
+static inline uint32_t qr_head_tile_rows(const struct qr_head_slab *slab, uint32_t tile,
+                                         uint32_t *first)
+{
+    uint32_t end = (tile + 1) * QR_TILE_ROWS - slab->shift;
+    *first = tile == 0 ? 0 : end - QR_TILE_ROWS;
+    return (end < slab->n_rows ? end : slab->n_rows) - *first;
+}
 
 /* Rows first .. first + n - 1 as they are now.  0 or UV_ENOMEM. */
-int qr_head_copy(const struct qr_head_slab *slab, uint32_t first, uint32_t n, struct qr_grid *grid);
+int qr_head_copy(const struct qr_head_slab *slab, uint32_t first, uint32_t n,
+                 struct qr_codec *codec, struct qr_grid *grid);
 
 #endif

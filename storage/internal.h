@@ -7,6 +7,7 @@
 #include "storage/scrub.h"
 #include "storage/state.h"
 #include "storage/store.h"
+#include "storage/tiler.h"
 
 #define QR_PATH_BYTES_MAX 1024
 
@@ -20,6 +21,7 @@ struct qr_store {
     _Atomic bool found_damage; /* By a reader; the writer has to look at the blocks. */
     _Atomic uint64_t n_bad_pages;
     struct qr_scrub scrub;
+    struct qr_tiler tiler;
     struct qr_log_limit log_limit;
     bool closing;
 };

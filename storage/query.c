@@ -141,13 +141,12 @@ static bool clip(const struct qr_query *query, int64_t first_s, uint32_t step_s,
 }
 
 /* 1, or 0 if no row is in the span. */
-static int read_slab(const struct qr_query *query, const struct qr_head_slab *slab,
-                     struct qr_grid *grid)
+static int read_slab(struct qr_query *query, const struct qr_head_slab *slab, struct qr_grid *grid)
 {
     uint32_t first, n;
     if (!clip(query, slab->first_s, slab->step_s, slab->n_rows, &first, &n))
         return 0;
-    int err = qr_head_copy(slab, first, n, grid);
+    int err = qr_head_copy(slab, first, n, &query->reader.codec, grid);
     return err != 0 ? err : 1;
 }
 

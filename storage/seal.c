@@ -17,15 +17,19 @@
 static int encode(struct qr_block_writer *writer, const struct qr_head_window *frozen,
                   uint64_t *hash)
 {
+    struct qr_head_slab **slabs = qr_head_sorted(frozen);
     struct qr_grid grid = {0};
-    int err = 0;
+    struct qr_codec codec = {0};
+    int err = slabs != NULL ? 0 : UV_ENOMEM;
     for (uint32_t i = 0; i < frozen->n && err == 0; i++) {
-        const struct qr_head_slab *slab = frozen->slabs[i];
-        err = qr_head_copy(slab, 0, slab->n_rows, &grid);
+        const struct qr_head_slab *slab = slabs[i];
+        err = qr_head_copy(slab, 0, slab->n_rows, &codec, &grid);
         if (err == 0)
             err = qr_block_writer_add(writer, slab->chart->id, &grid);
     }
+    qr_codec_release(&codec);
     qr_grid_release(&grid);
+    free(slabs);
     return err != 0 ? err : qr_block_writer_end(writer, hash);
 }
 
@@ -82,7 +86,7 @@ static void run_seal(struct qr_job *job)
     qr_block_writer_init(&writer, &seal->id);
     int err = qr_store_path(store, &seal->id, path);
     if (err == 0)
-        err = encode(&writer, &seal->frozen, &seal->hash);
+        err = encode(&writer, seal->frozen, &seal->hash);
     if (err == 0)
         err = is_there(disk, path, &writer.file) ? make_durable(disk, path)
                                                  : write_file(disk, path, &writer.file);
@@ -96,7 +100,6 @@ static void run_seal(struct qr_job *job)
 static void seal_free(struct qr_seal *seal)
 {
     qr_list_remove(&seal->node);
-    qr_head_window_release(&seal->frozen);
     free(seal);
 }
 
@@ -119,7 +122,7 @@ static int enter_file(struct qr_seal *seal)
     struct qr_block *block = qr_block_new(&seal->id, seal->bytes, seal->hash, QR_BLOCK_SOUND);
     int err = block != NULL ? qr_manifest_put(&state->manifest, block) : UV_ENOMEM;
     if (err == 0)
-        qr_head_drop(&state->head, &seal->frozen);
+        qr_head_drop(&state->head, seal->frozen);
     return err;
 }
 
@@ -131,7 +134,8 @@ static void on_sealed(struct qr_job *job)
     seal->started = false;
     if (state->detached) { /* A restore came in between: this file may be anything's. */
         seal_free(seal);
-        qr_epoch_retire(&store->epoch, state, qr_state_release);
+        if (qr_list_empty(&state->seals))
+            qr_epoch_retire(&store->epoch, state, qr_state_release);
         qr_epoch_collect(&store->epoch);
         return;
     }
@@ -184,29 +188,39 @@ uint32_t qr_seal_next_generation(const struct qr_state *state, const struct qr_b
     return generation;
 }
 
-struct qr_block_id qr_seal_next_id(const struct qr_state *state, int64_t window_start_s)
+struct qr_block_id qr_seal_next_id(const struct qr_state *state, int64_t window_start_s,
+                                   uint32_t shard)
 {
-    struct qr_block_id id = {.start_s = window_start_s, .window_s = state->head.window_s};
+    struct qr_block_id id = {
+        .shard = shard, .start_s = window_start_s, .window_s = state->head.window_s};
     id.generation = qr_seal_next_generation(state, &id);
     return id;
 }
 
-int qr_seal_start(struct qr_state *state, int64_t window_start_s)
+static int seal_shard(struct qr_state *state, struct qr_head_window *window)
 {
     struct qr_seal *seal = calloc(1, sizeof *seal);
     if (seal == NULL)
         return UV_ENOMEM;
-    if (!qr_head_freeze(&state->head, window_start_s, &seal->frozen)) {
-        free(seal);
-        return 0;
-    }
+    qr_head_freeze(&state->head, window);
+    seal->frozen = window;
     seal->state = state;
     seal->job.run = run_seal;
     seal->job.done = on_sealed;
-    seal->id = qr_seal_next_id(state, window_start_s);
+    seal->id = qr_seal_next_id(state, window->start_s, window->shard);
     qr_list_add_tail(&state->seals, &seal->node);
     start(seal);
     return 0;
+}
+
+int qr_seal_start(struct qr_state *state, int64_t window_start_s)
+{
+    struct qr_head_window *window;
+    int err = 0;
+    while (err == 0 && (window = qr_head_window_from(&state->head, window_start_s, 0)) != NULL &&
+           window->start_s == window_start_s)
+        err = seal_shard(state, window);
+    return err;
 }
 
 void qr_seal_retry(struct qr_state *state)

@@ -22,16 +22,16 @@ struct qr_seal {
     struct qr_list node; /* In state->seals. */
     struct qr_state *state;
     struct qr_block_id id;
-    struct qr_head_window frozen;
-    bool started;  /* Waits or runs. */
-    bool is_named; /* The group agreed what it should be: */
+    struct qr_head_window *frozen; /* The head's. */
+    bool started;                  /* Waits or runs. */
+    bool is_named;                 /* The group agreed what it should be: */
     uint64_t named_bytes, named_hash;
     /* The job's results. */
     int status;
     uint64_t bytes, hash;
 };
 
-/* 0, also if there is nothing to seal; or UV_ENOMEM. */
+/* All shards of the window.  0, also if there is nothing to seal; or UV_ENOMEM. */
 int qr_seal_start(struct qr_state *state, int64_t window_start_s);
 void qr_seal_retry(struct qr_state *state);
 /* NULL: none that is not written. */
@@ -39,10 +39,11 @@ struct qr_seal *qr_seal_find(const struct qr_state *state, const struct qr_block
 /* How often that shard's window was sealed, which names its next file; id->generation does not
  * matter. */
 uint32_t qr_seal_next_generation(const struct qr_state *state, const struct qr_block_id *id);
-/* What a SEAL of the window writes next. */
-struct qr_block_id qr_seal_next_id(const struct qr_state *state, int64_t window_start_s);
-/* Before its state is freed or left: what waits is taken back, what runs ends alone.  True if one
- * runs: then the state is retired when it ends. */
+/* What a SEAL of a shard's window writes next. */
+struct qr_block_id qr_seal_next_id(const struct qr_state *state, int64_t window_start_s,
+                                   uint32_t shard);
+/* Before its state is freed or left: what waits is taken back, what runs ends alone.  True if some
+ * run: then the state is retired when the last of them ends. */
 bool qr_seal_detach(struct qr_state *state);
 
 #endif

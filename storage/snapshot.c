@@ -115,7 +115,7 @@ static int put_window(struct tail *tail, const struct qr_head_window *window, ui
     for (uint32_t i = 0; i < window->n && err == 0; i++) {
         uint64_t n_samples = 0;
         qr_buf_clear(&tail->chunk);
-        err = qr_head_copy(slabs[i], 0, slabs[i]->n_rows, &tail->grid);
+        err = qr_head_copy(slabs[i], 0, slabs[i]->n_rows, &tail->codec, &tail->grid);
         if (err == 0)
             err = qr_chunk_encode(&tail->codec, &tail->chunk, window->start_s, &tail->grid,
                                   &n_samples);
@@ -135,7 +135,7 @@ static int put_tail(const struct qr_state *state, struct qr_buf *out)
     struct tail tail = {0};
     int err = 0;
     for (uint32_t i = 0; i < state->head.n_windows && err == 0; i++) {
-        const struct qr_head_window *window = &state->head.windows[i];
+        const struct qr_head_window *window = state->head.windows[i];
         uint32_t n_charts;
         err = put_window(&tail, window, &n_charts);
         if (err != 0 || n_charts == 0)
@@ -348,7 +348,7 @@ static int take_tail(struct qr_state *state, struct qr_cursor *in)
     uint64_t n_charts;
     while (err == 0 && (n_charts = qr_cursor_varint_max(in, UINT32_MAX)) != 0) {
         int64_t start_s = take_window(state, in);
-        if (in->failed || start_s <= last)
+        if (in->failed || start_s < last)
             err = QR_E_MALFORMED;
         else
             err = take_window_rows(state, in, &tail, n_charts, start_s);

@@ -139,6 +139,7 @@ int qr_store_open(struct qr_store **store, const struct qr_store_config *config,
     qr_epoch_init(&s->epoch);
     qr_jobs_init(&s->jobs, config->loop);
     qr_scrub_init(&s->scrub, s);
+    qr_tiler_init(&s->tiler, &s->epoch, config->loop);
     struct qr_state *state = NULL;
     int err = s->dir != NULL ? 0 : UV_ENOMEM;
     if (err == 0)
@@ -161,6 +162,7 @@ void qr_store_close(struct qr_store *store)
     store->closing = true;
     struct qr_state *state = qr_store_state(store);
     qr_seal_detach(state);
+    qr_tiler_release(&store->tiler);
     qr_epoch_release(&store->epoch);
     qr_state_release(state);
     free(store->dir);
@@ -169,7 +171,7 @@ void qr_store_close(struct qr_store *store)
 
 unsigned qr_store_busy(const struct qr_store *store)
 {
-    return store->jobs.n;
+    return store->jobs.n + store->tiler.jobs.n;
 }
 
 /* ---- writing ---- */
@@ -237,6 +239,8 @@ int qr_store_apply_row(struct qr_store *store, uint32_t host, uint32_t chart_id,
     uint32_t n_old = 0;
     if (!is_expired(state, end_s)) {
         uint32_t step = def->update_every != 0 ? def->update_every : 1;
+        if (now_s > state->head.now_s)
+            state->head.now_s = now_s;
         int err =
             qr_head_put(&state->head, chart, step, def->n_dims, end_s, values, n, n_new, &n_old);
         if (err != 0)
@@ -247,6 +251,7 @@ int qr_store_apply_row(struct qr_store *store, uint32_t host, uint32_t chart_id,
     count(&state->n_duplicates, n_old);
     count(&chart->n_samples, *n_new);
     note_times(chart, end_s, *n_new != 0);
+    qr_tiler_note(&store->tiler, &state->head);
     return 0;
 }
 
@@ -312,10 +317,10 @@ int qr_store_apply_vote(struct qr_store *store, const struct qr_block_id *id,
 static void expire_head(struct qr_state *state)
 {
     struct qr_head *head = &state->head;
-    while (head->n_windows > 0 && head->windows[0].start_s + head->window_s <= state->retain_s) {
-        struct qr_head_window frozen;
-        if (qr_head_freeze(head, head->windows[0].start_s, &frozen))
-            qr_head_drop(head, &frozen);
+    while (head->n_windows > 0 && head->windows[0]->start_s + head->window_s <= state->retain_s) {
+        struct qr_head_window *window = head->windows[0];
+        qr_head_freeze(head, window);
+        qr_head_drop(head, window);
     }
 }
 
@@ -371,6 +376,7 @@ void qr_store_poll(struct qr_store *store)
 {
     struct qr_state *state = qr_store_state(store);
     qr_seal_retry(state);
+    qr_tiler_step(&store->tiler, &state->head);
     qr_epoch_collect(&store->epoch);
     if (!atomic_exchange(&store->found_damage, false))
         return;
@@ -395,8 +401,9 @@ unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64
     const struct qr_head *head = &qr_store_state(store)->head;
     unsigned n = 0;
     for (uint32_t i = 0; i < head->n_windows && n < max; i++)
-        if (head->windows[i].start_s + head->window_s <= before_s)
-            starts[n++] = head->windows[i].start_s;
+        if (head->windows[i]->start_s + head->window_s <= before_s &&
+            (n == 0 || starts[n - 1] != head->windows[i]->start_s))
+            starts[n++] = head->windows[i]->start_s;
     return n;
 }
 
@@ -420,7 +427,7 @@ unsigned qr_store_unvoted(const struct qr_store *store, uint32_t member,
 
 bool qr_store_was_sealed(const struct qr_store *store, int64_t start_s)
 {
-    return qr_seal_next_id(qr_store_state(store), start_s).generation != 0;
+    return qr_seal_next_id(qr_store_state(store), start_s, 0).generation != 0;
 }
 
 /* ---- snapshots ---- */

@@ -50,6 +50,7 @@ struct qr_chart {
 
 struct qr_host {
     uint32_t id; /* From 1, in log order. */
+    uint32_t shard;
     struct qr_guid guid;
     char guid_text[QR_GUID_TEXT_LEN + 1];
     _Atomic(const struct qr_host_def *) def;
