@@ -19,6 +19,7 @@
 #include "node/incarnation.h"
 #include "node/ingest.h"
 #include "node/keeper.h"
+#include "node/peer_disk.h"
 #include "node/picture.h"
 #include "node/roster.h"
 #include "node/self.h"
@@ -50,6 +51,8 @@ struct qr_node {
     struct qr_group *group;
     struct qr_roster *roster;
     struct qr_keeper *keeper;
+    struct qr_parts *parts;
+    struct qr_peer_disk *peer_disk;
     struct qr_catchup *catchup;
     struct qr_picture *picture;
     struct qr_self *self;
@@ -220,6 +223,7 @@ static void on_beat(uv_timer_t *timer)
     if (now_ms - node->last_second_ms >= 1000) {
         node->last_second_ms = now_ms;
         qr_store_poll(node->store); /* names what is bad before it is fetched */
+        qr_parts_tick(node->parts);
         qr_catchup_tick(node->catchup);
         qr_store_scrub(node->store);
         qr_self_collect(node->self);
@@ -255,14 +259,18 @@ static int make_dirs(struct qr_node *node)
 
 static int open_store(struct qr_node *node)
 {
+    int err = qr_peer_disk_new(&node->peer_disk, node->loop);
+    if (err != 0)
+        return err;
     struct qr_store_config config = {
         .loop = node->loop,
         .disk = &qr_disk_files,
+        .peers = qr_peer_disk_face(node->peer_disk),
         .dir = node->block_dir,
         .window_s = node->config.window_s,
     };
     struct qr_store_events events = {node, on_sealed, on_bad_block};
-    int err = qr_store_open(&node->store, &config, &events);
+    err = qr_store_open(&node->store, &config, &events);
     if (err == 0)
         err =
             qr_glue_init(&node->glue, node->store, node->config.member_id, node->config.n_members);
@@ -337,8 +345,12 @@ static int open_keepers(struct qr_node *node)
     qr_roster_set_group(node->roster, node->group);
     err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config, &qr_clock_system);
     if (err == 0)
-        err = qr_catchup_new(&node->catchup, node->loop, node->link, node->store, GROUP_ID,
-                             node->config.member_id, node->config.members, node->config.n_members);
+        err = qr_parts_new(&node->parts, node->loop, node->link, node->store, GROUP_ID,
+                           node->config.member_id, node->config.members, node->config.n_members);
+    if (err == 0)
+        err = qr_catchup_new(&node->catchup, node->loop, node->parts, node->store);
+    if (err == 0)
+        qr_peer_disk_connect(node->peer_disk, node->parts);
     return err;
 }
 

@@ -150,24 +150,33 @@ static int read_slab(struct qr_query *query, const struct qr_head_slab *slab, st
     return err != 0 ? err : 1;
 }
 
-/* 1, or 0 if the chart has no rows there; QR_E_CORRUPT: it cannot be known. */
-static int read_block(struct qr_query *query, struct qr_block *block, struct qr_grid *grid)
+/* 1, or 0 if the chart has no rows there; or an error. */
+static int read_block_from(struct qr_query *query, struct qr_block *block, struct qr_disk *disk,
+                           struct qr_grid *grid)
 {
-    if (atomic_load(&block->health) == QR_BLOCK_MISSING)
-        return QR_E_CORRUPT;
-    struct qr_disk *disk = query->store->config.disk;
     char path[QR_PATH_BYTES_MAX];
     const struct qr_block_index *index;
     int err = qr_store_path(query->store, &block->id, path);
     if (err == 0)
         err = qr_block_get_index(block, disk, path, &index);
-    if (err == 0)
-        err = qr_block_read(&query->reader, index, disk, path, query->chart->id, grid);
-    if (err == UV_ENOENT || err == QR_E_CORRUPT) {
+    return err != 0 ? err
+                    : qr_block_read(&query->reader, index, disk, path, query->chart->id, grid);
+}
+
+/* The same from this member's file or, if that cannot be had, a peer's; QR_E_CORRUPT: from none. */
+static int read_block(struct qr_query *query, struct qr_block *block, struct qr_grid *grid)
+{
+    const struct qr_store_config *config = &query->store->config;
+    int err = UV_ENOENT;
+    if (atomic_load(&block->health) != QR_BLOCK_MISSING) {
+        err = read_block_from(query, block, config->disk, grid);
+        if (err != UV_ENOENT && err != QR_E_CORRUPT)
+            return err;
         qr_store_note_damage(query->store, block, err);
-        return QR_E_CORRUPT;
     }
-    return err;
+    if (config->peers != NULL)
+        err = read_block_from(query, block, config->peers, grid);
+    return err >= 0 ? err : QR_E_CORRUPT;
 }
 
 /* All parts of the next window, as one grid.  1, 0: nothing in it, or an error.  If one of its

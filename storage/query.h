@@ -5,8 +5,9 @@
  * It merges block files of all generations, frozen windows and the head: present beats EMPTY,
  * earlier beats later.  Rows without any value may be left out between slabs.
  *
- * A page that fails its checksum is never served: the slab is left out, `n_bad` counts it and the
- * store is told.  Reads files: workers only.
+ * A page that fails its checksum is never served, and the store is told; a peer's copy is read
+ * instead (config.peers), as for a file that is not here.  If there is none the slab is left out
+ * and `n_bad` counts it.  Reads files: workers only.
  *
  * Thread: any worker, between qr_store_enter and qr_store_leave. */
 #ifndef QR_STORAGE_QUERY_H

@@ -82,6 +82,8 @@ struct qr_store_config {
     struct uv_loop_s *loop; /* Jobs run in its thread pool and come back on it; NULL: jobs run
                              * inside the call (unit tests). */
     struct qr_disk *disk;   /* storage/disk: the file system or memory. */
+    struct qr_disk *peers;  /* Reads files of other members by name, for what this one lacks; NULL:
+                             * there is none. */
     const char *dir;        /* For block files; exists. */
     uint32_t window_s;      /* 600 */
 };

@@ -1,4 +1,5 @@
-/* Two members' links and stores in one process: one has a block file, the other must get it. */
+/* Two members' links and stores in one process: one has a block file, the other must get it, and
+ * answers from the first one's meanwhile.  Tests also: parts, peer_disk. */
 #include "node/catchup.h"
 
 #include <stdio.h>
@@ -7,6 +8,8 @@
 
 #include "base/error.h"
 #include "base/pki.h"
+#include "node/peer_disk.h"
+#include "storage/query.h"
 #include "storage/value.h"
 #include "testing/cmocka.h"
 #include "testing/process.h"
@@ -17,6 +20,8 @@
 struct member {
     struct qr_store *store;
     struct qr_link *link;
+    struct qr_parts *parts;
+    struct qr_peer_disk *peers;
     struct qr_catchup *catchup;
     char dir[QR_TEMP_DIR_BYTES + 16];
 };
@@ -24,6 +29,7 @@ struct member {
 static char dir[QR_TEMP_DIR_BYTES];
 static uv_loop_t loop;
 static struct member members[2];
+static bool paused; /* The second does not fetch. */
 
 static void on_sealed(void *data, const struct qr_block_id *id, int status, uint64_t bytes,
                       uint64_t hash)
@@ -55,8 +61,12 @@ static void open_member(unsigned i, uint16_t port)
     const char *const mkdir[] = {"mkdir", "-p", m->dir, NULL};
     assert_int_equal(qr_process_run(mkdir), 0);
 
-    struct qr_store_config store = {
-        .loop = &loop, .disk = &qr_disk_files, .dir = m->dir, .window_s = 600};
+    assert_int_equal(qr_peer_disk_new(&m->peers, &loop), 0);
+    struct qr_store_config store = {.loop = &loop,
+                                    .disk = &qr_disk_files,
+                                    .peers = qr_peer_disk_face(m->peers),
+                                    .dir = m->dir,
+                                    .window_s = 600};
     struct qr_store_events events = {m, on_sealed, on_bad_block};
     assert_int_equal(qr_store_open(&m->store, &store, &events), 0);
     struct qr_link_config link = {.loop = &loop,
@@ -77,7 +87,9 @@ static void open_member(unsigned i, uint16_t port)
     struct qr_link_member table[2] = {{1, ""}, {2, ""}};
     for (unsigned n = 0; n < 2; n++)
         snprintf(table[n].address, sizeof table[n].address, "127.0.0.1:%u", port + n);
-    assert_int_equal(qr_catchup_new(&m->catchup, &loop, m->link, m->store, 1, i + 1, table, 2), 0);
+    assert_int_equal(qr_parts_new(&m->parts, &loop, m->link, m->store, 1, i + 1, table, 2), 0);
+    assert_int_equal(qr_catchup_new(&m->catchup, &loop, m->parts, m->store), 0);
+    qr_peer_disk_connect(m->peers, m->parts);
     assert_int_equal(qr_link_set_member(m->link, &table[1 - i]), 0);
 }
 
@@ -86,7 +98,9 @@ static bool run_until(bool (*done)(void))
 {
     uint64_t deadline = qr_mono_ms() + DEADLINE_MS;
     while (!done() && qr_mono_ms() < deadline) {
-        qr_catchup_tick(members[1].catchup);
+        qr_parts_tick(members[1].parts);
+        if (!paused)
+            qr_catchup_tick(members[1].catchup);
         uv_run(&loop, UV_RUN_NOWAIT);
     }
     return done();
@@ -182,7 +196,7 @@ static void a_missing_file_comes_from_the_peer_and_a_bad_one_is_not_taken(void *
     assert_int_equal(qr_store_snapshot(members[0].store, &snapshot), 0);
     assert_int_equal(qr_store_restore(members[1].store, qr_buf_slice(&snapshot)), 0);
     assert_int_equal(qr_store_missing(members[1].store, &name, 1), 1);
-    assert_true(name.bytes > 2 * QR_CATCHUP_PART_BYTES); /* several parts */
+    assert_true(name.bytes > 2 * QR_PART_BYTES_MAX); /* several parts */
     assert_int_equal(qr_store_block_path(members[0].store, name.name, path, sizeof path), 0);
 
     damage(path, 4000);
@@ -230,6 +244,102 @@ static void a_file_that_no_peer_has_does_not_keep_the_others_waiting(void **stat
     qr_buf_release(&snapshot);
 }
 
+/* A worker's view of the second member's answer. */
+static struct {
+    uv_work_t work;
+    unsigned n_rows, n_bad;
+    int err;
+    bool ended;
+} asked;
+
+static void ask(uv_work_t *work)
+{
+    (void)work;
+    struct qr_store *store = members[1].store;
+    int slot = qr_store_enter(store);
+    struct qr_query *query;
+    struct qr_slab slab;
+    asked.err = qr_query_open(&query, store, qr_store_chart_by_id(store, 7), T0 + 3000, T0 + 3599);
+    while (asked.err == 0 && (asked.err = qr_query_next(query, &slab)) == 1) {
+        asked.n_rows += slab.n_rows;
+        asked.err = 0;
+    }
+    asked.n_bad = qr_query_n_bad(query);
+    qr_query_close(query);
+    qr_store_leave(store, slot);
+}
+
+static void on_asked(uv_work_t *work, int status)
+{
+    (void)work, (void)status;
+    asked.ended = true;
+}
+
+static bool has_asked(void)
+{
+    return asked.ended;
+}
+
+static void query_on_a_worker(void)
+{
+    asked.ended = false;
+    asked.n_rows = asked.n_bad = 0;
+    assert_int_equal(uv_queue_work(&loop, &asked.work, ask, on_asked), 0);
+    assert_true(run_until(has_asked));
+    assert_int_equal(asked.err, 0);
+}
+
+static bool is_cut_off(void)
+{
+    return !qr_link_is_up(members[1].link, 1);
+}
+
+static bool is_linked(void)
+{
+    return qr_link_is_up(members[1].link, 1);
+}
+
+/* Queries do not wait for the fetch, nor fail: a peer's file is read page by page. */
+static void what_is_missing_is_read_from_the_peer_meanwhile(void **state)
+{
+    (void)state;
+    struct qr_buf snapshot = {0};
+    struct qr_block_name name;
+    char path[1024];
+    uint64_t n_reads, n_bytes;
+    paused = true;
+    fill_and_seal(members[0].store, T0 + 3000);
+    assert_int_equal(qr_store_snapshot(members[0].store, &snapshot), 0);
+    assert_int_equal(qr_store_restore(members[1].store, qr_buf_slice(&snapshot)), 0);
+    assert_int_equal(qr_store_missing(members[1].store, &name, 1), 1);
+    assert_true(run_until(is_linked));
+    query_on_a_worker();
+    assert_int_equal(asked.n_rows, 599);
+    assert_int_equal(asked.n_bad, 0);
+    qr_peer_disk_get_stats(members[1].peers, &n_reads, &n_bytes);
+    assert_true(n_reads > 0);
+    assert_true(n_bytes < name.bytes / 2); /* Not all of it. */
+
+    /* A peer's bad page is not served either. */
+    assert_int_equal(qr_store_block_path(members[0].store, name.name, path, sizeof path), 0);
+    for (long at = 64; at < (long)name.bytes / 4; at += 500)
+        damage(path, at);
+    query_on_a_worker();
+    assert_int_equal(asked.n_rows, 0);
+    assert_int_equal(asked.n_bad, 1);
+    for (long at = 64; at < (long)name.bytes / 4; at += 500)
+        damage(path, at);
+
+    /* No peer: it is said, and nobody waits. */
+    qr_link_remove_member(members[1].link, 1);
+    assert_true(run_until(is_cut_off));
+    query_on_a_worker();
+    assert_int_equal(asked.n_rows, 0);
+    assert_int_equal(asked.n_bad, 1);
+    paused = false;
+    qr_buf_release(&snapshot);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -244,12 +354,16 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         qr_link_close(members[i].link, NULL, NULL);
+        qr_peer_disk_close(members[i].peers);
+    }
     uv_run(&loop, UV_RUN_DEFAULT);
     for (int i = 0; i < 2; i++) {
         qr_store_close(members[i].store);
         qr_catchup_free(members[i].catchup);
+        qr_parts_free(members[i].parts);
+        qr_peer_disk_free(members[i].peers);
     }
     qr_remove_dir(dir);
     return uv_loop_close(&loop);
@@ -260,6 +374,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_missing_file_comes_from_the_peer_and_a_bad_one_is_not_taken),
         cmocka_unit_test(a_file_that_no_peer_has_does_not_keep_the_others_waiting),
+        cmocka_unit_test(what_is_missing_is_read_from_the_peer_meanwhile),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
