@@ -26,6 +26,14 @@ int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoc
     return 0;
 }
 
+void qr_state_set_epoch(struct qr_state *state, struct qr_epoch *epoch)
+{
+    state->epoch = epoch;
+    state->catalog.epoch = epoch;
+    state->head.epoch = epoch;
+    state->manifest.epoch = epoch;
+}
+
 void qr_state_release(void *memory)
 {
     struct qr_state *state = memory;

@@ -34,6 +34,8 @@ struct qr_state {
 
 int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoch *epoch,
                  uint32_t window_s);
+/* Everything of it that retires memory does so there from now on. */
+void qr_state_set_epoch(struct qr_state *state, struct qr_epoch *epoch);
 /* No reader inside, no job running. */
 void qr_state_release(void *state);
 

@@ -432,13 +432,36 @@ bool qr_store_was_sealed(const struct qr_store *store, int64_t start_s)
 
 /* ---- snapshots ---- */
 
-int qr_store_snapshot(struct qr_store *store, struct qr_buf *out)
+int qr_store_snapshot_begin(struct qr_store *store, struct qr_store_pin *pin)
 {
     struct qr_state *state = qr_store_state(store);
     qr_seal_retry(state);
     if (!qr_list_empty(&state->seals))
         return QR_E_BUSY;
-    return qr_snapshot_encode(state, out);
+    /* What is replaced meanwhile stays until it has been read. */
+    *pin = (struct qr_store_pin){state, qr_epoch_enter(&store->epoch)};
+    return 0;
+}
+
+int qr_store_snapshot_encode(const struct qr_store_pin *pin, struct qr_buf *out)
+{
+    return qr_snapshot_encode(pin->state, out);
+}
+
+void qr_store_snapshot_end(struct qr_store *store, const struct qr_store_pin *pin)
+{
+    qr_epoch_leave(&store->epoch, pin->slot);
+}
+
+int qr_store_snapshot(struct qr_store *store, struct qr_buf *out)
+{
+    struct qr_store_pin pin;
+    int err = qr_store_snapshot_begin(store, &pin);
+    if (err != 0)
+        return err;
+    err = qr_store_snapshot_encode(&pin, out);
+    qr_store_snapshot_end(store, &pin);
+    return err;
 }
 
 /* Which files of the manifest are here; only their footers are read. */
@@ -471,20 +494,37 @@ static void report_missing(struct qr_store *store, const struct qr_state *state)
     }
 }
 
-int qr_store_restore(struct qr_store *store, struct qr_slice snapshot)
+int qr_store_decode(struct qr_store *store, struct qr_slice snapshot, struct qr_state **state)
 {
-    struct qr_state *state;
-    int err = new_state(store, &state);
-    if (err != 0)
-        return err;
-    if (snapshot.len != 0)
-        err = qr_snapshot_decode(state, snapshot);
-    if (err != 0) {
-        /* What it retired while it grew is nobody's else; but readers may be inside the store. */
-        qr_epoch_retire(&store->epoch, state, qr_state_release);
-        qr_epoch_collect(&store->epoch);
-        return err;
+    /* Its own until it is published: nobody reads what it outgrows meanwhile. */
+    struct qr_epoch *own = calloc(1, sizeof *own);
+    if (own == NULL)
+        return UV_ENOMEM;
+    qr_epoch_init(own);
+    struct qr_state *next = NULL;
+    int err = qr_state_new(&next, store, own, store->config.window_s);
+    if (err == 0 && snapshot.len != 0)
+        err = qr_snapshot_decode(next, snapshot);
+    if (err == 0) {
+        qr_state_set_epoch(next, &store->epoch);
+        *state = next;
+    } else if (next != NULL) {
+        qr_store_discard(next);
     }
+    qr_epoch_release(own);
+    free(own);
+    return err;
+}
+
+void qr_store_discard(struct qr_state *state)
+{
+    qr_state_release(state);
+}
+
+void qr_store_replace(struct qr_store *store, struct qr_state *state)
+{
+    state->manifest.doomed = remove_file;
+    state->manifest.data = store;
     find_files(store, state);
     struct qr_state *old = qr_store_state(store);
     atomic_store(&store->state, state);
@@ -493,7 +533,15 @@ int qr_store_restore(struct qr_store *store, struct qr_slice snapshot)
     qr_epoch_collect(&store->epoch);
     qr_scrub_restart(&store->scrub);
     report_missing(store, state);
-    return 0;
+}
+
+int qr_store_restore(struct qr_store *store, struct qr_slice snapshot)
+{
+    struct qr_state *state;
+    int err = qr_store_decode(store, snapshot, &state);
+    if (err == 0)
+        qr_store_replace(store, state);
+    return err;
 }
 
 /* ---- block files by name ---- */

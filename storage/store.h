@@ -31,6 +31,7 @@
 #include "storage/disk.h"
 
 struct qr_store;
+struct qr_state; /* What a snapshot replaces. */
 
 /* ---- catalog: what readers see ---- */
 
@@ -169,11 +170,28 @@ void qr_store_scrub(struct qr_store *store);
  * many.  Blocks on the disk. */
 unsigned qr_store_sweep(struct qr_store *store);
 
-/* Snapshot: manifest + catalog + unsealed tail.  QR_E_BUSY while a file is still being written. */
+/* Snapshot: manifest + catalog + unsealed tail, as they are at begin.  begin and end are C, encode
+ * is for any thread; in between nothing is applied, while readers, restores and what this member
+ * alone knows (blocks that are written, fetched or found damaged) go on.  begin: QR_E_BUSY while a
+ * file is still being written, else 0; encode appends to `out`: 0 or UV_ENOMEM. */
+struct qr_store_pin {
+    struct qr_state *state;
+    int slot;
+};
+int qr_store_snapshot_begin(struct qr_store *store, struct qr_store_pin *pin);
+int qr_store_snapshot_encode(const struct qr_store_pin *pin, struct qr_buf *out);
+void qr_store_snapshot_end(struct qr_store *store, const struct qr_store_pin *pin);
+/* All three: for who may block. */
 int qr_store_snapshot(struct qr_store *store, struct qr_buf *out);
-/* Replaces everything.  An empty slice is the initial state.  QR_E_MALFORMED, QR_E_CORRUPT,
- * QR_E_VERSION, UV_ENOMEM leave the old state.  Block files named by the manifest that this member
- * lacks or that do not verify are listed by qr_store_missing until they are put. */
+
+/* Restore: decode makes a state beside the one in use, on any thread; an empty slice is the initial
+ * state.  QR_E_MALFORMED, QR_E_CORRUPT, QR_E_VERSION, UV_ENOMEM.  replace (C) puts it in place:
+ * from then on it is what readers see, and block files that this member lacks or that do not verify
+ * are listed by qr_store_missing until they are put.  Else discard (any thread). */
+int qr_store_decode(struct qr_store *store, struct qr_slice snapshot, struct qr_state **state);
+void qr_store_replace(struct qr_store *store, struct qr_state *state);
+void qr_store_discard(struct qr_state *state);
+/* Both: for who may block.  On failure the old state stays. */
 int qr_store_restore(struct qr_store *store, struct qr_slice snapshot);
 
 /* ---- block files by name: for members that catch up, C ---- */
