@@ -7,6 +7,7 @@
 #include "bench/fleet.h"
 #include "bench/replica.h"
 #include "bench/storage.h"
+#include "cluster/image.h"
 #include "storage/query.h"
 
 #define WINDOW_S 600u
@@ -114,9 +115,9 @@ static void measure_catch_up(struct qr_replica *replica)
     struct qr_buf snapshot = {0};
     double bytes = 0;
     qr_replica_init(&late, NULL, WINDOW_S);
-    qr_bench_must_be_0(qr_machine_snapshot(replica->machine, &snapshot), "snapshot");
+    qr_bench_must_be_0(qr_image_make(replica->machine, &snapshot), "snapshot");
     double start = qr_bench_wall_ns();
-    qr_bench_must_be_0(qr_machine_restore(late.machine, qr_buf_slice(&snapshot)), "restore");
+    qr_bench_must_be_0(qr_image_restore(late.machine, qr_buf_slice(&snapshot)), "restore");
     unsigned n = qr_store_missing(late.store, names, 256);
     for (unsigned i = 0; i < n; i++)
         bytes += copy_file(replica, &late, &names[i]);

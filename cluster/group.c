@@ -62,6 +62,7 @@ struct qr_group {
     uint64_t term;
     struct raft_barrier barrier;
     uint64_t barrier_term; /* Of the last one issued. */
+    raft_index led_from;   /* It has committed there: once applied, we lead.  0: not. */
     struct raft_transfer transfer;
     uint64_t transfer_ends_ms; /* The library forgets a transfer when it loses its quorum. */
 
@@ -76,7 +77,11 @@ struct qr_group {
     raft_index configuration_index; /* The link's members are as of this one. */
 
     uv_prepare_t prepare;
+    uv_check_t check;
+    uv_idle_t idle; /* Active while entries wait: the loop does not sleep. */
     uv_timer_t beat;
+    uv_work_t job_work; /* The FSM's. */
+    uint64_t job_started_ns, job_us, pause_us_max, slice_us_max;
     uv_work_t marker_work;
     uint64_t marker_written, marker_writing;
     int marker_err;
@@ -306,7 +311,7 @@ static int on_propose_result(void *data, uint32_t member, uint32_t group_id,
 static void tell_peers(struct qr_group *group)
 {
     const struct qr_peer_state state = {
-        .applied = raft_last_applied(&group->raft),
+        .applied = qr_fsm_applied(&group->fsm),
         .index = group->machine.applied,
         .hash = group->machine.hash,
         .term = group->term,
@@ -390,6 +395,7 @@ static void on_step(struct raft *raft)
     group->term = term;
     group->leader = (uint32_t)leader;
     group->leads = false;
+    group->led_from = 0;
     group->role_changed = true;
 }
 
@@ -397,13 +403,21 @@ static void on_barrier(struct raft_barrier *req, int status)
 {
     struct qr_group *group = req->data;
     group->barrier_pending = false;
-    if (status == 0 && group->role == QR_GROUP_LEADER && group->barrier_term == group->term) {
-        group->leads = true;
-        memset(group->intakes, 0, sizeof group->intakes);
-        tell_peers(group);
-    } else {
+    if (status == 0 && group->role == QR_GROUP_LEADER && group->barrier_term == group->term)
+        group->led_from = req->index;
+    else
         group->barrier_term = 0;
-    }
+}
+
+/* The barrier has committed, and what was before it is applied by us, too. */
+static void begin_to_lead(struct qr_group *group)
+{
+    if (group->led_from == 0 || qr_fsm_applied(&group->fsm) < group->led_from)
+        return;
+    group->led_from = 0;
+    group->leads = true;
+    memset(group->intakes, 0, sizeof group->intakes);
+    tell_peers(group);
 }
 
 /* A leader takes entries once an entry of its own term has committed. */
@@ -682,6 +696,36 @@ static void update_marker(struct qr_group *group)
                                        on_marker_written) == 0;
 }
 
+/* ---- the FSM's jobs ---- */
+
+static void work_job(uv_work_t *work)
+{
+    struct qr_group *group = work->data;
+    qr_fsm_work(&group->fsm);
+}
+
+static void on_job_worked(uv_work_t *work, int status)
+{
+    struct qr_group *group = work->data;
+    assert(status == 0);
+    bool encodes = group->fsm.job == QR_FSM_ENCODES;
+    uint64_t took_us = (uv_hrtime() - group->job_started_ns) / 1000;
+    if (encodes)
+        group->job_us = took_us;
+    if (encodes && took_us > group->pause_us_max)
+        group->pause_us_max = took_us;
+    qr_fsm_done(&group->fsm);
+    maybe_free(group);
+}
+
+static int submit_job(void *data)
+{
+    struct qr_group *group = data;
+    group->job_work.data = group;
+    group->job_started_ns = uv_hrtime();
+    return uv_queue_work(group->config.loop, &group->job_work, work_job, on_job_worked);
+}
+
 /* ---- turns of the loop ---- */
 
 static void close_raft(struct qr_group *group);
@@ -696,6 +740,7 @@ static void turn(struct qr_group *group)
     if (group->transferring && now_ms(group) >= group->transfer_ends_ms)
         group->transferring = false;
     issue_barrier(group);
+    begin_to_lead(group);
     update_route(group);
     if (group->closing) {
         if (!group->transferring)
@@ -706,9 +751,46 @@ static void turn(struct qr_group *group)
     announce_commit(group);
 }
 
+/* Applies what waits, for a slice of this turn. */
+static void apply_slice(struct qr_group *group)
+{
+    if (!qr_fsm_may_step(&group->fsm) || group->raft_closing || group->failed)
+        return;
+    uint64_t started = uv_hrtime(), passed = 0;
+    while (qr_fsm_step(&group->fsm) && passed < QR_APPLY_SLICE_US)
+        passed = (uv_hrtime() - started) / 1000;
+    passed = (uv_hrtime() - started) / 1000;
+    if (passed > group->slice_us_max)
+        group->slice_us_max = passed;
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle; /* The slice is applied after the poll. */
+}
+
+/* After the poll: what it committed is applied in this turn, if that is not too much. */
+static void on_check(uv_check_t *check)
+{
+    struct qr_group *group = check->data;
+    apply_slice(group);
+    if (group->raft_closing)
+        return;
+    if (qr_fsm_may_step(&group->fsm))
+        uv_idle_start(&group->idle, on_idle);
+    else
+        uv_idle_stop(&group->idle);
+}
+
+/* Before the poll: what a timer, or the turn itself, committed. */
 static void on_prepare(uv_prepare_t *prepare)
 {
-    turn(prepare->data);
+    struct qr_group *group = prepare->data;
+    if (!uv_is_active((uv_handle_t *)&group->idle))
+        apply_slice(group);
+    turn(group);
+    if (!group->raft_closing && qr_fsm_may_step(&group->fsm))
+        uv_idle_start(&group->idle, on_idle);
 }
 
 static void on_beat(uv_timer_t *timer)
@@ -825,11 +907,16 @@ static void listen_to_link(struct qr_group *group, bool on)
 static void start_handles(struct qr_group *group)
 {
     uv_prepare_init(group->config.loop, &group->prepare);
+    uv_check_init(group->config.loop, &group->check);
+    uv_idle_init(group->config.loop, &group->idle);
     uv_timer_init(group->config.loop, &group->beat);
     group->prepare.data = group;
+    group->check.data = group;
+    group->idle.data = group;
     group->beat.data = group;
-    group->handles_open = 2;
+    group->handles_open = 4;
     uv_prepare_start(&group->prepare, on_prepare);
+    uv_check_start(&group->check, on_check);
     uv_timer_start(&group->beat, on_beat, BEAT_MS, BEAT_MS);
 }
 
@@ -869,6 +956,8 @@ static int init(struct qr_group *group)
     qr_proposer_init(&group->proposer, config->member_id, config->incarnation,
                      RESEND_TIMEOUTS * config->election_timeout_ms, submit, group);
     qr_fsm_init(&group->fsm, &group->raft, &group->machine);
+    group->fsm.submit = submit_job;
+    group->fsm.data = group;
     err = qr_transport_init(&group->transport, config->loop, config->link, config->group_id,
                             group->dir);
     if (err != 0)
@@ -883,6 +972,7 @@ static int init(struct qr_group *group)
     }
     qr_transport_install(&group->transport);
     qr_guard_install(&group->guard, &group->raft, fatal, group);
+    qr_fsm_install(&group->fsm);
     configure(group);
     return 0;
 
@@ -923,6 +1013,7 @@ int qr_group_open(struct qr_group **out, const struct qr_group_config *config,
         close_raft(group);
         return err;
     }
+    qr_fsm_started(&group->fsm);
     listen_to_link(group, true);
     sync_members(group);
     check_disk(group);
@@ -976,7 +1067,7 @@ static void fill_member(const struct qr_group *group, const struct raft_server *
     status->self = id == group->config.member_id;
     if (status->self) {
         status->up = true;
-        status->applied = group->raft.last_applied;
+        status->applied = qr_fsm_applied(&group->fsm);
         status->commit = raft_commit_index(&group->raft);
         status->hash = group->machine.hash;
         status->role = group->role;
@@ -1009,7 +1100,7 @@ void qr_group_get_status(const struct qr_group *group, struct qr_group_status *s
         .leader = group->leader,
         .role = group->role,
         .term = group->term,
-        .applied = raft->last_applied,
+        .applied = qr_fsm_applied(&group->fsm),
         .commit = raft_commit_index(raft),
         .hash = group->machine.hash,
         .leader_since_ms = group->leader_since_ms != 0 ? now - group->leader_since_ms + 1 : 0,
@@ -1024,6 +1115,12 @@ void qr_group_get_status(const struct qr_group *group, struct qr_group_status *s
         .n_resent = group->proposer.n_resent,
         .n_snapshots = group->fsm.n_snapshots,
         .n_installs = group->fsm.n_restores,
+        .n_snapshots_outrun = group->fsm.n_outrun,
+        .n_backlog = qr_backlog_waiting(&group->fsm.backlog),
+        .backlog_bytes = group->fsm.backlog.bytes,
+        .snapshot_us = group->job_us,
+        .apply_pause_us_max = group->pause_us_max,
+        .apply_slice_us_max = group->slice_us_max,
         .commit_latency_us_p50 = qr_latency_percentile(&group->latency, 50),
         .commit_latency_us_p99 = qr_latency_percentile(&group->latency, 99),
     };
@@ -1037,7 +1134,8 @@ void qr_group_get_status(const struct qr_group *group, struct qr_group_status *s
 
 static void maybe_free(struct qr_group *group)
 {
-    if (!group->raft_closing || group->handles_open != 0 || group->marker_busy)
+    if (!group->raft_closing || group->handles_open != 0 || group->marker_busy ||
+        group->fsm.job != QR_FSM_NO_JOB)
         return;
     void (*on_closed)(void *data) = group->on_closed;
     void *data = group->on_closed_data;
@@ -1063,6 +1161,8 @@ static void on_raft_closed(struct raft *raft)
     group->handles_open--; /* the library's */
     if (group->beat.data != NULL) {
         uv_close((uv_handle_t *)&group->prepare, on_handle_closed);
+        uv_close((uv_handle_t *)&group->check, on_handle_closed);
+        uv_close((uv_handle_t *)&group->idle, on_handle_closed);
         uv_close((uv_handle_t *)&group->beat, on_handle_closed);
     }
     maybe_free(group);
@@ -1079,6 +1179,7 @@ static void close_raft(struct qr_group *group)
             (void)qr_marker_write(group->dir, index);
     }
     qr_proposer_cancel(&group->proposer);
+    qr_fsm_close(&group->fsm);
     raft_close(&group->raft, on_raft_closed);
 }
 

@@ -118,6 +118,11 @@ struct qr_group_status {
     unsigned n_members;
     struct qr_group_member_status members[QR_MEMBERS_MAX];
     uint64_t n_proposed, n_applied, n_dropped, n_refused, n_resent, n_snapshots, n_installs;
+    /* What the log holds as committed and this member has not applied yet. */
+    uint64_t n_backlog, backlog_bytes;
+    uint64_t snapshot_us;        /* How long the last one was made, applying paused. */
+    uint64_t n_snapshots_outrun; /* Made, and dropped: too much had been applied since. */
+    uint64_t apply_pause_us_max, apply_slice_us_max;
     uint64_t commit_latency_us_p50, commit_latency_us_p99; /* propose to applied, last 1024 */
 };
 void qr_group_get_status(const struct qr_group *group, struct qr_group_status *status);

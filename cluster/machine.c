@@ -11,11 +11,9 @@
 #include "base/cursor.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "cluster/image.h"
 
-#define SNAPSHOT_MAGIC        0x4e535251u /* "QRSN" */
-#define SNAPSHOT_VERSION      1u
-#define SNAPSHOT_HEADER_BYTES 48u
-#define HASH_OF_NOTHING       0x51756f72617465ull
+#define HASH_OF_NOTHING 0x51756f72617465ull
 
 int qr_machine_init(struct qr_machine *machine, const struct qr_sink *sink,
                     const struct qr_machine_events *events)
@@ -25,7 +23,11 @@ int qr_machine_init(struct qr_machine *machine, const struct qr_sink *sink,
     machine->events = *events;
     machine->hash = HASH_OF_NOTHING;
     qr_ownership_init(&machine->ownership);
-    return sink->restore(sink->data, qr_slice_of("", 0));
+    void *empty;
+    int err = sink->restore(sink->data, qr_slice_of("", 0), &empty);
+    if (err == 0)
+        sink->replace(sink->data, empty);
+    return err;
 }
 
 void qr_machine_release(struct qr_machine *machine)
@@ -105,13 +107,6 @@ int qr_machine_info_encode(struct qr_buf *out, const char *address, const char *
     return err != 0 ? err : qr_buf_add_bytes(out, qr_slice_str(version));
 }
 
-static void set_text(char *text, size_t text_bytes, struct qr_slice bytes)
-{
-    assert(bytes.len < text_bytes);
-    memset(text, 0, text_bytes);
-    memcpy(text, bytes.base, bytes.len);
-}
-
 /* Text as it may stand in a member's record. */
 static struct qr_slice take_text(struct qr_cursor *in, size_t text_bytes)
 {
@@ -119,6 +114,20 @@ static struct qr_slice take_text(struct qr_cursor *in, size_t text_bytes)
     if (memchr(text.base, '\0', text.len) != NULL)
         in->failed = true;
     return text;
+}
+
+static void set_text(char *text, size_t text_bytes, struct qr_slice bytes)
+{
+    assert(bytes.len < text_bytes);
+    memset(text, 0, text_bytes);
+    memcpy(text, bytes.base, bytes.len);
+}
+
+void qr_producer_take_text(struct qr_cursor *in, char *field, size_t field_bytes)
+{
+    struct qr_slice text = take_text(in, field_bytes);
+    if (!in->failed)
+        set_text(field, field_bytes, text);
 }
 
 static int apply_info(struct qr_producer *p, const struct qr_command *command, uint64_t index)
@@ -247,145 +256,20 @@ bool qr_machine_hash_at(const struct qr_machine *machine, uint64_t index, uint64
 
 /* ---- snapshots ---- */
 
-static void encode_producer(struct qr_buf *out, const struct qr_producer *p)
+void qr_machine_replace(struct qr_machine *machine, struct qr_image_state *state)
 {
-    qr_buf_add_varint(out, p->member);
-    qr_buf_add_varint(out, p->incarnation);
-    qr_buf_add_varint(out, p->sequence);
-    for (size_t i = 0; i < QR_COUNT(p->results); i++)
-        qr_buf_add_zigzag(out, p->results[i]);
-    qr_buf_add_varint(out, p->info_index);
-    qr_buf_add_bytes(out, qr_slice_str(p->address));
-    qr_buf_add_bytes(out, qr_slice_str(p->name));
-    qr_buf_add_bytes(out, qr_slice_str(p->version));
-}
-
-int qr_machine_snapshot(struct qr_machine *machine, struct qr_buf *out)
-{
-    static const char header[SNAPSHOT_HEADER_BYTES];
-    size_t start = out->len;
-    qr_buf_add(out, header, sizeof header);
-    qr_buf_add_varint(out, machine->n_producers);
-    for (unsigned i = 0; i < machine->n_producers; i++)
-        encode_producer(out, &machine->producers[i]);
-    int err = qr_ownership_encode(&machine->ownership, out);
-    if (err == 0)
-        err = machine->sink.snapshot(machine->sink.data, out);
-    if (err == 0 && out->failed)
-        err = UV_ENOMEM;
-    size_t body = out->len - start - SNAPSHOT_HEADER_BYTES;
-    if (err == 0 && body > QR_SNAPSHOT_BYTES_MAX - SNAPSHOT_HEADER_BYTES)
-        err = QR_E_LIMIT;
-    if (err != 0) {
-        out->len = start;
-        return err;
-    }
-    char *at = out->base + start;
-    qr_le_put(at, SNAPSHOT_MAGIC | (uint64_t)SNAPSHOT_VERSION << 32, 8);
-    qr_le_put(at + 8, machine->applied, 8);
-    qr_le_put(at + 16, machine->hash, 8);
-    qr_le_put(at + 24, body, 8);
-    qr_le_put(at + 32, XXH3_64bits(at + SNAPSHOT_HEADER_BYTES, body), 8);
-    qr_le_put(at + 40, XXH3_64bits(at, 40), 8);
-    return 0;
-}
-
-static bool take_producer(struct qr_cursor *in, struct qr_producer *p)
-{
-    *p = (struct qr_producer){.member = (uint32_t)qr_cursor_varint_max(in, UINT32_MAX)};
-    p->incarnation = qr_cursor_varint(in);
-    p->sequence = qr_cursor_varint(in);
-    for (size_t i = 0; i < QR_COUNT(p->results); i++) {
-        int64_t result = qr_cursor_zigzag(in);
-        if (result > 0 || result < INT32_MIN)
-            in->failed = true;
-        p->results[i] = (int32_t)result;
-    }
-    p->info_index = qr_cursor_varint(in);
-    struct qr_slice address = take_text(in, sizeof p->address);
-    struct qr_slice name = take_text(in, sizeof p->name);
-    struct qr_slice version = take_text(in, sizeof p->version);
-    if (in->failed)
-        return false;
-    set_text(p->address, sizeof p->address, address);
-    set_text(p->name, sizeof p->name, name);
-    set_text(p->version, sizeof p->version, version);
-    return true;
-}
-
-/* Members, in rising order; the number, or QR_E_MALFORMED. */
-static int take_producers(struct qr_cursor *in, struct qr_producer *producers)
-{
-    uint64_t n = qr_cursor_varint_max(in, QR_PRODUCERS_MAX);
-    for (uint64_t i = 0; i < n; i++) {
-        if (!take_producer(in, &producers[i]))
-            return QR_E_MALFORMED;
-        if (producers[i].member <= (i == 0 ? 0 : producers[i - 1].member))
-            return QR_E_MALFORMED;
-    }
-    return in->failed ? QR_E_MALFORMED : (int)n;
-}
-
-struct header {
-    uint64_t applied, hash;
-};
-
-/* Checks the header and both hashes; on success the cursor is at the body. */
-static int take_header(struct qr_cursor *in, struct qr_slice snapshot, struct header *header)
-{
-    uint32_t magic = qr_cursor_u32(in);
-    uint16_t version = qr_cursor_u16(in);
-    qr_cursor_u16(in);
-    header->applied = qr_cursor_u64(in);
-    header->hash = qr_cursor_u64(in);
-    uint64_t body = qr_cursor_u64(in);
-    uint64_t body_hash = qr_cursor_u64(in);
-    uint64_t header_hash = qr_cursor_u64(in);
-    if (in->failed || header_hash != XXH3_64bits(snapshot.base, 40) || body != qr_cursor_left(in) ||
-        body_hash != XXH3_64bits(in->p, body))
-        return QR_E_CORRUPT;
-    if (magic != SNAPSHOT_MAGIC)
-        return QR_E_MALFORMED;
-    return version == SNAPSHOT_VERSION ? 0 : QR_E_VERSION;
-}
-
-static void replace(struct qr_machine *machine, const struct header *header,
-                    const struct qr_producer *producers, int n, struct qr_ownership *ownership)
-{
-    memcpy(machine->producers, producers, (size_t)n * sizeof *producers);
-    machine->n_producers = (unsigned)n;
+    memcpy(machine->producers, state->producers, state->n_producers * sizeof *state->producers);
+    machine->n_producers = state->n_producers;
     qr_ownership_release(&machine->ownership);
-    machine->ownership = *ownership;
-    machine->applied = header->applied;
-    machine->hash = header->hash;
+    machine->ownership = state->ownership;
+    qr_ownership_init(&state->ownership);
+    machine->sink.replace(machine->sink.data, state->next);
+    state->next = NULL;
+    machine->applied = state->applied;
+    machine->hash = state->hash;
     memset(machine->hashes, 0, sizeof machine->hashes);
-    machine->hashes[header->applied % QR_MACHINE_HASHES].index = header->applied;
-    machine->hashes[header->applied % QR_MACHINE_HASHES].hash = header->hash;
-}
-
-int qr_machine_restore(struct qr_machine *machine, struct qr_slice snapshot)
-{
-    struct header header;
-    struct qr_cursor in = qr_cursor_of(snapshot);
-    int err = take_header(&in, snapshot, &header);
-    if (err != 0)
-        return err;
-    struct qr_producer *producers = malloc(QR_PRODUCERS_MAX * sizeof *producers);
-    if (producers == NULL)
-        return UV_ENOMEM;
-    struct qr_ownership ownership;
-    qr_ownership_init(&ownership);
-    int n = take_producers(&in, producers);
-    err = n < 0 ? n : qr_ownership_decode(&ownership, &in);
-    if (err == 0)
-        err = machine->sink.restore(machine->sink.data, qr_cursor_take(&in, qr_cursor_left(&in)));
-    if (err == 0) {
-        replace(machine, &header, producers, n, &ownership);
-        if (machine->events.restored != NULL)
-            machine->events.restored(machine->events.data, header.applied);
-    } else {
-        qr_ownership_release(&ownership);
-    }
-    free(producers);
-    return err;
+    machine->hashes[state->applied % QR_MACHINE_HASHES].index = state->applied;
+    machine->hashes[state->applied % QR_MACHINE_HASHES].hash = state->hash;
+    if (machine->events.restored != NULL)
+        machine->events.restored(machine->events.data, state->applied);
 }

@@ -11,12 +11,9 @@
  * The state hash is XXH3 chained over (index, entry bytes, result, effect): two members with the
  * same applied index have the same hash, or one of them is wrong.
  *
- *   snapshot: "QRSN", u16 version 1, u16 0, u64 applied index, u64 state hash, u64 body bytes,
- *     u64 XXH3 of the body, u64 XXH3 of the 40 bytes before; body: varint n, producers by member
- *     (varint member, incarnation, sequence, 8 zigzag results, varint info index, address, version
- *     as varint length and bytes), ownership, the rest is the sink's.
- *
  *   MEMBER_INFO body: address, name, version, each a varint length and bytes.
+ *
+ * Snapshots of it: cluster/image.
  *
  * Owns nothing that it is given; all memory is the machine's.  Thread: consensus. */
 #ifndef QR_CLUSTER_MACHINE_H
@@ -93,15 +90,16 @@ const struct qr_producer *qr_machine_producer(const struct qr_machine *machine, 
 /* The state hash after the entry of this index; false: not known any more, or not yet. */
 bool qr_machine_hash_at(const struct qr_machine *machine, uint64_t index, uint64_t *hash);
 
-/* Appends the state to `out`.  0, QR_E_BUSY from the sink, QR_E_LIMIT, UV_ENOMEM. */
-int qr_machine_snapshot(struct qr_machine *machine, struct qr_buf *out);
-
-/* Replaces the state.  0, QR_E_CORRUPT, QR_E_VERSION, QR_E_MALFORMED, UV_ENOMEM: the state is as
- * before; or the sink's error. */
-int qr_machine_restore(struct qr_machine *machine, struct qr_slice snapshot);
+/* Takes the state that was read from a snapshot (cluster/image), all but its entries. */
+struct qr_image_state;
+void qr_machine_replace(struct qr_machine *machine, struct qr_image_state *state);
 
 /* The body of a MEMBER_INFO.  0 or an error of the buffer. */
 int qr_machine_info_encode(struct qr_buf *out, const char *address, const char *name,
                            const char *version);
+
+/* Takes a varint length and text that fits the field; else the cursor fails. */
+struct qr_cursor;
+void qr_producer_take_text(struct qr_cursor *in, char *field, size_t field_bytes);
 
 #endif

@@ -1,8 +1,8 @@
 /* cluster/sink.h — what the replicated log needs from whoever keeps the data.
  *
- * cluster/ never includes storage/: node/glue.c fills this in.  All calls come on the consensus
- * loop, in log order, and must be pure functions of (state, entry): no clock, no randomness, no
- * local disk.  Thread: consensus. */
+ * cluster/ never includes storage/: node/glue.c fills this in.  Entries come on the consensus
+ * loop, in log order, and what they do must be a pure function of (state, entry): no clock, no
+ * randomness, no local disk.  Thread: consensus, but where it says any. */
 #ifndef QR_CLUSTER_SINK_H
 #define QR_CLUSTER_SINK_H
 
@@ -31,12 +31,20 @@ struct qr_sink {
     /* The id of the host with this GUID, given by the log when first seen.  0: unknown. */
     uint32_t (*host_id)(void *data, const struct qr_guid *guid);
 
-    /* Appends the state (catalog, manifest, unsealed tail) to `out`.  0, QR_E_BUSY (try again after
-     * a later entry) or an error. */
-    int (*snapshot)(void *data, struct qr_buf *out);
+    /* A snapshot in three steps.  begin and end: on the loop; snapshot: on any thread, appends the
+     * state (catalog, manifest, unsealed tail) as it was at begin.  In between no entry is applied,
+     * but the state may be replaced, and what is not replicated may change.  begin: 0, QR_E_BUSY
+     * (not now; asked again) or an error; *pin goes to the other two. */
+    int (*snapshot_begin)(void *data, void **pin);
+    int (*snapshot)(void *data, void *pin, struct qr_buf *out);
+    void (*snapshot_end)(void *data, void *pin);
 
-    /* Replaces the whole state by a snapshot's.  An empty slice is the initial state. */
-    int (*restore)(void *data, struct qr_slice state);
+    /* Decodes a snapshot's state beside the one in use, on any thread; an empty slice is the
+     * initial state.  0, or an error. */
+    int (*restore)(void *data, struct qr_slice state, void **next);
+    /* Puts it in the place of the one in use, or drops it. */
+    void (*replace)(void *data, void *next);
+    void (*discard)(void *data, void *next);
 };
 
 #endif

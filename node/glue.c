@@ -224,6 +224,8 @@ static int apply(void *data, const struct qr_command *command, struct qr_ownersh
     glue->index = index;
     if (glue->snapshot_index == 0)
         glue->snapshot_index = index; /* since the start: the log was short then */
+    if (command->type == QR_COMMAND_SEAL)
+        glue->sealed_index = index;
     switch (command->type) {
     case QR_COMMAND_HOST:
         return apply_host(glue, command, effect);
@@ -253,28 +255,75 @@ static uint32_t host_id(void *data, const struct qr_guid *guid)
     return id;
 }
 
-static int snapshot(void *data, struct qr_buf *out)
+/* Entries wait while the head is encoded: if it is large, better after a seal, when it is smaller.
+ * But a log that grows long makes restarts long, so there is an end to waiting. */
+static bool waits_for_seal(const struct qr_glue *glue)
+{
+    struct qr_store_stats stats;
+    if (glue->sealed_index > glue->snapshot_index ||
+        glue->index - glue->snapshot_index >= glue->snapshot_wait)
+        return false;
+    qr_store_get_stats(glue->store, &stats);
+    return stats.head_bytes > QR_GLUE_CHEAP_HEAD_BYTES;
+}
+
+static int snapshot_begin(void *data, void **pin)
 {
     struct qr_glue *glue = data;
-    struct qr_store_stats stats;
-    qr_store_get_stats(glue->store, &stats);
-    if (stats.head_bytes > QR_GLUE_SNAPSHOT_HEAD_BYTES &&
-        glue->index - glue->snapshot_index < glue->snapshot_wait)
+    if (waits_for_seal(glue))
         return QR_E_BUSY;
-    int err = qr_store_snapshot(glue->store, out);
+    int err = qr_store_snapshot_begin(glue->store, &glue->pin);
+    if (err != 0)
+        return err;
+    glue->snapshot_index = glue->index;
+    *pin = &glue->pin;
+    return 0;
+}
+
+static int snapshot(void *data, void *pin, struct qr_buf *out)
+{
+    (void)data;
+    return qr_store_snapshot_encode(pin, out);
+}
+
+static void snapshot_end(void *data, void *pin)
+{
+    struct qr_glue *glue = data;
+    qr_store_snapshot_end(glue->store, pin);
+}
+
+static int restore(void *data, struct qr_slice bytes, void **next)
+{
+    struct qr_glue *glue = data;
+    struct qr_state *state;
+    int err = qr_store_decode(glue->store, bytes, &state);
     if (err == 0)
-        glue->snapshot_index = glue->index;
+        *next = state;
     return err;
 }
 
-static int restore(void *data, struct qr_slice state)
+static void replace(void *data, void *next)
 {
     struct qr_glue *glue = data;
     glue->n_hosts = 0; /* what it tells is of another state */
-    return qr_store_restore(glue->store, state);
+    qr_store_replace(glue->store, next);
+}
+
+static void discard(void *data, void *next)
+{
+    (void)data;
+    qr_store_discard(next);
 }
 
 struct qr_sink qr_glue_sink(struct qr_glue *glue)
 {
-    return (struct qr_sink){glue, apply, host_id, snapshot, restore};
+    return (struct qr_sink){.data = glue,
+                            .apply = apply,
+                            .host_id = host_id,
+                            .snapshot_begin = snapshot_begin,
+                            .snapshot = snapshot,
+                            .snapshot_end = snapshot_end,
+                            .restore = restore,
+                            .replace = replace,
+                            .discard = discard};
 }

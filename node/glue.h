@@ -1,7 +1,7 @@
 /* node/glue.h — the store as the cluster's sink: the only place that knows both.
  *
- * A snapshot encodes the unsealed tail on the consensus loop, so it is put off while the head is
- * large: right after a seal it is small.  Putting off ends after `snapshot_wait` entries.
+ * A snapshot holds the unsealed tail, and entries wait while it is encoded: so while
+ * that is large it is put off until after a seal, for at most `snapshot_wait` entries.
  *
  * Decodes the bodies of log entries, asks the ownership whether they still count, and puts them
  * into the store.  Pure functions of (state, entry).  Also remembers, for each host, the log index
@@ -16,8 +16,8 @@
 #include "cluster/sink.h"
 #include "storage/store.h"
 
-/* About 4 million unsealed samples: some 40 ms to encode. */
-#define QR_GLUE_SNAPSHOT_HEAD_BYTES (16u * 1024 * 1024)
+/* Some 4 million unsealed samples, encoded in 40 ms. */
+#define QR_GLUE_CHEAP_HEAD_BYTES (16u * 1024 * 1024)
 
 struct qr_glue {
     struct qr_store *store;
@@ -28,7 +28,9 @@ struct qr_glue {
     void *data;
     uint64_t index;          /* Of the newest entry applied. */
     uint64_t snapshot_index; /* When the last snapshot was taken. */
+    uint64_t sealed_index;   /* Of the newest SEAL. */
     uint32_t snapshot_wait;  /* Entries that a snapshot may be put off by, for a small head. */
+    struct qr_store_pin pin; /* Of the snapshot that is being made. */
     uint64_t *newest_index;  /* By host id. */
     uint32_t n_hosts;
     uint64_t restored_index; /* Of the last snapshot: data of a host not in the table is older. */

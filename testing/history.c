@@ -10,7 +10,7 @@
 
 #include "base/compiler.h"
 #include "base/error.h"
-#include "cluster/machine.h"
+#include "cluster/image.h"
 #include "storage/query.h"
 #include "testing/history_log.h"
 #include "testing/memory_disk.h"
@@ -141,7 +141,7 @@ static void catch_up(struct member *member, uint32_t n)
 static bool take_snapshot(struct member *member, struct qr_buf *out)
 {
     qr_buf_clear(out);
-    int err = qr_machine_snapshot(member->machine, out);
+    int err = qr_image_make(member->machine, out);
     if (err != 0 && err != QR_E_BUSY)
         fail(member->history, "%s: no snapshot: %s", kind_names[member->kind], qr_strerror(err));
     return err == 0;
@@ -149,7 +149,7 @@ static bool take_snapshot(struct member *member, struct qr_buf *out)
 
 static void restore(struct member *member, struct qr_slice snapshot, uint32_t n)
 {
-    int err = qr_machine_restore(member->machine, snapshot);
+    int err = qr_image_restore(member->machine, snapshot);
     if (err != 0)
         fail(member->history, "%s: its snapshot is refused: %s", kind_names[member->kind],
              qr_strerror(err));

@@ -7,6 +7,7 @@
 #ifndef QR_CLUSTER_TESTS_MEMORY_SINK_H
 #define QR_CLUSTER_TESTS_MEMORY_SINK_H
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cursor.h"
@@ -22,6 +23,7 @@ struct memory_sink {
     uint64_t digest;
     size_t ballast; /* Bytes that make the snapshot large. */
     bool lie;
+    bool busy;     /* Not the moment for a snapshot. */
     int fail_with; /* Answer to the next entry. */
 };
 
@@ -60,9 +62,21 @@ static inline uint32_t memory_sink_host_id(void *data, const struct qr_guid *gui
     return guid->bytes[0];
 }
 
-static inline int memory_sink_snapshot(void *data, struct qr_buf *out)
+/* A copy: the state may be replaced while it is encoded. */
+static inline int memory_sink_begin(void *data, void **pin)
 {
-    const struct memory_sink *sink = data;
+    struct memory_sink *sink = data;
+    if (sink->busy)
+        return QR_E_BUSY;
+    *pin = malloc(sizeof *sink);
+    memcpy(*pin, sink, sizeof *sink);
+    return 0;
+}
+
+static inline int memory_sink_snapshot(void *data, void *pin, struct qr_buf *out)
+{
+    const struct memory_sink *sink = pin;
+    (void)data;
     for (unsigned i = 0; i < MEMORY_SINK_MEMBERS; i++) {
         qr_buf_add_u64(out, sink->last[i]);
         qr_buf_add_u64(out, sink->n[i]);
@@ -77,24 +91,47 @@ static inline int memory_sink_snapshot(void *data, struct qr_buf *out)
     return out->failed ? QR_E_LIMIT : 0;
 }
 
-static inline int memory_sink_restore(void *data, struct qr_slice state)
+static inline void memory_sink_end(void *data, void *pin)
 {
-    struct memory_sink *sink = data;
-    size_t ballast = sink->ballast;
-    bool lie = sink->lie;
-    memset(sink, 0, sizeof *sink);
-    sink->ballast = ballast;
-    sink->lie = lie;
-    if (state.len == 0)
-        return 0;
+    (void)data;
+    free(pin);
+}
+
+static inline int memory_sink_restore(void *data, struct qr_slice state, void **next)
+{
+    (void)data;
+    struct memory_sink *sink = calloc(1, sizeof *sink);
     struct qr_cursor in = qr_cursor_of(state);
-    for (unsigned i = 0; i < MEMORY_SINK_MEMBERS; i++) {
+    for (unsigned i = 0; i < MEMORY_SINK_MEMBERS && state.len != 0; i++) {
         sink->last[i] = qr_cursor_u64(&in);
         sink->n[i] = qr_cursor_u64(&in);
     }
-    sink->n_wrong = qr_cursor_u64(&in);
-    sink->digest = qr_cursor_u64(&in);
-    return in.failed ? QR_E_MALFORMED : 0;
+    if (state.len != 0) {
+        sink->n_wrong = qr_cursor_u64(&in);
+        sink->digest = qr_cursor_u64(&in);
+    }
+    *next = sink;
+    if (!in.failed)
+        return 0;
+    free(sink);
+    return QR_E_MALFORMED;
+}
+
+static inline void memory_sink_replace(void *data, void *next)
+{
+    struct memory_sink *sink = data;
+    struct memory_sink *state = next;
+    state->ballast = sink->ballast;
+    state->lie = sink->lie;
+    state->busy = sink->busy;
+    *sink = *state;
+    free(state);
+}
+
+static inline void memory_sink_discard(void *data, void *next)
+{
+    (void)data;
+    free(next);
 }
 
 static inline struct qr_sink memory_sink_of(struct memory_sink *sink)
@@ -102,8 +139,12 @@ static inline struct qr_sink memory_sink_of(struct memory_sink *sink)
     return (struct qr_sink){.data = sink,
                             .apply = memory_sink_apply,
                             .host_id = memory_sink_host_id,
+                            .snapshot_begin = memory_sink_begin,
                             .snapshot = memory_sink_snapshot,
-                            .restore = memory_sink_restore};
+                            .snapshot_end = memory_sink_end,
+                            .restore = memory_sink_restore,
+                            .replace = memory_sink_replace,
+                            .discard = memory_sink_discard};
 }
 
 #endif

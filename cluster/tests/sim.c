@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 #include "base/compiler.h"
 #include "base/error.h"
@@ -92,14 +93,22 @@ static void on_barrier(struct raft_barrier *req, int status)
 {
     struct sim_member *m = req->data;
     m->barrier_pending = false;
-    m->leads = status == 0 && raft_state(m->raft) == RAFT_LEADER &&
-               m->barrier_term == raft_current_term(m->raft);
+    bool leads = status == 0 && raft_state(m->raft) == RAFT_LEADER &&
+                 m->barrier_term == raft_current_term(m->raft);
+    m->led_from = leads ? req->index : 0;
+    m->sim->n_led_late += leads && qr_fsm_applied(&m->fsm) < req->index;
 }
 
 static void lead(struct sim_member *m)
 {
-    if (raft_state(m->raft) != RAFT_LEADER || m->barrier_term != raft_current_term(m->raft))
+    if (raft_state(m->raft) != RAFT_LEADER || m->barrier_term != raft_current_term(m->raft)) {
         m->leads = false;
+        m->led_from = 0;
+    }
+    if (m->led_from != 0 && qr_fsm_applied(&m->fsm) >= m->led_from) {
+        m->leads = true;
+        m->led_from = 0;
+    }
     if (raft_state(m->raft) != RAFT_LEADER || m->barrier_pending ||
         m->barrier_term == raft_current_term(m->raft))
         return;
@@ -162,11 +171,53 @@ static void watch(struct sim_member *m)
     m->commit = commit;
 }
 
+static int submit_job(void *data)
+{
+    struct sim_member *m = data;
+    if (m->sim->eager)
+        return UV_ENOSYS;
+    m->job_waits = true;
+    return 0;
+}
+
+/* A worker is as fast as chance will have it: what it made is taken later, too. */
+static void do_job(struct sim_member *m)
+{
+    if (m->job_worked) {
+        m->job_worked = false;
+        qr_fsm_done(&m->fsm);
+    } else {
+        m->job_waits = false;
+        m->job_worked = true;
+        qr_fsm_work(&m->fsm);
+    }
+}
+
+static void apply_some(struct sim_member *m)
+{
+    struct qr_rng *rng = &m->sim->rng;
+    if (m->sim->eager) {
+        while (qr_fsm_step(&m->fsm))
+            ;
+        return;
+    }
+    if (qr_rng_below(rng, 100) == 0)
+        m->sleepy = !m->sleepy;
+    if ((m->job_waits || m->job_worked) && qr_rng_below(rng, 12) == 0)
+        do_job(m);
+    if (qr_rng_below(rng, m->sleepy ? 30 : 2) == 0)
+        qr_fsm_step(&m->fsm);
+    m->sim->n_restored_late += m->fsm.job == QR_FSM_DECODES;
+    if (qr_backlog_waiting(&m->fsm.backlog) > m->sim->n_backlog_most)
+        m->sim->n_backlog_most = qr_backlog_waiting(&m->fsm.backlog);
+}
+
 static void turn(struct sim_member *m)
 {
     watch(m);
     if (m->frozen)
         return;
+    apply_some(m);
     lead(m);
     if (!m->sim->calm) {
         announce(m);
@@ -256,6 +307,8 @@ static void setup_member(struct sim *sim, unsigned at, unsigned guard_off)
     int err = qr_machine_init(&m->machine, &sink, &events);
     assert(err == 0);
     qr_fsm_init(&m->fsm, NULL, &m->machine);
+    m->fsm.submit = submit_job;
+    m->fsm.data = m;
     err = raft_fixture_grow(&sim->fixture, &m->fsm.fsm);
     assert(err == 0);
     m->raft = raft_fixture_get(&sim->fixture, at);
@@ -267,6 +320,8 @@ static void setup_member(struct sim *sim, unsigned at, unsigned guard_off)
     m->raft->io->start = start_below;
     qr_guard_install(&m->guard, m->raft, on_fatal, m);
     m->guard.off = guard_off;
+    qr_fsm_install(&m->fsm);
+    qr_fsm_started(&m->fsm);
     raft_set_snapshot_threshold(m->raft, SNAPSHOT_EVERY);
     raft_set_snapshot_trailing(m->raft, TRAILING);
     raft_set_pre_vote(m->raft, true);
@@ -296,8 +351,12 @@ void sim_free(struct sim *sim)
 {
     for (unsigned at = 0; at < sim->n; at++)
         qr_proposer_cancel(&sim->members[at].proposer);
+    for (unsigned at = 0; at < sim->n; at++)
+        qr_fsm_close(&sim->members[at].fsm);
     raft_fixture_close(&sim->fixture);
     for (unsigned at = 0; at < sim->n; at++) {
+        while (sim->members[at].fsm.job != QR_FSM_NO_JOB)
+            do_job(&sim->members[at]);
         qr_machine_release(&sim->members[at].machine);
         qr_fsm_release(&sim->members[at].fsm);
     }
@@ -468,6 +527,10 @@ static void print_history(const struct sim *sim, uint64_t seed, const char *wron
         {"mended", m->guard.n_terms_mended},
         {"raised", m->guard.n_commits_raised},
         {"dropped", m->guard.n_snapshots_dropped},
+        {"backlog", sim->n_backlog_most},
+        {"led late", sim->n_led_late},
+        {"decoding", sim->n_restored_late},
+        {"copied", m->fsm.backlog.n_copied},
     };
     printf("seed %llu:", (unsigned long long)seed);
     for (size_t i = 0; i < QR_COUNT(rows); i++)

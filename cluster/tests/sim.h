@@ -3,7 +3,8 @@
  * The library's own fixture moves messages and "writes" in memory; on it run the real machine, FSM,
  * guard and proposers with a small sink.  Faults by the seed: cuts of one or both directions,
  * freezes, latencies, snapshots every 16 entries, proposals lost on their way, proposers that begin
- * a new incarnation.
+ * a new incarnation.  Members apply an entry at a time and lag behind as chance will have it, and
+ * their snapshots are encoded and decoded any time later.
  *
  * Checked at each applied entry: whoever applies index i has the same state hash after it, and no
  * member's commit index goes back.  At the end, healed: all applied, all equal, each number once.
@@ -42,9 +43,12 @@ struct sim_member {
     int (*start_below)(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick,
                        raft_io_recv_cb recv);
     bool frozen;
+    bool job_waits, job_worked; /* The FSM's: submitted, and run but not taken. */
+    bool sleepy;                /* Applies little for now. */
     raft_index commit;
     raft_term barrier_term;
     bool barrier_pending, leads;
+    raft_index led_from; /* Leads once this is applied; 0: not. */
     struct raft_barrier barrier;
     raft_id route_leader; /* To whom it proposed last. */
     raft_term route_term;
@@ -59,12 +63,14 @@ struct sim {
     uint64_t *hashes; /* State hash after index i, whoever was first. */
     bool cut[SIM_MEMBERS_MAX][SIM_MEMBERS_MAX];
     bool calm;      /* Members do nothing but what a test tells them: no doubts in a leader. */
+    bool eager;     /* Entries are applied, and jobs done, at once. */
     uint64_t trace; /* Digest of the course of events. */
     /* What went wrong. */
     uint64_t n_differ, n_commit_back;
     char fatal[256];
     /* What happened. */
     uint64_t n_leaders, n_cuts, n_freezes, n_lives, n_lost, n_refused, n_proposed, n_announced;
+    uint64_t n_backlog_most, n_led_late, n_restored_late, n_copied;
     raft_id leader;
 };
 

@@ -259,6 +259,17 @@ static void a_block_without_its_base_is_refused_as_a_whole(void **state)
     close_fixture(&f);
 }
 
+static int take_snapshot(struct fixture *f, struct qr_buf *out)
+{
+    void *pin;
+    int err = f->sink.snapshot_begin(f->sink.data, &pin);
+    if (err != 0)
+        return err;
+    err = f->sink.snapshot(f->sink.data, pin, out);
+    f->sink.snapshot_end(f->sink.data, pin);
+    return err;
+}
+
 /* The base is what the log said last, stored or not. */
 static void rows_that_do_not_count_move_the_base(void **state)
 {
@@ -272,8 +283,10 @@ static void rows_that_do_not_count_move_the_base(void **state)
     add_chart(&f, host, 1, owner.epoch);
     assert_int_equal(add_row(&f, host, 1, owner.epoch, 1, T0 + 1, 5), 0);
     assert_int_equal(add_row(&f, host, 1, owner.epoch, 2, T0 + 1, 9), 0); /* repeated */
-    assert_int_equal(f.sink.snapshot(f.sink.data, &snapshot), 0);
-    assert_int_equal(f.sink.restore(f.sink.data, qr_buf_slice(&snapshot)), 0);
+    assert_int_equal(take_snapshot(&f, &snapshot), 0);
+    void *state_read;
+    assert_int_equal(f.sink.restore(f.sink.data, qr_buf_slice(&snapshot), &state_read), 0);
+    f.sink.replace(f.sink.data, state_read);
     assert_int_equal(add_row(&f, host, 1, owner.epoch, 3, T0 + 2, 12), 0);
     assert_int_equal(add_row(&f, host, 1, owner.epoch, 4, T0 + 90000, 11), 0); /* in days */
     assert_int_equal(add_row(&f, host, 1, owner.epoch, 5, T0 + 90001, 13), 0);
@@ -284,7 +297,7 @@ static void rows_that_do_not_count_move_the_base(void **state)
     close_fixture(&f);
 }
 
-/* 60000 dimensions, 80 rows: more than QR_GLUE_SNAPSHOT_HEAD_BYTES in the head. */
+/* 60000 dimensions, 80 rows: more than QR_GLUE_CHEAP_HEAD_BYTES in the head. */
 static void fill_head(struct fixture *f, uint32_t host)
 {
     enum { N_DIMS = 60000 };
@@ -334,15 +347,25 @@ static void a_snapshot_waits_for_a_small_head_but_not_for_ever(void **state)
     f.glue.snapshot_wait = 10;
     uint32_t host = add_host(&f, 1);
     assert_int_equal(qr_ownership_take(&f.ownership, host, 1, &owner), 0);
-    assert_int_equal(f.sink.snapshot(f.sink.data, &snapshot), 0); /* small */
+    assert_int_equal(take_snapshot(&f, &snapshot), 0); /* small */
     qr_buf_clear(&snapshot);
     fill_head(&f, host);
-    assert_int_equal(f.sink.snapshot(f.sink.data, &snapshot), QR_E_BUSY);
+    assert_int_equal(take_snapshot(&f, &snapshot), QR_E_BUSY);
     assert_int_equal(snapshot.len, 0);
     for (int i = 0; i < 10; i++)
         add_host(&f, (uint8_t)(2 + i)); /* the log grows */
-    assert_int_equal(f.sink.snapshot(f.sink.data, &snapshot), 0);
+    assert_int_equal(take_snapshot(&f, &snapshot), 0);
     assert_true(snapshot.len > 0);
+
+    /* After a seal at once, however large it is: it will not be smaller. */
+    assert_int_equal(take_snapshot(&f, &snapshot), QR_E_BUSY);
+    struct qr_buf seal = {0};
+    qr_time_body_encode(&seal, T0 - 600);
+    const struct qr_command command = {
+        .type = QR_COMMAND_SEAL, .member = 1, .time_us = 1, .body = qr_buf_slice(&seal)};
+    assert_int_equal(f.sink.apply(f.sink.data, &command, &f.ownership, ++f.index, &f.effect), 0);
+    assert_int_equal(take_snapshot(&f, &snapshot), 0);
+    qr_buf_release(&seal);
     qr_buf_release(&snapshot);
     close_fixture(&f);
 }
