@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "base/limits.h"
-#include "cluster/command.h"
 #include "node/bodies.h"
 
 #define BLOCKS_MAX 256u /* Of one entry. */
@@ -79,15 +78,15 @@ uint32_t qr_fleet_row(const struct qr_fleet *fleet, uint32_t host, uint32_t t)
     return (uint32_t)((t + host * UINT64_C(67) + t / n * 97) % n);
 }
 
-static void emit(struct qr_fleet *fleet, enum qr_command_type type, int64_t time_s,
-                 const struct qr_buf *body)
+void qr_fleet_propose(struct qr_fleet *fleet, enum qr_command_type type, uint32_t t,
+                      const struct qr_buf *body)
 {
     struct qr_buf entry = {0};
     const struct qr_command command = {.type = type,
                                        .member = 1,
                                        .incarnation = 1,
                                        .sequence = ++fleet->sequence,
-                                       .time_us = time_s * 1000000,
+                                       .time_us = (QR_FLEET_START_S + t) * 1000000,
                                        .body = qr_buf_slice(body)};
     qr_bench_must_be_0(qr_command_encode(&entry, &command), "entry");
     if (type == QR_COMMAND_SAMPLES)
@@ -130,14 +129,14 @@ static void define_charts(struct qr_fleet *fleet, uint32_t host)
         struct qr_buf def = {0};
         encode_chart(fleet, c, &def);
         if (!qr_charts_body_fits(&body, def.len)) {
-            emit(fleet, QR_COMMAND_CHARTS, QR_FLEET_START_S, qr_charts_body_finish(&body));
+            qr_fleet_propose(fleet, QR_COMMAND_CHARTS, 0, qr_charts_body_finish(&body));
             qr_charts_body_release(&body);
             qr_charts_body_init(&body, host + 1, 1);
         }
         qr_charts_body_add(&body, qr_buf_slice(&def));
         qr_buf_release(&def);
     }
-    emit(fleet, QR_COMMAND_CHARTS, QR_FLEET_START_S, qr_charts_body_finish(&body));
+    qr_fleet_propose(fleet, QR_COMMAND_CHARTS, 0, qr_charts_body_finish(&body));
     qr_charts_body_release(&body);
 }
 
@@ -159,10 +158,10 @@ void qr_fleet_define(struct qr_fleet *fleet)
                                         .program_name = "netdata",
                                         .program_version = "v1.37.1"};
         qr_bench_must_be_0(qr_host_def_encode(&body, &def), "host");
-        emit(fleet, QR_COMMAND_HOST, QR_FLEET_START_S, &body);
+        qr_fleet_propose(fleet, QR_COMMAND_HOST, 0, &body);
         qr_buf_clear(&body);
         qr_own_body_encode(&body, &guid, h + 1);
-        emit(fleet, QR_COMMAND_OWN, QR_FLEET_START_S, &body);
+        qr_fleet_propose(fleet, QR_COMMAND_OWN, 0, &body);
         qr_buf_release(&body);
         define_charts(fleet, h);
     }
@@ -208,7 +207,7 @@ void qr_fleet_tick(struct qr_fleet *fleet, uint32_t t)
         qr_buf_clear(&body);
         qr_bench_must_be_0(qr_entry_encode(&body, batch, n), "batch");
         fleet->encode_ns += qr_bench_cpu_ns() - start;
-        emit(fleet, QR_COMMAND_SAMPLES, QR_FLEET_START_S + t, &body);
+        qr_fleet_propose(fleet, QR_COMMAND_SAMPLES, t, &body);
         n = 0;
         bytes = 0;
     }
@@ -219,6 +218,6 @@ void qr_fleet_seal(struct qr_fleet *fleet, uint32_t t)
 {
     struct qr_buf body = {0};
     qr_time_body_encode(&body, QR_FLEET_START_S + t);
-    emit(fleet, QR_COMMAND_SEAL, QR_FLEET_START_S + t, &body);
+    qr_fleet_propose(fleet, QR_COMMAND_SEAL, t, &body);
     qr_buf_release(&body);
 }

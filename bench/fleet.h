@@ -8,6 +8,7 @@
 #define QR_BENCH_FLEET_H
 
 #include "base/buf.h"
+#include "cluster/command.h"
 #include "storage/entry.h"
 #include "testing/corpus.h"
 
@@ -41,6 +42,9 @@ void qr_fleet_define(struct qr_fleet *fleet);
 void qr_fleet_tick(struct qr_fleet *fleet, uint32_t t);
 /* SEAL of the window that starts at QR_FLEET_START_S + t. */
 void qr_fleet_seal(struct qr_fleet *fleet, uint32_t t);
+/* Any other entry, at second QR_FLEET_START_S + t. */
+void qr_fleet_propose(struct qr_fleet *fleet, enum qr_command_type type, uint32_t t,
+                      const struct qr_buf *body);
 
 /* The row of the corpus that host h has at second t. */
 uint32_t qr_fleet_row(const struct qr_fleet *fleet, uint32_t host, uint32_t t);
