@@ -31,6 +31,7 @@ struct qr_catchup {
     int fd; /* Kept, with what is in it, when another peer is to go on. */
     struct qr_part_request request;
     uint64_t pause_until_ms;
+    uint64_t bytes_before; /* n_bytes at the last tick. */
     struct qr_catchup_stats stats;
 };
 
@@ -114,8 +115,21 @@ static void start_file(struct qr_catchup *catchup)
     ask(catchup);
 }
 
+/* A mean that forgets in some eight seconds; it stands still while nothing is fetched. */
+static void note_rate(struct qr_catchup *catchup)
+{
+    uint64_t bytes = catchup->stats.n_bytes - catchup->bytes_before;
+    uint64_t *rate = &catchup->stats.bytes_per_s;
+    catchup->bytes_before = catchup->stats.n_bytes;
+    if (*rate == 0)
+        *rate = bytes;
+    else if (catchup->busy || bytes != 0)
+        *rate = (*rate * 7 + bytes) / 8;
+}
+
 void qr_catchup_tick(struct qr_catchup *catchup)
 {
+    note_rate(catchup);
     if (!catchup->busy)
         start_file(catchup);
 }
@@ -205,4 +219,5 @@ void qr_catchup_free(struct qr_catchup *catchup)
 void qr_catchup_get_stats(const struct qr_catchup *catchup, struct qr_catchup_stats *stats)
 {
     *stats = catchup->stats;
+    stats->file_bytes = catchup->busy ? catchup->request.offset : 0;
 }

@@ -25,6 +25,8 @@ void qr_catchup_tick(struct qr_catchup *catchup);
 struct qr_catchup_stats {
     uint64_t n_files, n_bytes; /* Fetched since the start. */
     uint64_t n_failed;         /* Attempts that gave up: no answer, or the file did not verify. */
+    uint64_t bytes_per_s;      /* Of late. */
+    uint64_t file_bytes;       /* What is here of the file that is being fetched. */
 };
 void qr_catchup_get_stats(const struct qr_catchup *catchup, struct qr_catchup_stats *stats);
 

@@ -448,6 +448,8 @@ static int start_self(struct qr_node *node)
         .store = node->store,
         .glue = &node->glue,
         .roster = node->roster,
+        .catchup = node->catchup,
+        .peer_disk = node->peer_disk,
         .api = &node->api,
         .ingests = node->ingests,
         .n_ingests = node->n_ingests,

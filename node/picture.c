@@ -102,6 +102,26 @@ static void release_picture(void *picture)
     qr_status_free(picture);
 }
 
+static void take_fetch(const struct qr_picture *picture, struct qr_status *status,
+                       const struct qr_store_stats *store)
+{
+    struct qr_catchup_stats fetch;
+    uint64_t n_bytes;
+    qr_catchup_get_stats(picture->sources.catchup, &fetch);
+    qr_peer_disk_get_stats(picture->sources.peer_disk, &status->n_peer_reads, &n_bytes);
+    status->n_missing_blocks = store->n_missing;
+    status->missing_bytes = store->missing_bytes;
+    if (fetch.file_bytes < status->missing_bytes)
+        status->missing_bytes -= fetch.file_bytes;
+    status->n_fetched_blocks = fetch.n_files;
+    status->fetched_bytes = fetch.n_bytes;
+    status->fetch_eta_s = UINT64_MAX;
+    if (status->missing_bytes == 0)
+        status->fetch_eta_s = 0;
+    else if (fetch.bytes_per_s != 0)
+        status->fetch_eta_s = status->missing_bytes / fetch.bytes_per_s + 1;
+}
+
 void qr_picture_publish(struct qr_picture *picture)
 {
     const struct qr_picture_sources *s = &picture->sources;
@@ -115,7 +135,7 @@ void qr_picture_publish(struct qr_picture *picture)
     status->cluster_id = s->config->cluster_id;
     status->time_s = qr_clock_real_s(s->clock);
     status->uptime_s = (qr_clock_mono_ms(s->clock) - picture->started_ms) / 1000;
-    status->n_missing_blocks = store.n_missing;
+    take_fetch(picture, status, &store);
     status->block_bytes = store.block_bytes;
     status->head_bytes = store.head_bytes;
     status->log_samples = s->glue->log_samples;

@@ -5,9 +5,11 @@
 
 #include "base/clock.h"
 #include "node/api.h"
+#include "node/catchup.h"
 #include "node/config.h"
 #include "node/glue.h"
 #include "node/ingest.h"
+#include "node/peer_disk.h"
 
 struct qr_picture;
 
@@ -18,6 +20,8 @@ struct qr_picture_sources {
     struct qr_store *store;
     const struct qr_glue *glue;
     const struct qr_roster *roster;
+    const struct qr_catchup *catchup;
+    struct qr_peer_disk *peer_disk;
     struct qr_api *api;
     struct qr_ingest *const *ingests;
     unsigned n_ingests;

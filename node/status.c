@@ -108,12 +108,22 @@ static void describe_silence(const struct qr_group_member_status *member, struct
         qr_buf_printf(out, " for %" PRIu64 " s", member->last_contact_ms / 1000);
 }
 
+/* " about 40 s", or nothing. */
+static const char *describe_eta(const struct qr_status *status, char text[40])
+{
+    text[0] = 0;
+    if (status->fetch_eta_s != UINT64_MAX)
+        snprintf(text, 40, " about %" PRIu64 " s", status->fetch_eta_s);
+    return text;
+}
+
 /* The problems in the order of their weight, each with its remedy.  Writes the i-th of those that
  * are there and returns how many there are. */
 static unsigned describe_problems(const struct qr_status *status, const struct count *c,
                                   struct qr_buf *out)
 {
     const struct qr_group_status *group = &status->group;
+    char eta[40];
     unsigned n = 0;
     if (group->diverged && n++ == 0)
         qr_buf_add_str(out, "a member at the same index has another state; do: compare the hashes "
@@ -132,9 +142,10 @@ static unsigned describe_problems(const struct qr_status *status, const struct c
                             "caught up with the leader");
     if (status->n_missing_blocks > 0 && n++ == 0)
         qr_buf_printf(out,
-                      "this member lacks %" PRIu64 " block files; do: wait, it fetches them from "
-                      "the others",
-                      status->n_missing_blocks);
+                      "this member lacks %" PRIu64 " block files (%" PRIu64 " MiB); do: wait%s, it "
+                      "fetches them from the others",
+                      status->n_missing_blocks, (status->missing_bytes + (1u << 20) - 1) >> 20,
+                      describe_eta(status, eta));
     if (c->lagging != NULL && n++ == 0)
         qr_buf_printf(out,
                       "member %u (%s) is %" PRIu64 " entries behind; do: wait, or look at the load "
@@ -276,6 +287,14 @@ static void add_counters(struct qr_json *json, const struct qr_status *status)
     qr_json_u64(json, "head_bytes", status->head_bytes);
     qr_json_u64(json, "charts_replicating", status->n_replicating);
     qr_json_u64(json, "missing_blocks", status->n_missing_blocks);
+    qr_json_u64(json, "missing_bytes", status->missing_bytes);
+    qr_json_u64(json, "fetched_blocks", status->n_fetched_blocks);
+    qr_json_u64(json, "fetched_bytes", status->fetched_bytes);
+    if (status->fetch_eta_s == UINT64_MAX)
+        qr_json_null(json, "fetch_eta_s");
+    else
+        qr_json_u64(json, "fetch_eta_s", status->fetch_eta_s);
+    qr_json_u64(json, "peer_reads", status->n_peer_reads);
     qr_json_u64(json, "proposed", group->n_proposed);
     qr_json_u64(json, "applied", group->n_applied);
     qr_json_u64(json, "dropped", group->n_dropped);

@@ -42,7 +42,10 @@ struct qr_status {
     uint64_t block_bytes, head_bytes; /* Of block files, and of unsealed samples in memory. */
     uint64_t socket_latency_us_p50;   /* From a child's socket to applied here, last 1024. */
     uint64_t socket_latency_us_p99;
-    uint64_t n_missing_blocks;
+    uint64_t n_missing_blocks, missing_bytes; /* Files that are not here, and what is to come. */
+    uint64_t n_fetched_blocks, fetched_bytes; /* From peers, since the start. */
+    uint64_t fetch_eta_s;                     /* UINT64_MAX: not known. */
+    uint64_t n_peer_reads;                    /* Queries' reads of peers' files, meanwhile. */
 };
 
 enum qr_verdict { QR_HEALTHY, QR_DEGRADED, QR_DOWN };

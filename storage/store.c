@@ -727,6 +727,9 @@ void qr_store_get_stats(const struct qr_store *store, struct qr_store_stats *sta
     stats->n_blocks = set != NULL ? set->n : 0;
     for (uint32_t i = 0; set != NULL && i < set->n; i++) {
         stats->block_bytes += set->at[i]->bytes;
-        stats->n_missing += atomic_load(&set->at[i]->health) != QR_BLOCK_SOUND;
+        if (atomic_load(&set->at[i]->health) != QR_BLOCK_SOUND) {
+            stats->n_missing++;
+            stats->missing_bytes += set->at[i]->bytes;
+        }
     }
 }

@@ -243,7 +243,7 @@ void qr_store_gaps_of_hosts(const struct qr_store *store, uint64_t *n_gaps, uint
 struct qr_store_stats {
     uint32_t n_hosts, n_charts;
     uint64_t n_dims, n_samples, n_duplicates, n_rows;
-    uint64_t head_bytes, block_bytes, n_blocks, n_missing, n_bad_pages;
+    uint64_t head_bytes, block_bytes, n_blocks, n_missing, missing_bytes, n_bad_pages;
 };
 void qr_store_get_stats(const struct qr_store *store, struct qr_store_stats *stats);
 

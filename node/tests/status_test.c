@@ -123,6 +123,8 @@ static void diverged(struct qr_status *s)
 static void blocks_missing(struct qr_status *s)
 {
     s->n_missing_blocks = 5;
+    s->missing_bytes = 3u << 20;
+    s->fetch_eta_s = 7;
 }
 
 static void draining(struct qr_status *s)
@@ -176,7 +178,8 @@ static const struct {
     {not_ready, 1, "DEGRADED because this member is not ready"},
     {disk_low, 1, "DEGRADED because the disk of this member is almost full"},
     {diverged, 1, "DEGRADED because a member at the same index has another state; do: "},
-    {blocks_missing, 1, "DEGRADED because this member lacks 5 block files; do: "},
+    {blocks_missing, 1,
+     "DEGRADED because this member lacks 5 block files (3 MiB); do: wait about 7 s, it"},
     {draining, 1, "DEGRADED because this member is draining; do: "},
     {alone, 2,
      "DOWN because no leader has been known for 7 s: 1 of 3 members reachable, 2 needed; "
