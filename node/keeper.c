@@ -83,7 +83,7 @@ unsigned qr_keeper_due(struct qr_keeper *keeper, int64_t now_s,
                        int64_t starts[QR_KEEPER_WINDOWS_MAX])
 {
     struct seen still[QR_KEEPER_WINDOWS_MAX];
-    unsigned n_still = 0, n_due = 0;
+    unsigned n_still = 0, n_due = 0, n_unwritten = qr_store_unwritten(keeper->store);
     int64_t window_s = (int64_t)keeper->config->window_s;
     unsigned n =
         qr_store_sealable(keeper->store, now_s - QR_KEEPER_GRACE_S, starts, QR_KEEPER_WINDOWS_MAX);
@@ -91,7 +91,8 @@ unsigned qr_keeper_due(struct qr_keeper *keeper, int64_t now_s,
         int64_t since_s = seen_since(keeper, starts[i], now_s);
         bool late =
             starts[i] + 2 * window_s < now_s || qr_store_was_sealed(keeper->store, starts[i]);
-        if (!late || now_s - since_s >= QR_KEEPER_LATE_S)
+        if ((!late || now_s - since_s >= QR_KEEPER_LATE_S) &&
+            n_unwritten + n_due <= QR_KEEPER_UNWRITTEN_MAX)
             starts[n_due++] = starts[i];
         else
             still[n_still++] = (struct seen){starts[i], since_s};

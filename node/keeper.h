@@ -18,6 +18,8 @@
 #define QR_KEEPER_GRACE_S     30
 #define QR_KEEPER_LATE_S      600
 #define QR_KEEPER_WINDOWS_MAX 256
+/* With more windows frozen that are not in files, disks do not keep up: no more are sealed. */
+#define QR_KEEPER_UNWRITTEN_MAX 2
 
 struct qr_keeper;
 
@@ -27,8 +29,8 @@ int qr_keeper_new(struct qr_keeper **keeper, struct qr_group *group, struct qr_s
 /* Once a second. */
 void qr_keeper_tick(struct qr_keeper *keeper);
 
-/* The windows to seal now, oldest first; returns how many.  Remembers since when those that wait
- * have had late samples, so it is asked once a second too. */
+/* The windows to seal now, oldest first, no more than disks keep up with; returns how many.
+ * Remembers since when those that wait have had late samples, so it is asked once a second too. */
 unsigned qr_keeper_due(struct qr_keeper *keeper, int64_t now_s,
                        int64_t starts[QR_KEEPER_WINDOWS_MAX]);
 

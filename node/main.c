@@ -86,7 +86,8 @@ static int run(const struct qr_config *config)
 static void size_pool(const struct qr_config *config)
 {
     char text[16];
-    unsigned n = QR_INGEST_LANES * config->ingest_loops + QR_ROSTER_LANES + 1 /* seals */ + 4;
+    unsigned n =
+        QR_INGEST_LANES * config->ingest_loops + QR_ROSTER_LANES + 3 /* seals, tiles */ + 4;
     snprintf(text, sizeof text, "%u", n);
     setenv("UV_THREADPOOL_SIZE", text, 0);
 }

@@ -17,6 +17,7 @@ struct qr_store {
     char *dir;
     struct qr_epoch epoch;
     struct qr_jobs jobs;
+    struct qr_jobs odd_jobs; /* Seals of every other shard. */
     _Atomic(struct qr_state *) state;
     _Atomic bool found_damage; /* By a reader; the writer has to look at the blocks. */
     _Atomic uint64_t n_bad_pages;

@@ -159,10 +159,33 @@ static void on_sealed(struct qr_job *job)
     qr_epoch_collect(&store->epoch);
 }
 
+/* Of two queues, so that two workers write the shards of a window, and one those of a shard. */
+static struct qr_jobs *queue_of(const struct qr_seal *seal)
+{
+    struct qr_store *store = seal->state->store;
+    return seal->id.shard % 2 == 0 ? &store->jobs : &store->odd_jobs;
+}
+
+/* A generation before it has failed, and may not come after it: the lower one wins. */
+static bool has_to_wait(const struct qr_seal *seal)
+{
+    QR_LIST_FOREACH (node, &seal->state->seals) {
+        const struct qr_seal *before = QR_CONTAINER_OF(node, struct qr_seal, node);
+        if (before == seal)
+            break;
+        if (before->id.shard == seal->id.shard && before->id.start_s == seal->id.start_s &&
+            !before->started)
+            return true;
+    }
+    return false;
+}
+
 static void start(struct qr_seal *seal)
 {
+    if (seal->started || has_to_wait(seal))
+        return;
     seal->started = true;
-    qr_jobs_add(&seal->state->store->jobs, &seal->job);
+    qr_jobs_add(queue_of(seal), &seal->job);
 }
 
 struct qr_seal *qr_seal_find(const struct qr_state *state, const struct qr_block_id *id)
@@ -227,9 +250,20 @@ void qr_seal_retry(struct qr_state *state)
 {
     QR_LIST_FOREACH (node, &state->seals) {
         struct qr_seal *seal = QR_CONTAINER_OF(node, struct qr_seal, node);
-        if (!seal->started)
-            start(seal);
+        start(seal);
     }
+}
+
+unsigned qr_seal_n_windows(const struct qr_state *state)
+{
+    unsigned n = 0;
+    const struct qr_block_id *last = NULL;
+    QR_LIST_FOREACH (node, &state->seals) {
+        const struct qr_block_id *id = &QR_CONTAINER_OF(node, struct qr_seal, node)->id;
+        n += last == NULL || last->start_s != id->start_s;
+        last = id;
+    }
+    return n;
 }
 
 bool qr_seal_detach(struct qr_state *state)
@@ -237,7 +271,7 @@ bool qr_seal_detach(struct qr_state *state)
     bool one_runs = false;
     QR_LIST_FOREACH (node, &state->seals) {
         struct qr_seal *seal = QR_CONTAINER_OF(node, struct qr_seal, node);
-        if (seal->started && !qr_jobs_cancel(&state->store->jobs, &seal->job))
+        if (seal->started && !qr_jobs_cancel(queue_of(seal), &seal->job))
             one_runs = true;
         else
             seal_free(seal);

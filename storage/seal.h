@@ -1,6 +1,6 @@
 /* storage/seal.h — from a frozen window to its block file.
  *
- *   qr_seal_start:  freeze (pointers only), then a job
+ *   qr_seal_start:  freeze each shard's window (a flag), then a job for each
  *   worker:         encode from the cells, in order of chart ids; is the same file there (after a
  *                   restart)? keep it, else NAME.tmp, sync, rename, sync the folder
  *   loop:           into the manifest, then the slabs are dropped; events.sealed
@@ -34,6 +34,8 @@ struct qr_seal {
 /* All shards of the window.  0, also if there is nothing to seal; or UV_ENOMEM. */
 int qr_seal_start(struct qr_state *state, int64_t window_start_s);
 void qr_seal_retry(struct qr_state *state);
+/* Frozen windows, of one shard or several, that are not all in files. */
+unsigned qr_seal_n_windows(const struct qr_state *state);
 /* NULL: none that is not written. */
 struct qr_seal *qr_seal_find(const struct qr_state *state, const struct qr_block_id *id);
 /* How often that shard's window was sealed, which names its next file; id->generation does not

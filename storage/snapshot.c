@@ -28,6 +28,7 @@ static int put_hosts(const struct qr_catalog *catalog, struct qr_buf *out)
         err = qr_host_def_encode(out, atomic_load(&host->def));
         qr_buf_add_u8(out, atomic_load(&host->connected));
         qr_buf_add_zigzag(out, atomic_load(&host->state_changed_us));
+        qr_buf_add_varint(out, host->has_shard ? host->shard + 1 : 0);
     }
     return err;
 }
@@ -159,6 +160,8 @@ int qr_snapshot_encode(const struct qr_state *state, struct qr_buf *out)
     qr_buf_add_varint(out, atomic_load(&state->n_rows));
     qr_buf_add_varint(out, atomic_load(&state->n_samples));
     qr_buf_add_varint(out, atomic_load(&state->n_duplicates));
+    qr_buf_add_varint(out, state->shards.current);
+    qr_buf_add_varint(out, state->shards.n_metrics);
     int err = put_hosts(&state->catalog, out);
     if (err == 0)
         err = put_charts(&state->catalog, out);
@@ -213,6 +216,9 @@ static int take_hosts(struct qr_state *state, struct qr_cursor *in)
             return QR_E_MALFORMED; /* Two with one GUID. */
         atomic_store(&host->connected, take_bool(in));
         atomic_store(&host->state_changed_us, qr_cursor_zigzag(in));
+        uint32_t shard = (uint32_t)qr_cursor_varint_max(in, state->shards.current + 1);
+        host->has_shard = shard != 0;
+        host->shard = shard != 0 ? shard - 1 : 0;
     }
     return in->failed ? QR_E_MALFORMED : 0;
 }
@@ -389,6 +395,8 @@ int qr_snapshot_decode(struct qr_state *state, struct qr_slice bytes)
     atomic_store(&state->n_rows, qr_cursor_varint(&in));
     atomic_store(&state->n_samples, qr_cursor_varint(&in));
     atomic_store(&state->n_duplicates, qr_cursor_varint(&in));
+    state->shards.current = (uint32_t)qr_cursor_varint_max(&in, QR_SHARD_MAX);
+    state->shards.n_metrics = qr_cursor_varint(&in);
     err = take_hosts(state, &in);
     if (err == 0)
         err = take_charts(state, &in);

@@ -9,6 +9,7 @@
 #include "storage/head.h"
 #include "storage/manifest.h"
 #include "storage/seal.h"
+#include "storage/shard.h"
 #include "storage/store.h"
 
 /* Gaps in log order; immutable but for what is added at the end. */
@@ -23,6 +24,7 @@ struct qr_state {
     struct qr_epoch *epoch;
     struct qr_catalog catalog;
     struct qr_head head;
+    struct qr_shards shards;
     struct qr_manifest manifest;
     struct qr_list seals; /* Frozen windows whose files are not written. */
     struct qr_list votes; /* On files that are not agreed on (storage/confirm). */

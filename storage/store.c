@@ -73,6 +73,8 @@ static int new_state(struct qr_store *store, struct qr_state **state)
     int err = qr_state_new(state, store, &store->epoch, store->config.window_s);
     if (err != 0)
         return err;
+    qr_shards_init(&(*state)->shards, store->config.shard_metrics != 0 ? store->config.shard_metrics
+                                                                       : QR_STORE_SHARD_METRICS);
     (*state)->manifest.doomed = remove_file;
     (*state)->manifest.data = store;
     return 0;
@@ -138,6 +140,7 @@ int qr_store_open(struct qr_store **store, const struct qr_store_config *config,
     s->config.dir = s->dir;
     qr_epoch_init(&s->epoch);
     qr_jobs_init(&s->jobs, config->loop);
+    qr_jobs_init(&s->odd_jobs, config->loop);
     qr_scrub_init(&s->scrub, s);
     qr_tiler_init(&s->tiler, &s->epoch, config->loop);
     struct qr_state *state = NULL;
@@ -171,7 +174,7 @@ void qr_store_close(struct qr_store *store)
 
 unsigned qr_store_busy(const struct qr_store *store)
 {
-    return store->jobs.n + store->tiler.jobs.n;
+    return store->jobs.n + store->odd_jobs.n + store->tiler.jobs.n;
 }
 
 /* ---- writing ---- */
@@ -196,9 +199,12 @@ int qr_store_apply_chart(struct qr_store *store, uint32_t host_id, struct qr_cha
         return QR_E_UNKNOWN;
     }
     struct qr_chart *chart;
+    uint64_t n_before = atomic_load(&state->catalog.n_dims);
     int err = qr_catalog_put_chart(&state->catalog, host, def, &chart);
-    if (err == 0)
+    if (err == 0) {
         *id = chart->id;
+        qr_shards_note(&state->shards, host, atomic_load(&state->catalog.n_dims) - n_before);
+    }
     qr_epoch_collect(&store->epoch);
     return err;
 }
@@ -427,7 +433,16 @@ unsigned qr_store_unvoted(const struct qr_store *store, uint32_t member,
 
 bool qr_store_was_sealed(const struct qr_store *store, int64_t start_s)
 {
-    return qr_seal_next_id(qr_store_state(store), start_s, 0).generation != 0;
+    const struct qr_state *state = qr_store_state(store);
+    for (uint32_t shard = 0; shard <= state->shards.current; shard++)
+        if (qr_seal_next_id(state, start_s, shard).generation != 0)
+            return true;
+    return false;
+}
+
+unsigned qr_store_unwritten(const struct qr_store *store)
+{
+    return qr_seal_n_windows(qr_store_state(store));
 }
 
 /* ---- snapshots ---- */

@@ -8,8 +8,9 @@
  * work with qr_store_enter and qr_store_leave, and all pointers it got are valid in between.
  *
  * Time is divided in windows of `window_s`: window k is [k*window_s, (k+1)*window_s) in sample end
- * time.  SEAL freezes what the head holds of a window at that entry; a worker encodes it, writes
- * NAME.tmp, syncs, renames, syncs the folder; the same entries give the same bytes on every member.
+ * time.  SEAL freezes what the head holds of a window at that entry, one part a shard; a worker
+ * encodes each, writes NAME.tmp, syncs, renames, syncs the folder; the same entries give the same
+ * bytes on every member.
  * Samples that come for a sealed window go to that window's late head and are sealed as its next
  * generation.  Of two values for one (series, second) the one applied first stays: present beats
  * EMPTY, earlier beats later.
@@ -50,8 +51,9 @@ struct qr_chart {
 };
 
 struct qr_host {
-    uint32_t id; /* From 1, in log order. */
-    uint32_t shard;
+    uint32_t id;    /* From 1, in log order. */
+    uint32_t shard; /* From its first chart on: storage/shard. */
+    bool has_shard;
     struct qr_guid guid;
     char guid_text[QR_GUID_TEXT_LEN + 1];
     _Atomic(const struct qr_host_def *) def;
@@ -79,6 +81,8 @@ struct qr_store_events {
     void (*bad_block)(void *data, const char *name, const char *sentence);
 };
 
+#define QR_STORE_SHARD_METRICS 50000u
+
 struct qr_store_config {
     struct uv_loop_s *loop; /* Jobs run in its thread pool and come back on it; NULL: jobs run
                              * inside the call (unit tests). */
@@ -87,6 +91,8 @@ struct qr_store_config {
                              * there is none. */
     const char *dir;        /* For block files; exists. */
     uint32_t window_s;      /* 600 */
+    uint32_t shard_metrics; /* A shard takes hosts until it has had so many; the same on all
+                             * members.  0: QR_STORE_SHARD_METRICS. */
 };
 
 /* C.  Empty until the group replays or restores into it. */
@@ -125,10 +131,10 @@ int qr_store_apply_gap(struct qr_store *store, const struct qr_gap *gap);
 int qr_store_apply_connected(struct qr_store *store, uint32_t host, bool connected,
                              int64_t time_us);
 
-/* Freezes a window's head (or late head) and starts the job that writes its file, as the window's
- * next generation; without data it does nothing.  If the disk fails, events.sealed says so, the
- * samples stay in memory, and qr_store_poll tries again.  0, QR_E_LIMIT (not a window's start) or
- * UV_ENOMEM. */
+/* Freezes a window's head (or late head) and starts the jobs that write its files, one a shard,
+ * each as its next generation; without data it does nothing.  If the disk fails, events.sealed says
+ * so, the samples stay in memory, and qr_store_poll tries again.  0, QR_E_LIMIT (not a window's
+ * start) or UV_ENOMEM. */
 int qr_store_apply_seal(struct qr_store *store, int64_t window_start_s);
 
 /* A member's word on the size and hash of a block file that it wrote.  Once the group agrees
@@ -146,6 +152,8 @@ int qr_store_apply_retain(struct qr_store *store, int64_t before_s);
  * proposes to seal.  Returns how many (at most `max`). */
 unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64_t *starts,
                            unsigned max);
+/* Frozen windows that are not in files yet: with more than two the leader waits with the next. */
+unsigned qr_store_unwritten(const struct qr_store *store);
 /* Has the window been sealed before?  Then its unsealed data came late. */
 bool qr_store_was_sealed(const struct qr_store *store, int64_t start_s);
 

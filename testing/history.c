@@ -80,7 +80,8 @@ static void open_member(struct member *member)
     const struct qr_store_config config = {.loop = member->kind == POOLED ? &member->loop : NULL,
                                            .disk = &member->disk.disk,
                                            .dir = DIR,
-                                           .window_s = QR_HISTORY_WINDOW_S};
+                                           .window_s = QR_HISTORY_WINDOW_S,
+                                           .shard_metrics = 300};
     const struct qr_store_events store_events = {.data = member, .bad_block = on_bad_block};
     const struct qr_machine_events events = {.data = member, .fatal = on_fatal};
     int err = qr_store_open(&member->store, &config, &store_events);

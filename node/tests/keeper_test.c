@@ -113,11 +113,50 @@ static void a_child_that_is_late_makes_few_files(void **state)
     assert_in_range(n_blocks(), 3, 8); /* Not one a second. */
 }
 
+/* Jobs end when the loop runs, and not before: the disk is slow. */
+static void no_more_is_frozen_than_disks_keep_up_with(void **state)
+{
+    (void)state;
+    uv_loop_t loop;
+    int64_t starts[QR_KEEPER_WINDOWS_MAX];
+    uint32_t n_new, cell = qr_value_pack(1, 0);
+    assert_int_equal(uv_loop_init(&loop), 0);
+    qr_store_close(store);
+    free(keeper);
+    const struct qr_store_config store_config = {
+        .loop = &loop, .disk = &qr_disk_files, .dir = dir, .window_s = WINDOW_S};
+    assert_int_equal(qr_store_open(&store, &store_config, NULL), 0);
+    assert_int_equal(qr_keeper_new(&keeper, NULL, store, &config, &qr_clock_system), 0);
+    add_chart();
+    int64_t now = T0 + 12 * WINDOW_S;
+    for (int64_t t = T0; t < T0 + 6 * WINDOW_S; t += WINDOW_S)
+        assert_int_equal(qr_store_apply_row(store, host_id, chart_id, now, t, &cell, 1, &n_new), 0);
+    assert_int_equal(qr_keeper_due(keeper, now, starts), 0);
+    now += QR_KEEPER_LATE_S;
+    unsigned n_sealed = 0, n_rounds = 0, n;
+    while ((n = qr_keeper_due(keeper, now, starts)) != 0) {
+        assert_int_equal(n, QR_KEEPER_UNWRITTEN_MAX + 1);
+        for (unsigned i = 0; i < n; i++)
+            assert_int_equal(qr_store_apply_seal(store, starts[i]), 0);
+        assert_int_equal(qr_store_unwritten(store), n);
+        assert_int_equal(qr_keeper_due(keeper, now, starts), 0);
+        n_sealed += n;
+        n_rounds++;
+        uv_run(&loop, UV_RUN_DEFAULT);
+        assert_int_equal(qr_store_unwritten(store), 0);
+    }
+    assert_int_equal(n_rounds, 2); /* Those that had to wait did not wait anew. */
+    assert_int_equal(n_sealed, 6);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_window_is_sealed_soon_after_its_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_child_that_is_late_makes_few_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_more_is_frozen_than_disks_keep_up_with, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <uv.h>
 #include <xxhash.h>
 
+#include "storage/internal.h"
 #include "storage/tests/member.h"
 
 /* For every call to the disk: it fails, and the store copes; or the power goes with it. */
@@ -235,6 +236,67 @@ static void late_rows_are_the_next_generation(void **state)
     stop(&member);
 }
 
+/* Two hosts of a shard each; what a restored member does next is the same. */
+static void a_shard_has_files_of_its_own(void **state)
+{
+    (void)state;
+    struct member member;
+    start(&member);
+    for (unsigned i = 1; i <= 2; i++) {
+        uint32_t host = add_host(member.store, i), chart = add_chart(member.store, host, "a", 1, 1);
+        put_row(member.store, host, chart, 10, &i, 1);
+    }
+    go_through_snapshot(&member, true); /* With two open windows of one start. */
+    int64_t starts[3];
+    assert_int_equal(qr_store_sealable(member.store, 1000, starts, 3), 1);
+    assert_int_equal(qr_store_apply_seal(member.store, 0), 0);
+    assert_int_equal(member.n_sealed, 2);
+    assert_true(qr_store_was_sealed(member.store, 0));
+    assert_non_null(qr_memory_disk_get(&member.disk, DIR "/s0000-t0-00000000-w60-g0.qb"));
+    assert_non_null(qr_memory_disk_get(&member.disk, DIR "/s0001-t0-00000000-w60-g0.qb"));
+    /* A late row makes a second generation of its shard only. */
+    put_row(member.store, 2, 2, 11, (uint32_t[]){5}, 1);
+    assert_int_equal(qr_store_apply_seal(member.store, 0), 0);
+    assert_non_null(qr_memory_disk_get(&member.disk, DIR "/s0001-t0-00000000-w60-g1.qb"));
+    assert_int_equal(qr_memory_disk_n_files(&member.disk), 3);
+    go_through_snapshot(&member, true);
+    add_chart(member.store, add_host(member.store, 3), "a", 1, 1);
+    assert_int_equal(qr_store_host_by_id(member.store, 3)->shard, 2);
+    for (uint32_t chart = 1; chart <= 2; chart++)
+        assert_int_equal(cell_at(member.store, chart, 10, 0), chart);
+    assert_int_equal(cell_at(member.store, 2, 11, 0), 5);
+    stop(&member);
+}
+
+/* The lower generation wins among files, and files win over memory: so the second file may not be
+ * there while the first is not. */
+static void a_generation_waits_for_the_one_before(void **state)
+{
+    (void)state;
+    struct member member;
+    start(&member);
+    uint32_t host = add_host(member.store, 1), chart = add_chart(member.store, host, "a", 1, 1);
+    put_row(member.store, host, chart, 10, (uint32_t[]){1}, 1);
+    member.disk.fail_at = member.disk.n_calls + 2;
+    member.disk.fail_with = UV_EIO;
+    member.disk.stay_failed = true;
+    assert_int_equal(qr_store_apply_seal(member.store, 0), 0);
+    assert_int_equal(member.n_failed, 2); /* It was tried again at once. */
+    assert_int_equal(qr_store_unwritten(member.store), 1);
+    member.disk.fail_at = 0;
+    member.disk.stay_failed = false;
+    put_row(member.store, host, chart, 10, (uint32_t[]){2}, 1);
+    /* As the SEAL entry is applied, before anything is tried again. */
+    assert_int_equal(qr_seal_start(qr_store_state(member.store), 0), 0);
+    assert_int_equal(member.n_sealed, 0);
+    assert_int_equal(cell_at(member.store, chart, 10, 0), 1);
+    qr_store_poll(member.store);
+    assert_int_equal(member.n_sealed, 2);
+    assert_int_equal(qr_store_unwritten(member.store), 0);
+    assert_int_equal(cell_at(member.store, chart, 10, 0), 1);
+    stop(&member);
+}
+
 static void old_windows_are_dropped(void **state)
 {
     (void)state;
@@ -277,6 +339,8 @@ int main(void)
         cmocka_unit_test(missing_files_are_fetched),
         cmocka_unit_test(the_groups_hash_counts),
         cmocka_unit_test(late_rows_are_the_next_generation),
+        cmocka_unit_test(a_shard_has_files_of_its_own),
+        cmocka_unit_test(a_generation_waits_for_the_one_before),
         cmocka_unit_test(old_windows_are_dropped),
     };
     qr_log_open(-1, QR_LOG_ERROR);
