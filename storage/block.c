@@ -274,7 +274,6 @@ int qr_block_index_read(struct qr_block_index **index, struct qr_disk *disk, con
 
 void qr_block_reader_release(struct qr_block_reader *reader)
 {
-    qr_codec_release(&reader->codec);
     qr_buf_release(&reader->page);
 }
 
@@ -325,7 +324,7 @@ int qr_block_read(struct qr_block_reader *reader, const struct qr_block_index *i
             return 0;
         if (at != chart)
             continue;
-        err = qr_chunk_decode(&reader->codec, chunk, index->id.start_s, index->id.window_s, grid);
+        err = qr_chunk_decode(chunk, index->id.start_s, index->id.window_s, grid);
         return err == 0 ? 1 : err == QR_E_MALFORMED ? QR_E_CORRUPT : err;
     }
     return 0;

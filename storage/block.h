@@ -74,7 +74,6 @@ int qr_block_index_read(struct qr_block_index **index, struct qr_disk *disk, con
 
 /* What it takes to read; a zeroed one is valid. */
 struct qr_block_reader {
-    struct qr_codec codec;
     struct qr_buf page;
 };
 

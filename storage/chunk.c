@@ -67,8 +67,8 @@ int qr_chunk_encode(struct qr_codec *codec, struct qr_buf *out, int64_t window_s
     return err;
 }
 
-int qr_chunk_decode(struct qr_codec *codec, struct qr_slice bytes, int64_t window_start_s,
-                    uint32_t window_s, struct qr_grid *grid)
+int qr_chunk_decode(struct qr_slice bytes, int64_t window_start_s, uint32_t window_s,
+                    struct qr_grid *grid)
 {
     struct qr_cursor in = qr_cursor_of(bytes);
     uint32_t first = (uint32_t)qr_cursor_varint_max(&in, window_s - 1);
@@ -80,7 +80,8 @@ int qr_chunk_decode(struct qr_codec *codec, struct qr_slice bytes, int64_t windo
         return QR_E_MALFORMED;
     int err = qr_grid_reset(grid, window_start_s + first, step, (uint32_t)n_rows, n_dims);
     for (uint32_t d = 0; d < n_dims && err == 0; d++)
-        err = qr_codec_decode(codec, &in, qr_grid_column(grid, d), (uint32_t)n_rows, 1);
+        err = qr_codec_decode(&in, &(struct qr_codec_rows){(uint32_t)n_rows, 0, (uint32_t)n_rows},
+                              qr_grid_column(grid, d));
     if (err == 0 && !qr_cursor_done(&in))
         err = QR_E_MALFORMED;
     return err;

@@ -19,7 +19,7 @@ int qr_chunk_encode(struct qr_codec *codec, struct qr_buf *out, int64_t window_s
                     const struct qr_grid *grid, uint64_t *n_samples);
 
 /* Takes all of `bytes`.  0, QR_E_MALFORMED or UV_ENOMEM. */
-int qr_chunk_decode(struct qr_codec *codec, struct qr_slice bytes, int64_t window_start_s,
-                    uint32_t window_s, struct qr_grid *grid);
+int qr_chunk_decode(struct qr_slice bytes, int64_t window_start_s, uint32_t window_s,
+                    struct qr_grid *grid);
 
 #endif

@@ -1,6 +1,6 @@
 /* storage/codec.h — one series of one window as bytes: integers only, one encoding of each series.
  *
- * Values turn into integers at the series' smallest decimal exponent, gaps and flags into maps
+ * Values turn into integers at the series' smallest decimal exponent, gaps and flags into marks
  * beside them.  The integers are written in the way that takes the fewest bytes, the lower number
  * on a tie:
  *
@@ -9,11 +9,12 @@
  *   2 constant    one integer
  *   3 runs        (length, difference) pairs
  *   4 dictionary  2 .. 256 values, and a packed index for each
- *   5 blocks      of 128, each offsets from its least one or differences from the one before,
- *                 packed in the width that costs least, with the few wider ones beside
+ *   5 frames      of 128 (storage/frame)
  *
  * The choice compares exact sizes of integers, so the same values give the same bytes on every
- * machine.  Bytes: docs/formats/block-file.md.  Thread: any; a struct qr_codec is one thread's. */
+ * machine.  A range of rows is decoded, or added up, without the frames that it does not touch.
+ *
+ * Bytes: docs/formats/block-file.md.  Thread: any; a struct qr_codec is one thread's. */
 #ifndef QR_STORAGE_CODEC_H
 #define QR_STORAGE_CODEC_H
 
@@ -21,13 +22,14 @@
 
 #include "base/buf.h"
 #include "base/cursor.h"
+#include "storage/aggregate.h"
 
-/* Working memory, kept from series to series.  A zeroed one is valid. */
+/* Working memory of the encoder, kept from series to series.  A zeroed one is valid. */
 struct qr_codec {
     uint32_t capacity; /* Values. */
     int64_t *x;
     uint32_t *values;
-    uint8_t *maps; /* Three, one byte a value. */
+    uint8_t *marks; /* Three, one byte a value. */
 };
 
 void qr_codec_release(struct qr_codec *codec);
@@ -36,10 +38,23 @@ void qr_codec_release(struct qr_codec *codec);
 int qr_codec_encode(struct qr_codec *codec, struct qr_buf *out, const uint32_t *values, uint32_t n,
                     uint32_t stride);
 
-/* Takes one series of n values (n > 0) and writes them `stride` apart.  0, QR_E_MALFORMED or
- * UV_ENOMEM; then `values` may be partly written. */
-int qr_codec_decode(struct qr_codec *codec, struct qr_cursor *in, uint32_t *values, uint32_t n,
-                    uint32_t stride);
+/* Which rows are wanted of a series of n: [first, end), first < end <= n. */
+struct qr_codec_rows {
+    uint32_t n, first, end;
+};
+
+/* Takes one series and writes the values of `rows`.  0 or QR_E_MALFORMED; then `values` may be
+ * partly written. */
+int qr_codec_decode(struct qr_cursor *in, const struct qr_codec_rows *rows, uint32_t *values);
+
+/* Takes one series of n rows and adds those of bucket i, rows [bounds[i], bounds[i + 1]), to
+ * buckets[i]; the n_buckets + 1 bounds ascend up to n.  Nothing is decoded that can be added up as
+ * it is.  0 or QR_E_MALFORMED; then some may have been added. */
+int qr_codec_aggregate(struct qr_cursor *in, uint32_t n, const uint32_t *bounds, uint32_t n_buckets,
+                       struct qr_aggregate *buckets);
+
+/* Passes by a series of n rows.  0 or QR_E_MALFORMED. */
+int qr_codec_skip(struct qr_cursor *in, uint32_t n);
 
 /* Columns of integers, in the same ways (2 to 5).  Each is at most QR_CODEC_INTEGER_MAX from 0. */
 #define QR_CODEC_INTEGER_MAX (INT64_C(1) << 53)

@@ -50,7 +50,6 @@ void qr_head_release(struct qr_head *head)
     QR_LIST_FOREACH (node, &head->frozen)
         window_free(QR_CONTAINER_OF(node, struct qr_head_window, node));
     free(head->windows);
-    qr_codec_release(&head->codec);
 }
 
 int64_t qr_head_window_of(const struct qr_head *head, int64_t end_s)
@@ -278,8 +277,7 @@ static uint32_t tile_of(const struct qr_head_slab *slab, uint32_t row)
     return (row + slab->shift) / QR_TILE_ROWS;
 }
 
-int qr_head_copy(const struct qr_head_slab *slab, uint32_t first, uint32_t n,
-                 struct qr_codec *codec, struct qr_grid *grid)
+int qr_head_copy(const struct qr_head_slab *slab, uint32_t first, uint32_t n, struct qr_grid *grid)
 {
     int err = qr_grid_reset(grid, slab->first_s + (int64_t)first * slab->step_s, slab->step_s, n,
                             slab->n_cols);
@@ -287,9 +285,8 @@ int qr_head_copy(const struct qr_head_slab *slab, uint32_t first, uint32_t n,
         uint32_t tile = tile_of(slab, row), tile_first;
         uint32_t n_tile = qr_head_tile_rows(slab, tile, &tile_first);
         uint32_t stop = tile_first + n_tile < end ? tile_first + n_tile : end;
-        err = qr_tile_load(codec, atomic_load_explicit(&slab->tiles[tile], memory_order_acquire),
-                           n_tile, slab->n_cols, row - tile_first, stop - row,
-                           grid->values + (row - first), n);
+        qr_tile_load(atomic_load_explicit(&slab->tiles[tile], memory_order_acquire), n_tile,
+                     slab->n_cols, row - tile_first, stop - row, grid->values + (row - first), n);
         row = stop;
     }
     return err;
@@ -345,7 +342,7 @@ static struct qr_tile_raw *tile_to_write(struct qr_head *head, struct qr_head_sl
     }
     uint32_t first, n_rows = qr_head_tile_rows(slab, tile, &first);
     struct qr_tile_raw *raw = ref == 0 ? qr_tile_raw_new(n_rows, slab->n_cols)
-                                       : qr_tile_decode(&head->codec, ref, n_rows, slab->n_cols);
+                                       : qr_tile_decode(ref, n_rows, slab->n_cols);
     if (raw == NULL)
         return NULL;
     account(head, slab->window, tile_bytes(slab, tile), 0);
@@ -413,7 +410,7 @@ static int copy_rows(struct qr_head *head, struct qr_head_slab *to, const struct
         if (atomic_load_explicit(&from->tiles[i], memory_order_relaxed) == 0)
             continue;
         uint32_t first, n = qr_head_tile_rows(from, i, &first);
-        err = qr_head_copy(from, first, n, &head->codec, &grid);
+        err = qr_head_copy(from, first, n, &grid);
         for (uint32_t row = 0; row < n && err == 0; row++)
             err = copy_row(head, to, grid.first_s + (int64_t)row * grid.step_s, grid.values + row,
                            grid.n_dims, n);

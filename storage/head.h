@@ -99,7 +99,6 @@ struct qr_head {
     int64_t now_s; /* The log's time, as the owner says: only tiles rest by it. */
     uint32_t n_freezes;
     uint32_t n_left; /* Tiles queued since the owner set it to 0. */
-    struct qr_codec codec;
     _Atomic uint64_t bytes;
 };
 
@@ -171,7 +170,6 @@ static inline uint32_t qr_head_tile_rows(const struct qr_head_slab *slab, uint32
 }
 
 /* Rows first .. first + n - 1 as they are now.  0 or UV_ENOMEM. */
-int qr_head_copy(const struct qr_head_slab *slab, uint32_t first, uint32_t n,
-                 struct qr_codec *codec, struct qr_grid *grid);
+int qr_head_copy(const struct qr_head_slab *slab, uint32_t first, uint32_t n, struct qr_grid *grid);
 
 #endif

@@ -146,7 +146,7 @@ static int read_slab(struct qr_query *query, const struct qr_head_slab *slab, st
     uint32_t first, n;
     if (!clip(query, slab->first_s, slab->step_s, slab->n_rows, &first, &n))
         return 0;
-    int err = qr_head_copy(slab, first, n, &query->reader.codec, grid);
+    int err = qr_head_copy(slab, first, n, grid);
     return err != 0 ? err : 1;
 }
 

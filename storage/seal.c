@@ -19,15 +19,13 @@ static int encode(struct qr_block_writer *writer, const struct qr_head_window *f
 {
     struct qr_head_slab **slabs = qr_head_sorted(frozen);
     struct qr_grid grid = {0};
-    struct qr_codec codec = {0};
     int err = slabs != NULL ? 0 : UV_ENOMEM;
     for (uint32_t i = 0; i < frozen->n && err == 0; i++) {
         const struct qr_head_slab *slab = slabs[i];
-        err = qr_head_copy(slab, 0, slab->n_rows, &codec, &grid);
+        err = qr_head_copy(slab, 0, slab->n_rows, &grid);
         if (err == 0)
             err = qr_block_writer_add(writer, slab->chart->id, &grid);
     }
-    qr_codec_release(&codec);
     qr_grid_release(&grid);
     free(slabs);
     return err != 0 ? err : qr_block_writer_end(writer, hash);

@@ -116,7 +116,7 @@ static int put_window(struct tail *tail, const struct qr_head_window *window, ui
     for (uint32_t i = 0; i < window->n && err == 0; i++) {
         uint64_t n_samples = 0;
         qr_buf_clear(&tail->chunk);
-        err = qr_head_copy(slabs[i], 0, slabs[i]->n_rows, &tail->codec, &tail->grid);
+        err = qr_head_copy(slabs[i], 0, slabs[i]->n_rows, &tail->grid);
         if (err == 0)
             err = qr_chunk_encode(&tail->codec, &tail->chunk, window->start_s, &tail->grid,
                                   &n_samples);
@@ -337,7 +337,7 @@ static int take_window_rows(struct qr_state *state, struct qr_cursor *in, struct
             id <= UINT32_MAX ? qr_catalog_chart(&state->catalog, (uint32_t)id) : NULL;
         if (in->failed || step == 0 || chart == NULL)
             return QR_E_MALFORMED;
-        int err = qr_chunk_decode(&tail->codec, chunk, start_s, state->head.window_s, &tail->grid);
+        int err = qr_chunk_decode(chunk, start_s, state->head.window_s, &tail->grid);
         if (err == 0)
             err = put_rows(state, chart, &tail->grid);
         if (err != 0)

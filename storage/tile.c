@@ -68,48 +68,38 @@ static struct qr_cursor series_of(uintptr_t tile)
     return qr_cursor_of(qr_slice_of(length.p, len));
 }
 
-/* The next column, at least rows first .. first + n - 1 of it. */
-static int take_column(struct qr_codec *codec, struct qr_cursor *in, uint32_t n_rows,
-                       uint32_t first, uint32_t n, uint32_t *values)
+/* The next column, rows first .. first + n - 1 of it. */
+static void take_column(struct qr_cursor *in, uint32_t n_rows, uint32_t first, uint32_t n,
+                        uint32_t *values)
 {
-    uint32_t column[QR_TILE_ROWS];
-    bool is_part = n < n_rows;
-    int err = qr_codec_decode(codec, in, is_part ? column : values, n_rows, 1);
-    assert(err == 0 || err == UV_ENOMEM); /* We wrote it. */
-    if (err == 0 && is_part)
-        memcpy(values, column + first, n * sizeof *values);
-    return err;
+    int err = qr_codec_decode(in, &(struct qr_codec_rows){n_rows, first, first + n}, values);
+    assert(err == 0); /* We wrote it. */
+    (void)err;
 }
 
-int qr_tile_load(struct qr_codec *codec, uintptr_t tile, uint32_t n_rows, uint32_t n_cols,
-                 uint32_t first, uint32_t n, uint32_t *values, size_t stride)
+void qr_tile_load(uintptr_t tile, uint32_t n_rows, uint32_t n_cols, uint32_t first, uint32_t n,
+                  uint32_t *values, size_t stride)
 {
     if (tile == 0)
-        return 0;
+        return;
     if (!qr_tile_is_encoded(tile)) {
         for (uint32_t c = 0; c < n_cols; c++)
             copy_column(qr_tile_raw_of(tile), n_cols, c, first, n, values + c * stride);
-        return 0;
+        return;
     }
     struct qr_cursor in = series_of(tile);
-    int err = 0;
-    for (uint32_t c = 0; c < n_cols && err == 0; c++)
-        err = take_column(codec, &in, n_rows, first, n, values + c * stride);
-    assert(err != 0 || qr_cursor_done(&in));
-    return err;
+    for (uint32_t c = 0; c < n_cols; c++)
+        take_column(&in, n_rows, first, n, values + c * stride);
+    assert(qr_cursor_done(&in));
 }
 
-struct qr_tile_raw *qr_tile_decode(struct qr_codec *codec, uintptr_t tile, uint32_t n_rows,
-                                   uint32_t n_cols)
+struct qr_tile_raw *qr_tile_decode(uintptr_t tile, uint32_t n_rows, uint32_t n_cols)
 {
     uint32_t column[QR_TILE_ROWS];
     struct qr_tile_raw *raw = qr_tile_raw_new(n_rows, n_cols);
     struct qr_cursor in = series_of(tile);
     for (uint32_t c = 0; c < n_cols && raw != NULL; c++) {
-        if (take_column(codec, &in, n_rows, 0, n_rows, column) != 0) {
-            free(raw);
-            return NULL;
-        }
+        take_column(&in, n_rows, 0, n_rows, column);
         for (uint32_t i = 0; i < n_rows; i++)
             atomic_init(&raw->cells[(size_t)i * n_cols + c], column[i]);
     }

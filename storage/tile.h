@@ -63,12 +63,11 @@ int qr_tile_encode(struct qr_tile_writer *writer, const struct qr_tile_raw *raw,
                    uint32_t n_cols, size_t *at);
 
 /* Rows first .. first + n - 1 of a tile: column c goes to values + c * stride, which is EMPTY
- * already.  0 or UV_ENOMEM.  Thread: any. */
-int qr_tile_load(struct qr_codec *codec, uintptr_t tile, uint32_t n_rows, uint32_t n_cols,
-                 uint32_t first, uint32_t n, uint32_t *values, size_t stride);
+ * already.  Thread: any. */
+void qr_tile_load(uintptr_t tile, uint32_t n_rows, uint32_t n_cols, uint32_t first, uint32_t n,
+                  uint32_t *values, size_t stride);
 
 /* The same, all of it, as a raw tile again.  NULL: no memory. */
-struct qr_tile_raw *qr_tile_decode(struct qr_codec *codec, uintptr_t tile, uint32_t n_rows,
-                                   uint32_t n_cols);
+struct qr_tile_raw *qr_tile_decode(uintptr_t tile, uint32_t n_rows, uint32_t n_cols);
 
 #endif

@@ -44,7 +44,7 @@ static void the_form_of_the_grid_does_not_show(void **state)
         assert_true(qr_slice_equal(qr_buf_slice(&a), qr_buf_slice(&b)));
         if (n_narrow != 0) {
             struct qr_codec codec = {0};
-            assert_int_equal(qr_chunk_decode(&codec, qr_buf_slice(&a), 1200, WINDOW_S, &back), 0);
+            assert_int_equal(qr_chunk_decode(qr_buf_slice(&a), 1200, WINDOW_S, &back), 0);
             for (uint32_t row = 0; row < back.n_rows; row++)
                 for (uint32_t d = 0; d < back.n_dims; d++)
                     assert_int_equal(
@@ -95,8 +95,7 @@ static void rows_outside_the_window_are_refused(void **state)
     struct qr_codec codec = {0};
     struct qr_grid grid = {0};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        int err =
-            qr_chunk_decode(&codec, qr_slice_of(cases[c].bytes, cases[c].n), 1200, WINDOW_S, &grid);
+        int err = qr_chunk_decode(qr_slice_of(cases[c].bytes, cases[c].n), 1200, WINDOW_S, &grid);
         if (err != cases[c].err)
             fail_msg("case %zu: %d, expected %d", c, err, cases[c].err);
     }

@@ -10,6 +10,11 @@
 #define N_MAX 1500
 #define E     QR_VALUE_EMPTY
 
+static int decode_all(struct qr_cursor *in, uint32_t n, uint32_t *values)
+{
+    return qr_codec_decode(in, &(struct qr_codec_rows){n, 0, n}, values);
+}
+
 static void every_kind_of_series_comes_back(void **state)
 {
     (void)state;
@@ -17,7 +22,7 @@ static void every_kind_of_series_comes_back(void **state)
     qr_rng_seed(&rng, 21);
     struct qr_codec codec = {0};
     struct qr_buf out = {0};
-    static uint32_t in[N_MAX * 3], back[N_MAX * 2];
+    static uint32_t in[N_MAX * 3], back[N_MAX];
     static const uint32_t lengths[] = {1, 2, 7, 127, 128, 129, 256, 600, N_MAX};
     unsigned modes_seen = 0;
     for (unsigned round = 0; round < 3000; round++) {
@@ -30,12 +35,79 @@ static void every_kind_of_series_comes_back(void **state)
         assert_int_equal(qr_codec_encode(&codec, &out, in, n, 3), 0);
         modes_seen |= 1u << (out.base[1] & 7);
         struct qr_cursor cursor = qr_cursor_of(qr_slice_of(out.base + 1, out.len - 1));
-        assert_int_equal(qr_codec_decode(&codec, &cursor, back, n, 2), 0);
+        assert_int_equal(decode_all(&cursor, n, back), 0);
         assert_true(qr_cursor_done(&cursor));
         for (uint32_t i = 0; i < n; i++)
-            assert_int_equal(back[i * 2], in[i * 3]);
+            assert_int_equal(back[i], in[i * 3]);
+        cursor = qr_cursor_of(qr_slice_of(out.base + 1, out.len - 1));
+        assert_int_equal(qr_codec_skip(&cursor, n), 0);
+        assert_true(qr_cursor_done(&cursor));
     }
     assert_int_equal(modes_seen, 0x3f); /* Each way of writing was chosen. */
+    qr_codec_release(&codec);
+    qr_buf_release(&out);
+}
+
+static void any_range_of_rows_comes_back(void **state)
+{
+    (void)state;
+    struct qr_rng rng;
+    qr_rng_seed(&rng, 24);
+    struct qr_codec codec = {0};
+    struct qr_buf out = {0};
+    static uint32_t in[N_MAX], back[N_MAX + 1];
+    for (unsigned round = 0; round < 6000; round++) {
+        uint32_t n = 1 + (uint32_t)qr_rng_below(&rng, N_MAX);
+        series_fill(&rng, round % SERIES_KINDS, (unsigned)qr_rng_below(&rng, 16), in, n, 1);
+        qr_buf_clear(&out);
+        assert_int_equal(qr_codec_encode(&codec, &out, in, n, 1), 0);
+        struct qr_codec_rows rows = {n, (uint32_t)qr_rng_below(&rng, n), 0};
+        rows.end = rows.first + 1 + (uint32_t)qr_rng_below(&rng, n - rows.first);
+        back[rows.end - rows.first] = 12345; /* Not touched. */
+        struct qr_cursor cursor = qr_cursor_of(qr_buf_slice(&out));
+        assert_int_equal(qr_codec_decode(&cursor, &rows, back), 0);
+        assert_true(qr_cursor_done(&cursor));
+        assert_memory_equal(back, in + rows.first, (rows.end - rows.first) * sizeof *in);
+        assert_int_equal(back[rows.end - rows.first], 12345);
+    }
+    qr_codec_release(&codec);
+    qr_buf_release(&out);
+}
+
+/* The same as adding the values one by one, for any buckets. */
+static void sums_are_those_of_the_values(void **state)
+{
+    (void)state;
+    struct qr_rng rng;
+    qr_rng_seed(&rng, 25);
+    struct qr_codec codec = {0};
+    struct qr_buf out = {0};
+    static uint32_t in[N_MAX], bounds[N_MAX + 1];
+    static struct qr_aggregate buckets[N_MAX], expected[N_MAX];
+    for (unsigned round = 0; round < 6000; round++) {
+        uint32_t n = 1 + (uint32_t)qr_rng_below(&rng, N_MAX), n_buckets = 0;
+        uint64_t width = qr_rng_below(&rng, 2) ? 2 * N_MAX : 1 + qr_rng_below(&rng, 200);
+        series_fill(&rng, round % SERIES_KINDS, (unsigned)qr_rng_below(&rng, 16), in, n, 1);
+        for (uint32_t i = 0; i < n && round % SERIES_KINDS == SERIES_BITS; i++)
+            in[i] &= ~QR_VALUE_FLAGS; /* Those of what is no value are not counted. */
+        qr_buf_clear(&out);
+        assert_int_equal(qr_codec_encode(&codec, &out, in, n, 1), 0);
+        bounds[0] = (uint32_t)qr_rng_below(&rng, n);
+        do { /* Buckets without a row, too. */
+            uint32_t step = (uint32_t)qr_rng_below(&rng, width);
+            bounds[n_buckets + 1] = step < n - bounds[n_buckets] ? bounds[n_buckets] + step : n;
+            n_buckets++;
+        } while (bounds[n_buckets] < n && n_buckets < N_MAX && qr_rng_below(&rng, 30) != 0);
+        memset(buckets, 0, sizeof buckets);
+        memset(expected, 0, sizeof expected);
+        for (uint32_t b = 0; b < n_buckets; b++)
+            for (uint32_t i = bounds[b]; i < bounds[b + 1]; i++)
+                qr_aggregate_add(&expected[b], in[i]);
+        struct qr_cursor cursor = qr_cursor_of(qr_buf_slice(&out));
+        assert_int_equal(qr_codec_aggregate(&cursor, n, bounds, n_buckets, buckets), 0);
+        assert_true(qr_cursor_done(&cursor));
+        assert_memory_equal(buckets, expected, sizeof buckets);
+    }
     qr_codec_release(&codec);
     qr_buf_release(&out);
 }
@@ -53,7 +125,9 @@ static void bytes_are_as_documented(void **state)
         {{5, 5, 5}, 3, {2, 7, 10}, 3},
         {{5, E, 5}, 3, {2 | 8, 1, 2, 7, 10}, 5},
         {{1, 1, 1, 1, 1, 9}, 6, {3, 7, 2, 4, 16, 0}, 6},
-        {{1u << 26 | 5, 2}, 2, {5, 6, 4, 10, 0xf0}, 5}, /* 0.5, 2: tenths 5, 5 + 15 */
+        {{1, 2, 9, 1, 2, 9}, 6, {4, 7, 1, 2, 0, 6, 0x24, 0x09}, 8},
+        {{1u << 26 | 5, 2}, 2, {3, 6, 10, 0, 30, 0}, 6}, /* 0.5, 2: tenths 5, 5 + 15 */
+        {{0, 1, 3, 7, 2, 6}, 6, {5, 7, 0, 0, 3, 0xc8, 0x2e, 0x03}, 8}, /* Offsets of 3 bits. */
         {{7, 7 | QR_VALUE_RESET}, 2, {2 | 16, 1, 2, 7, 14}, 5},
         {{1u << 31}, 1, {1, 0, 0, 0, 0x80}, 5}, /* -0 is no canonical value. */
     };
@@ -78,7 +152,7 @@ static void small_series_are_small(void **state)
         size_t bytes_max;
     } cases[] = {
         {SERIES_CONSTANT, 8},  {SERIES_SPARSE, 110},    {SERIES_FEW_VALUES, 420},
-        {SERIES_COUNTER, 480}, {SERIES_DECIMALS, 1300}, {SERIES_SPIKES, 520},
+        {SERIES_COUNTER, 480}, {SERIES_DECIMALS, 1310}, {SERIES_SPIKES, 520},
         {SERIES_NOISE, 2700},
     };
     struct qr_codec codec = {0};
@@ -111,7 +185,7 @@ static void damaged_bytes_do_no_harm(void **state)
             if (len != 0)
                 memcpy(exact, out.base, len);
             struct qr_cursor cursor = qr_cursor_of(qr_slice_of(exact, len));
-            assert_int_equal(qr_codec_decode(&codec, &cursor, back, 300, 1), QR_E_MALFORMED);
+            assert_int_equal(decode_all(&cursor, 300, back), QR_E_MALFORMED);
             free(exact);
         }
         for (unsigned i = 0; i < 500; i++) {
@@ -119,7 +193,11 @@ static void damaged_bytes_do_no_harm(void **state)
             char was = out.base[at];
             out.base[at] = (char)qr_rng_next(&rng);
             struct qr_cursor cursor = qr_cursor_of(qr_buf_slice(&out));
-            int err = qr_codec_decode(&codec, &cursor, back, 300, 1);
+            int err = decode_all(&cursor, 300, back);
+            assert_true(err == 0 || err == QR_E_MALFORMED);
+            struct qr_aggregate sums[3] = {0};
+            cursor = qr_cursor_of(qr_buf_slice(&out));
+            err = qr_codec_aggregate(&cursor, 300, (uint32_t[]){10, 11, 200, 300}, 3, sums);
             assert_true(err == 0 || err == QR_E_MALFORMED);
             out.base[at] = was;
         }
@@ -132,6 +210,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_series_comes_back),
+        cmocka_unit_test(any_range_of_rows_comes_back),
+        cmocka_unit_test(sums_are_those_of_the_values),
         cmocka_unit_test(bytes_are_as_documented),
         cmocka_unit_test(small_series_are_small),
         cmocka_unit_test(damaged_bytes_do_no_harm),

@@ -2,6 +2,7 @@
 #include <lz4.h>
 
 #include "base/log.h"
+#include "storage/codec.h"
 #include "storage/entry.h"
 #include "storage/tests/fixture.h"
 #include "testing/memory_disk.h"
@@ -175,13 +176,27 @@ static void a_block_file_and_a_snapshot(void **state)
     qr_memory_disk_release(&disk);
 }
 
+static void a_series(void **state)
+{
+    (void)state;
+    static const double numbers[] = {0.5, 1.4, 0.8, 1.1, 2.6, 99999.5, 2, 2.3, 1.7, 0.8};
+    uint32_t values_of[QR_COUNT(numbers)];
+    for (size_t i = 0; i < QR_COUNT(numbers); i++)
+        values_of[i] = qr_value_pack(numbers[i], 0);
+    struct qr_codec codec = {0};
+    struct qr_buf out = {0};
+    assert_int_equal(qr_codec_encode(&codec, &out, values_of, QR_COUNT(numbers), 1), 0);
+    compare("block-file", 1, out.base, out.len);
+    qr_codec_release(&codec);
+    qr_buf_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values),
-        cmocka_unit_test(definitions),
-        cmocka_unit_test(two_tick_batches),
-        cmocka_unit_test(a_block_file_and_a_snapshot),
+        cmocka_unit_test(values),           cmocka_unit_test(definitions),
+        cmocka_unit_test(two_tick_batches), cmocka_unit_test(a_block_file_and_a_snapshot),
+        cmocka_unit_test(a_series),
     };
     qr_log_open(-1, QR_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,6 @@ struct fixture {
     struct qr_host host;
     struct qr_chart charts[N_CHARTS];
     struct qr_chart_head heads[N_CHARTS];
-    struct qr_codec codec;
     struct qr_grid grid;
     struct qr_rng rng;
     model open, frozen;
@@ -73,7 +72,6 @@ static int drop(void **state)
     qr_tiler_release(&f->tiler);
     qr_epoch_release(&f->epoch);
     qr_head_release(&f->head);
-    qr_codec_release(&f->codec);
     qr_grid_release(&f->grid);
     uv_loop_close(&f->loop);
     free(f);
@@ -131,13 +129,13 @@ static void check_chart(struct fixture *f, uint32_t c, bool frozen, uint32_t cel
         bool whole = pick(f, 2) == 0;
         first = whole ? 0 : first;
         n = whole ? slab->n_rows : n;
-        assert_int_equal(qr_head_copy(slab, first, n, &f->codec, &f->grid), 0);
+        assert_int_equal(qr_head_copy(slab, first, n, &f->grid), 0);
         for (uint32_t i = 0; i < n; i++)
             for (uint32_t d = 0; d < f->grid.n_dims; d++) {
                 int64_t t = f->grid.first_s + (int64_t)i * f->grid.step_s;
                 assert_int_equal(qr_grid_at(&f->grid, i, d), cells[t][d]);
             }
-        assert_int_equal(qr_head_copy(slab, 0, slab->n_rows, &f->codec, &f->grid), 0);
+        assert_int_equal(qr_head_copy(slab, 0, slab->n_rows, &f->grid), 0);
         for (size_t i = 0; i < (size_t)f->grid.n_rows * f->grid.n_dims; i++)
             n_there += f->grid.values[i] != E;
     }
@@ -268,7 +266,7 @@ static void tiles_rest_before_they_are_encoded(void **state)
 
 static uint32_t value_at(struct fixture *f, const struct qr_head_slab *slab, uint32_t row)
 {
-    assert_int_equal(qr_head_copy(slab, row, 1, &f->codec, &f->grid), 0);
+    assert_int_equal(qr_head_copy(slab, row, 1, &f->grid), 0);
     return qr_grid_at(&f->grid, 0, 0);
 }
 
