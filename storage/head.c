@@ -569,17 +569,16 @@ static struct qr_tile_raw *queued_tile(const struct qr_head_slab *slab, uint32_t
     return chart->slab == slab && chart->tile == tile ? NULL : raw;
 }
 
-uint32_t qr_head_take(struct qr_head *head, struct qr_head_item *items, uint32_t max,
-                      struct qr_head_window **window)
+uint32_t qr_head_take(struct qr_head *head, struct qr_head_item *items, uint32_t max)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < head->n_windows && n == 0; i++) {
-        struct qr_tile_queue *queue = &head->windows[i]->queue;
-        *window = head->windows[i];
+    for (uint32_t i = 0; i < head->n_windows && n < max; i++) {
+        struct qr_head_window *window = head->windows[i];
+        struct qr_tile_queue *queue = &window->queue;
         while (n < max && queue->n > 0 && queue->at[queue->first].due_s <= head->now_s) {
             const struct qr_tile_due *due = &queue->at[queue->first++];
             queue->n--;
-            struct qr_head_slab *slab = (*window)->slabs[due->slab];
+            struct qr_head_slab *slab = window->slabs[due->slab];
             struct qr_tile_raw *raw = queued_tile(slab, due->tile);
             if (raw != NULL)
                 items[n++] = (struct qr_head_item){slab, raw, due->tile, raw->version, 0};
@@ -612,9 +611,10 @@ static bool is_as_taken(const struct qr_head_window *window, const struct qr_hea
            item->raw->version == item->version;
 }
 
-int qr_head_exchange(struct qr_head *head, struct qr_head_window *window,
-                     struct qr_head_item *items, uint32_t n, void *pack, size_t pack_bytes)
+int qr_head_exchange(struct qr_head *head, struct qr_head_item *items, uint32_t n, void *pack,
+                     size_t pack_bytes)
 {
+    struct qr_head_window *window = items[0].slab->window;
     if (!window->frozen) {
         if (keep_pack(window, pack) != 0)
             return UV_ENOMEM;

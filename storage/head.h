@@ -139,15 +139,13 @@ struct qr_head_item {
     size_t at; /* Of the encoded tile, in the pack. */
 };
 
-/* Takes tiles of one window that have rested, `max` at most: *window is theirs.  Returns how many
- * there are. */
-uint32_t qr_head_take(struct qr_head *head, struct qr_head_item *items, uint32_t max,
-                      struct qr_head_window **window);
-/* Puts the encoded ones in place of those that nobody has touched since, and takes the pack; an
- * item whose raw tile is not needed any more keeps it, others have NULL.  The raw ones are for the
- * caller to retire.  0, or UV_ENOMEM: nothing was done. */
-int qr_head_exchange(struct qr_head *head, struct qr_head_window *window,
-                     struct qr_head_item *items, uint32_t n, void *pack, size_t pack_bytes);
+/* Takes tiles that have rested, `max` at most, window by window.  Returns how many there are. */
+uint32_t qr_head_take(struct qr_head *head, struct qr_head_item *items, uint32_t max);
+/* For items of one window: puts the encoded tiles in place of those that nobody has touched since,
+ * and takes the pack.  An item whose raw tile is not needed any more keeps it, others get NULL. The
+ * raw ones are for the caller to retire.  0, or UV_ENOMEM: nothing was done. */
+int qr_head_exchange(struct qr_head *head, struct qr_head_item *items, uint32_t n, void *pack,
+                     size_t pack_bytes);
 
 /* ---- reading: any thread ---- */
 

@@ -1,14 +1,9 @@
 #include "storage/shard.h"
 
-void qr_shards_init(struct qr_shards *shards, uint32_t limit)
-{
-    *shards = (struct qr_shards){.limit = limit};
-}
-
-void qr_shards_note(struct qr_shards *shards, struct qr_host *host, uint64_t n_new)
+void qr_shards_note(struct qr_shards *shards, uint32_t limit, struct qr_host *host, uint64_t n_new)
 {
     if (!host->has_shard) {
-        if (shards->n_metrics >= shards->limit && shards->current < QR_SHARD_MAX) {
+        if (shards->n_metrics >= limit && shards->current < QR_SHARD_MAX) {
             shards->current++;
             shards->n_metrics = 0;
         }

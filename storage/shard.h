@@ -14,15 +14,14 @@
 #include "storage/block_id.h"
 #include "storage/store.h"
 
+/* A zeroed one is the initial state. */
 struct qr_shards {
     uint32_t current;
-    uint32_t limit; /* Metrics; the same on all members. */
     uint64_t n_metrics;
 };
 
-void qr_shards_init(struct qr_shards *shards, uint32_t limit);
-
-/* A chart of the host was defined: it has n_new dimensions that it had not. */
-void qr_shards_note(struct qr_shards *shards, struct qr_host *host, uint64_t n_new);
+/* A chart of the host was defined: it has n_new dimensions that it had not.  `limit` is the same on
+ * all members. */
+void qr_shards_note(struct qr_shards *shards, uint32_t limit, struct qr_host *host, uint64_t n_new);
 
 #endif

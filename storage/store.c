@@ -73,8 +73,6 @@ static int new_state(struct qr_store *store, struct qr_state **state)
     int err = qr_state_new(state, store, &store->epoch, store->config.window_s);
     if (err != 0)
         return err;
-    qr_shards_init(&(*state)->shards, store->config.shard_metrics != 0 ? store->config.shard_metrics
-                                                                       : QR_STORE_SHARD_METRICS);
     (*state)->manifest.doomed = remove_file;
     (*state)->manifest.data = store;
     return 0;
@@ -134,6 +132,8 @@ int qr_store_open(struct qr_store **store, const struct qr_store_config *config,
     if (s == NULL)
         return UV_ENOMEM;
     s->config = *config;
+    if (s->config.shard_metrics == 0)
+        s->config.shard_metrics = QR_STORE_SHARD_METRICS;
     if (events != NULL)
         s->events = *events;
     s->dir = strdup(config->dir);
@@ -203,7 +203,8 @@ int qr_store_apply_chart(struct qr_store *store, uint32_t host_id, struct qr_cha
     int err = qr_catalog_put_chart(&state->catalog, host, def, &chart);
     if (err == 0) {
         *id = chart->id;
-        qr_shards_note(&state->shards, host, atomic_load(&state->catalog.n_dims) - n_before);
+        qr_shards_note(&state->shards, store->config.shard_metrics, host,
+                       atomic_load(&state->catalog.n_dims) - n_before);
     }
     qr_epoch_collect(&store->epoch);
     return err;

@@ -45,28 +45,47 @@ static void run(struct qr_job *job)
     }
 }
 
-/* The encoded tiles, in memory of just their size, which is the caller's. */
-static void *take_pack(struct qr_tile_writer *writer, size_t *bytes)
+/* Tiles `first` .. `end` - 1, all of a window, to a pack of just their size. */
+static int exchange(struct qr_tiler *tiler, uint32_t first, uint32_t end)
 {
-    void *pack = malloc(writer->out.len);
-    if (pack != NULL)
-        memcpy(pack, writer->out.base, writer->out.len);
-    *bytes = writer->out.len;
-    return pack;
+    struct qr_tiler_batch *batch = tiler->batch;
+    const struct qr_buf *out = &tiler->writer.out;
+    size_t from = batch->items[first].at;
+    size_t bytes = (end < batch->n ? batch->items[end].at : out->len) - from;
+    void *pack = malloc(bytes);
+    if (pack == NULL)
+        return UV_ENOMEM;
+    memcpy(pack, out->base + from, bytes);
+    for (uint32_t i = first; i < end; i++)
+        batch->items[i].at -= from;
+    int err = qr_head_exchange(tiler->head, &batch->items[first], end - first, pack, bytes);
+    if (err != 0)
+        free(pack);
+    return err;
+}
+
+static void exchange_all(struct qr_tiler *tiler)
+{
+    struct qr_head_item *items = tiler->batch->items;
+    uint32_t n = tiler->batch->n, first = 0;
+    for (uint32_t i = 1; i <= n; i++) {
+        if (i < n && items[i].slab->window == items[first].slab->window)
+            continue;
+        if (exchange(tiler, first, i) != 0)
+            while (first < i)
+                items[first++].raw = NULL; /* They stay as they are. */
+        first = i;
+    }
 }
 
 static void done(struct qr_job *job)
 {
     struct qr_tiler *tiler = QR_CONTAINER_OF(job, struct qr_tiler, job);
-    struct qr_tiler_batch *batch = tiler->batch;
-    size_t bytes = 0;
-    void *pack = tiler->status == 0 ? take_pack(&tiler->writer, &bytes) : NULL;
-    if (pack == NULL ||
-        qr_head_exchange(tiler->head, tiler->window, batch->items, batch->n, pack, bytes) != 0) {
-        free(pack);
-        free(batch);
+    if (tiler->status == 0) {
+        exchange_all(tiler);
+        qr_epoch_retire(tiler->epoch, tiler->batch, free_raw);
     } else {
-        qr_epoch_retire(tiler->epoch, batch, free_raw);
+        free(tiler->batch);
     }
     tiler->batch = NULL;
     tiler->busy = false;
@@ -84,7 +103,7 @@ void qr_tiler_step(struct qr_tiler *tiler, struct qr_head *head)
         batch = tiler->batch = malloc(sizeof *batch);
     if (batch == NULL)
         return;
-    batch->n = qr_head_take(head, batch->items, QR_TILER_BATCH, &tiler->window);
+    batch->n = qr_head_take(head, batch->items, QR_TILER_BATCH);
     if (batch->n == 0)
         return;
     tiler->busy = true;

@@ -1,8 +1,9 @@
 /* storage/tiler.h — encodes tiles of the head that have rested, by a worker.
  *
- *   qr_tiler_step:  takes up to QR_TILER_BATCH rested tiles of one window, then a job
- *   worker:         copies their cells and encodes them into one piece of memory, the pack
- *   loop:           exchanges those that nobody has written to since; the raw ones are retired
+ *   qr_tiler_step:  takes up to QR_TILER_BATCH rested tiles, then a job
+ *   worker:         copies their cells and encodes them
+ *   loop:           exchanges those that nobody has written to since, the encoded ones of a window
+ * being one piece of memory, a pack; the raw ones are retired
  *
  * One job at a time, in a queue of its own: a window that is being sealed holds nothing up. Nothing
  * that is replicated changes.  The job stays in the epoch, so that what it reads does not go away.
@@ -23,7 +24,6 @@ struct qr_tiler {
     bool busy;
     int slot;
     struct qr_head *head;
-    struct qr_head_window *window;
     struct qr_tiler_batch *batch;
     struct qr_tile_writer writer;
     int status;
@@ -33,8 +33,8 @@ void qr_tiler_init(struct qr_tiler *tiler, struct qr_epoch *epoch, uv_loop_t *lo
 /* No job runs. */
 void qr_tiler_release(struct qr_tiler *tiler);
 
-/* Starts a job if there is none and tiles have rested; when it ends, the next.  What cannot be done
- * for want of memory stays raw. */
+/* Starts a job if there is none and tiles have rested.  What cannot be done for want of memory
+ * stays raw. */
 void qr_tiler_step(struct qr_tiler *tiler, struct qr_head *head);
 
 /* The owner calls it after each row: now and then it is a step. */

@@ -35,7 +35,7 @@ static inline void on_bad(void *data, const char *name, const char *sentence)
 static inline int open_store(struct member *member)
 {
     const struct qr_store_config config = {
-        .disk = &member->disk.disk, .dir = DIR, .window_s = HISTORY_WINDOW_S, .shard_metrics = 1};
+        .disk = &member->disk.disk, .dir = DIR, .window_s = HISTORY_WINDOW_S, .shard_metrics = 2};
     const struct qr_store_events events = {member, on_sealed, on_bad};
     return qr_store_open(&member->store, &config, &events);
 }

@@ -243,7 +243,7 @@ static void a_shard_has_files_of_its_own(void **state)
     struct member member;
     start(&member);
     for (unsigned i = 1; i <= 2; i++) {
-        uint32_t host = add_host(member.store, i), chart = add_chart(member.store, host, "a", 1, 1);
+        uint32_t host = add_host(member.store, i), chart = add_chart(member.store, host, "a", 1, 2);
         put_row(member.store, host, chart, 10, &i, 1);
     }
     go_through_snapshot(&member, true); /* With two open windows of one start. */
@@ -262,6 +262,8 @@ static void a_shard_has_files_of_its_own(void **state)
     go_through_snapshot(&member, true);
     add_chart(member.store, add_host(member.store, 3), "a", 1, 1);
     assert_int_equal(qr_store_host_by_id(member.store, 3)->shard, 2);
+    add_chart(member.store, add_host(member.store, 4), "a", 1, 1);
+    assert_int_equal(qr_store_host_by_id(member.store, 4)->shard, 2); /* There is room for it. */
     for (uint32_t chart = 1; chart <= 2; chart++)
         assert_int_equal(cell_at(member.store, chart, 10, 0), chart);
     assert_int_equal(cell_at(member.store, 2, 11, 0), 5);

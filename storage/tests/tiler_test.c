@@ -22,19 +22,19 @@ struct fixture {
     struct qr_epoch epoch;
     struct qr_head head;
     struct qr_tiler tiler;
-    struct qr_host host;
+    struct qr_host hosts[2]; /* Of a shard each. */
     struct qr_chart charts[N_CHARTS];
     struct qr_chart_head heads[N_CHARTS];
     struct qr_grid grid;
     struct qr_rng rng;
     model open, frozen;
-    struct qr_head_window *frozen_window;
+    struct qr_head_window *frozen_window; /* Of one shard. */
     uint32_t n_dims[N_CHARTS];
 };
 
-static void clear(model cells, int64_t first_s, int64_t end_s)
+static void clear(model cells, uint32_t shard, int64_t first_s, int64_t end_s)
 {
-    for (uint32_t c = 0; c < N_CHARTS; c++)
+    for (uint32_t c = shard; c < N_CHARTS; c += 2)
         for (int64_t t = first_s; t < end_s; t++)
             for (uint32_t d = 0; d < N_DIMS; d++)
                 cells[c][t][d] = E;
@@ -49,12 +49,15 @@ static int make(void **state)
     qr_tiler_init(&f->tiler, &f->epoch, &f->loop);
     for (uint32_t c = 0; c < N_CHARTS; c++) {
         f->charts[c].id = c + 1;
-        f->charts[c].host = &f->host;
+        f->charts[c].host = &f->hosts[c % 2];
         f->charts[c].head = &f->heads[c];
         f->n_dims[c] = 1 + c % 3;
     }
-    clear(f->open, 0, SPAN_S);
-    clear(f->frozen, 0, SPAN_S);
+    f->hosts[1].shard = 1;
+    for (uint32_t shard = 0; shard < 2; shard++) {
+        clear(f->open, shard, 0, SPAN_S);
+        clear(f->frozen, shard, 0, SPAN_S);
+    }
     *state = f;
     return 0;
 }
@@ -147,7 +150,7 @@ static void check(struct fixture *f)
     for (uint32_t c = 0; c < N_CHARTS; c++)
         check_chart(f, c, false, f->open[c], 0, SPAN_S);
     if (f->frozen_window != NULL)
-        for (uint32_t c = 0; c < N_CHARTS; c++)
+        for (uint32_t c = f->frozen_window->shard; c < N_CHARTS; c += 2)
             check_chart(f, c, true, f->frozen[c], f->frozen_window->start_s,
                         f->frozen_window->start_s + WINDOW_S);
 }
@@ -166,7 +169,7 @@ static void freeze_or_drop(struct fixture *f)
     f->frozen_window = window;
     int64_t end_s = window->start_s + WINDOW_S;
     memcpy(f->frozen, f->open, sizeof f->open);
-    clear(f->open, window->start_s, end_s);
+    clear(f->open, window->shard, window->start_s, end_s);
 }
 
 static void count_tiles(struct fixture *f, uint32_t *n_raw, uint32_t *n_encoded)
