@@ -1,9 +1,26 @@
 #include "base/map.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <uv.h>
 #include <xxhash.h>
+
+static uint64_t seed;
+static pthread_once_t seeded = PTHREAD_ONCE_INIT;
+
+static void draw_seed(void)
+{
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        abort(); /* 8 bytes are given whole, or the kernel has no generator at all */
+}
+
+uint64_t qr_map_hash(struct qr_slice key)
+{
+    pthread_once(&seeded, draw_seed);
+    return XXH3_64bits_withSeed(key.base, key.len, seed);
+}
 
 void qr_map_init(struct qr_map *map)
 {
@@ -30,7 +47,7 @@ void *qr_map_get(const struct qr_map *map, struct qr_slice key)
 {
     if (map->n == 0)
         return NULL;
-    return find(map, key, XXH3_64bits(key.base, key.len))->value;
+    return find(map, key, qr_map_hash(key))->value;
 }
 
 static int grow(struct qr_map *map)
@@ -57,7 +74,7 @@ int qr_map_set(struct qr_map *map, struct qr_slice key, void *value)
         if (err != 0)
             return err;
     }
-    uint64_t hash = XXH3_64bits(key.base, key.len);
+    uint64_t hash = qr_map_hash(key);
     struct qr_map_slot *slot = find(map, key, hash);
     if (slot->value == NULL)
         map->n++;
@@ -69,7 +86,7 @@ void *qr_map_remove(struct qr_map *map, struct qr_slice key)
 {
     if (map->n == 0)
         return NULL;
-    struct qr_map_slot *slot = find(map, key, XXH3_64bits(key.base, key.len));
+    struct qr_map_slot *slot = find(map, key, qr_map_hash(key));
     void *value = slot->value;
     if (value == NULL)
         return NULL;

@@ -1,5 +1,8 @@
 /* base/map.h — a hash map from bytes to pointers (open addressing, linear probing, XXH3).
  *
+ * The hash has a seed that each process draws at its start, so that nobody who chooses names (a
+ * child its charts') can choose them to collide.
+ *
  * Keys are borrowed: they must live, unchanged, as long as their entry does (usually they are part
  * of the value).  Iteration order is the table's and means nothing: nothing in `apply` may depend
  * on it.  Thread: the owner's. */
@@ -10,6 +13,9 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+
+/* The seeded hash of these bytes: the same until the process ends.  Thread: any. */
+uint64_t qr_map_hash(struct qr_slice key);
 
 struct qr_map_slot {
     struct qr_slice key;
