@@ -26,16 +26,19 @@ static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request lin
 /* Netdata's own limit on ids is 1200 characters. */
 #define QR_NAME_BYTES_MAX      1200u
 #define QR_CHARTS_PER_HOST_MAX 100000u
-#define QR_DIMS_PER_CHART_MAX  65535u
-#define QR_LABELS_MAX          256u
-/* Host ids are small integers that the log hands out; tables are indexed by them. */
+/* Of a cluster: some 4 GiB of catalog on each member. */
+#define QR_CHARTS_MAX         (16u * 1024 * 1024)
+#define QR_DIMS_PER_CHART_MAX 65535u
+#define QR_DIMS_PER_HOST_MAX  1000000u
+#define QR_LABELS_MAX         256u
+/* Host ids are small integers that the log hands out, never twice; tables are indexed by them. */
 #define QR_HOSTS_MAX        1000000u
 #define QR_UPDATE_EVERY_MAX 86400u
 /* Recorded holes of a group: each costs some bytes of every snapshot. */
 #define QR_GAPS_MAX 65536u
 /* End times of samples, s: the year 2242; leaves room for arithmetic and for 33 bits in names. */
 #define QR_TIME_S_MAX (INT64_C(1) << 33)
-/* All definitions of one connection; a child with 20000 charts needs some 20 MiB. */
+/* All definitions of one connection, and of one host; 20000 charts need some 20 MiB. */
 #define QR_DEFINITION_BYTES_MAX (256u * 1024 * 1024)
 /* The body of a function's result or a JSON payload, which is skipped: 2.9 sends up to 100 MiB. */
 #define QR_PAYLOAD_BYTES_MAX (128u * 1024 * 1024)

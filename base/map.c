@@ -3,17 +3,17 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <uv.h>
 #include <xxhash.h>
+
+#include "base/rng.h"
 
 static uint64_t seed;
 static pthread_once_t seeded = PTHREAD_ONCE_INIT;
 
 static void draw_seed(void)
 {
-    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
-        abort(); /* 8 bytes are given whole, or the kernel has no generator at all */
+    seed = qr_rng_entropy();
 }
 
 uint64_t qr_map_hash(struct qr_slice key)

@@ -216,6 +216,8 @@ static void prepare(struct qr_api_call *call, struct qr_api *api)
                                          .update_every = 1,
                                          .program_name = "quorate",
                                          .program_version = api->version};
+    call->hosts = qr_store_hosts(api->store);
+    call->n_hosts = atomic_load(&call->hosts->n);
     call->host = qr_api_host_at(call, 0, &call->def);
 }
 

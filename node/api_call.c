@@ -26,7 +26,7 @@ static const struct qr_host *own_host(const struct qr_api_call *call)
 
 uint32_t qr_api_n_hosts(const struct qr_api_call *call)
 {
-    return qr_store_n_hosts(call->api->store) + (own_host(call) == NULL);
+    return call->n_hosts + (own_host(call) == NULL);
 }
 
 const struct qr_host *qr_api_host_at(const struct qr_api_call *call, uint32_t i,
@@ -35,36 +35,58 @@ const struct qr_host *qr_api_host_at(const struct qr_api_call *call, uint32_t i,
     const struct qr_host *own = own_host(call), *host = own;
     if (i > 0) {
         /* Ours comes first: those before it in the store move one place down. */
-        bool before_own = own == NULL || qr_store_host_at(call->api->store, i - 1)->id < own->id;
-        host = qr_store_host_at(call->api->store, before_own ? i - 1 : i);
+        bool before_own = own == NULL || call->hosts->at[i - 1]->id < own->id;
+        host = before_own ? call->hosts->at[i - 1] : call->hosts->at[i];
     }
     *def = host != NULL ? host->def : &call->own_def;
     return host;
 }
 
+/* Only the form in lower case names a host. */
+static const struct qr_host *find_by_text(const struct qr_api_call *call,
+                                          const struct qr_guid *guid, struct qr_slice text)
+{
+    const struct qr_host *host = qr_store_host_by_guid(call->api->store, guid);
+    return host != NULL && qr_slice_is(text, host->guid_text) ? host : NULL;
+}
+
 bool qr_api_select_host(struct qr_api_call *call, struct qr_slice name_or_guid)
 {
-    uint32_t n = qr_api_n_hosts(call);
-    for (int by_guid = 0; by_guid < 2; by_guid++)
-        for (uint32_t i = 0; i < n; i++) {
-            const struct qr_host_def *def;
-            const struct qr_host *host = qr_api_host_at(call, i, &def);
-            char guid[QR_GUID_TEXT_LEN + 1];
-            qr_guid_format(&def->guid, guid);
-            bool same = qr_slice_is(name_or_guid, by_guid ? guid : def->hostname) ||
-                        (i == 0 && !by_guid && qr_slice_is(name_or_guid, "localhost"));
-            if (same) {
-                call->host = host;
-                call->def = def;
-                return true;
-            }
-        }
-    return false;
+    const struct qr_host *host = own_host(call);
+    const struct qr_host_def *own_def = host != NULL ? host->def : &call->own_def;
+    struct qr_guid guid;
+    if (!qr_slice_is(name_or_guid, "localhost") && !qr_slice_is(name_or_guid, own_def->hostname)) {
+        const struct qr_host *named = qr_store_host_by_name(call->api->store, name_or_guid);
+        bool is_guid = named == NULL && qr_guid_parse(&guid, name_or_guid) == 0;
+        if (is_guid)
+            named = find_by_text(call, &guid, name_or_guid);
+        if (named == NULL && !(is_guid && host == NULL && qr_guid_equal(&guid, &own_def->guid)))
+            return false;
+        host = named;
+    }
+    call->host = host;
+    call->def = host != NULL ? host->def : own_def;
+    return true;
 }
 
 bool qr_api_is_own(const struct qr_api_call *call, const struct qr_host *host)
 {
     return host == NULL || qr_guid_equal(&host->guid, &call->api->host_guid);
+}
+
+static const struct qr_status_child *child_of(const struct qr_status *status, uint32_t host)
+{
+    size_t low = 0, high = status != NULL ? status->n_children : 0;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (status->children[middle].host == host)
+            return &status->children[middle];
+        if (status->children[middle].host < host)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
 }
 
 bool qr_api_is_reachable(const struct qr_api_call *call, const struct qr_host *host)
@@ -73,11 +95,8 @@ bool qr_api_is_reachable(const struct qr_api_call *call, const struct qr_host *h
         return true;
     /* The picture's children are the hosts, in the order of their ids.  It knows of dead members:
      * the log does not hear of a death, and so the host of a dead member stays connected there. */
-    const struct qr_status *status = call->status;
-    if (status != NULL && host->id <= status->n_children &&
-        status->children[host->id - 1].host == host->id)
-        return status->children[host->id - 1].connected;
-    return host->connected;
+    const struct qr_status_child *child = child_of(call->status, host->id);
+    return child != NULL ? child->connected : host->connected;
 }
 
 const char *qr_api_version_of(const struct qr_api_call *call, const struct qr_host *host,
@@ -89,17 +108,6 @@ const char *qr_api_version_of(const struct qr_api_call *call, const struct qr_ho
 }
 
 /* ---- charts ---- */
-
-uint32_t qr_api_n_charts(const struct qr_host *host)
-{
-    return host != NULL ? host->n_charts : 0;
-}
-
-const struct qr_chart *qr_api_chart_at(const struct qr_host *host, uint32_t i)
-{
-    struct qr_chart **charts = host->charts;
-    return charts[i];
-}
 
 bool qr_api_chart_visible(const struct qr_chart_def *def)
 {

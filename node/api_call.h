@@ -18,6 +18,10 @@ struct qr_api_call {
     const struct qr_status *status; /* NULL: no picture yet. */
     int64_t now_s;
 
+    /* All hosts that there are, as long as the call lasts. */
+    const struct qr_store_hosts *hosts;
+    uint32_t n_hosts;
+
     /* The host that is asked about: this member's own, or that of /host/H/. */
     const struct qr_host *host; /* NULL: ours, which the log does not know yet. */
     const struct qr_host_def *def;
@@ -48,9 +52,6 @@ const char *qr_api_version_of(const struct qr_api_call *call, const struct qr_ho
                               const struct qr_host_def *def);
 
 /* ---- charts ---- */
-
-uint32_t qr_api_n_charts(const struct qr_host *host);
-const struct qr_chart *qr_api_chart_at(const struct qr_host *host, uint32_t i);
 
 /* Shown in lists: not obsolete, not hidden, has dimensions. */
 bool qr_api_chart_visible(const struct qr_chart_def *def);

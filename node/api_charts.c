@@ -58,7 +58,7 @@ static void add_names(struct qr_json *json, const struct qr_chart_def *def)
 static uint32_t add_chart(struct qr_json *json, const struct qr_chart *chart,
                           const struct qr_chart_def *def)
 {
-    int64_t first_s = chart->first_s, last_s = chart->watermark_s;
+    int64_t first_s = qr_chart_first_s(chart), last_s = chart->watermark_s;
     add_names(json, def);
     qr_json_i64(json, "duration", last_s - first_s + def->update_every);
     qr_json_i64(json, "first_entry", first_s);
@@ -116,9 +116,8 @@ void qr_api_charts(struct qr_api_call *call)
     qr_json_object(&json, NULL);
     add_root(&json, call);
     qr_json_object(&json, "charts");
-    uint32_t n = qr_api_n_charts(call->host);
-    for (uint32_t i = 0; i < n; i++) {
-        const struct qr_chart *chart = qr_api_chart_at(call->host, i);
+    for (const struct qr_chart *chart = qr_host_first(call->host); chart != NULL;
+         chart = qr_chart_next(chart)) {
         const struct qr_chart_def *def = chart->def;
         if (!qr_api_chart_visible(def))
             continue;

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/pattern.h"
+#include "node/select.h"
 #include "node/window.h"
 
 /* ---- what is asked ---- */
@@ -93,24 +94,6 @@ static void read_question(struct question *q, const struct qr_api_call *call)
 
 /* ---- which charts qualify ---- */
 
-struct label_search {
-    struct qr_slice keys, filter;
-    bool key_found, filter_found;
-};
-
-static bool on_label(void *data, const char *name, const char *value)
-{
-    struct label_search *search = data;
-    char text[2 * QR_NAME_BYTES_MAX + 2];
-    snprintf(text, sizeof text, "%s:%s", name, value);
-    if (qr_pattern_matches(search->keys, QR_PATTERN_API, qr_slice_str(name)) ||
-        qr_pattern_matches(search->keys, QR_PATTERN_API, qr_slice_str(text)))
-        search->key_found = true;
-    if (qr_pattern_matches(search->filter, QR_PATTERN_API, qr_slice_str(text)))
-        search->filter_found = true;
-    return true;
-}
-
 static bool dimension_chosen(const struct question *q, const struct qr_dim_def *dim)
 {
     struct qr_slice pattern = qr_buf_slice(&q->dimensions);
@@ -121,16 +104,13 @@ static bool dimension_chosen(const struct question *q, const struct qr_dim_def *
 static bool qualifies(const struct question *q, const struct qr_chart *chart)
 {
     const struct qr_chart_def *def = chart->def;
-    if (def->n_dims == 0 || chart->first_s == 0)
+    int64_t first_s = qr_chart_first_s(chart);
+    if (def->n_dims == 0 || first_s == 0)
         return false;
-    if ((q->before != 0 && chart->first_s > q->before) ||
-        (q->after != 0 && chart->watermark_s < q->after))
+    if ((q->before != 0 && first_s > q->before) || (q->after != 0 && chart->watermark_s < q->after))
         return false;
-    struct label_search search = {.keys = q->label_key, .filter = q->label_filter};
-    if (search.keys.len > 0 || search.filter.len > 0)
-        qr_api_chart_labels(def, on_label, &search);
-    if ((search.keys.len > 0 && !search.key_found) ||
-        (search.filter.len > 0 && !search.filter_found))
+    if (!qr_select_labels_match(def, q->label_key, false) ||
+        !qr_select_labels_match(def, q->label_filter, true))
         return false;
     for (uint32_t i = 0; i < def->n_dims; i++)
         if (dimension_chosen(q, &def->dims[i]))
@@ -171,7 +151,7 @@ static struct summary summarise(const struct qr_api_call *call, const struct mem
     struct summary s = {.priority = INT32_MAX};
     for (size_t i = 0; i < n; i++) {
         const struct member *m = &members[i];
-        int64_t first_s = m->chart->first_s, last_s = last_time(call, m);
+        int64_t first_s = qr_chart_first_s(m->chart), last_s = last_time(call, m);
         s.last = m->def;
         if (m->def->priority < s.priority)
             s.priority = m->def->priority;
@@ -216,7 +196,7 @@ static void add_dimensions(struct qr_json *json, const struct qr_api_call *call,
         bool collected = is_collected(call, m->def) && (dim->flags & QR_DIM_OBSOLETE) == 0;
         qr_json_object(json, dim->id);
         qr_json_str(json, "name", dim->name);
-        add_times(json, m->chart->first_s, last_time(call, m), collected);
+        add_times(json, qr_chart_first_s(m->chart), last_time(call, m), collected);
         add_state(json, q, collected);
         qr_json_end(json);
     }
@@ -237,7 +217,7 @@ static void add_chart(struct qr_json *json, const struct qr_api_call *call,
     qr_json_str(json, "chart_type", qr_api_chart_type(def));
     qr_json_i64(json, "priority", def->priority);
     qr_json_u64(json, "update_every", def->update_every);
-    add_times(json, m->chart->first_s, last_time(call, m), collected);
+    add_times(json, qr_chart_first_s(m->chart), last_time(call, m), collected);
     add_state(json, q, collected);
     if (q->show & SHOW_LABELS) {
         qr_json_object(json, "labels");
@@ -286,18 +266,24 @@ static int compare_members(const void *a, const void *b)
 static int gather(struct members *m, const struct qr_api_call *call, const struct question *q,
                   struct qr_slice context)
 {
-    uint32_t n = qr_api_n_charts(call->host);
+    const struct qr_select select = {.context = context,
+                                     .labels =
+                                         q->label_filter.len > 0 ? q->label_filter : q->label_key,
+                                     .values_only = q->label_filter.len > 0};
+    const struct qr_chart **charts;
+    uint32_t n;
+    int err = qr_select_charts(call->api->store, call->host, &select, &charts, &n);
+    if (err != 0)
+        return err;
     *m = (struct members){.at = malloc((n > 0 ? n : 1) * sizeof *m->at)};
+    for (uint32_t i = 0; i < n && m->at != NULL; i++) {
+        const struct qr_chart_def *def = charts[i]->def;
+        if (qualifies(q, charts[i]) && (context.len == 0 || qr_slice_is(context, def->context)))
+            m->at[m->n++] = (struct member){charts[i], def, i};
+    }
+    free(charts);
     if (m->at == NULL)
         return UV_ENOMEM;
-    for (uint32_t i = 0; i < n; i++) {
-        const struct qr_chart *chart = qr_api_chart_at(call->host, i);
-        const struct qr_chart_def *def = chart->def;
-        if (context.len > 0 && !qr_slice_is(context, def->context))
-            continue;
-        if (qualifies(q, chart))
-            m->at[m->n++] = (struct member){chart, def, i};
-    }
     qsort(m->at, m->n, sizeof *m->at, compare_members);
     return 0;
 }

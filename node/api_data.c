@@ -12,6 +12,7 @@
 #include "base/pattern.h"
 #include "node/jsonwrap.h"
 #include "node/options.h"
+#include "node/select.h"
 
 #define DEFAULT_AFTER_S (-600)
 
@@ -136,31 +137,6 @@ static void read_params(struct qr_data_query *q, const struct qr_http_request *r
 
 /* ---- what it selects ---- */
 
-struct label_search {
-    struct qr_slice pattern;
-    bool found;
-};
-
-/* A label qualifies by its key, or as key:value. */
-static bool on_label(void *data, const char *name, const char *value)
-{
-    struct label_search *search = data;
-    char text[2 * QR_NAME_BYTES_MAX + 2];
-    snprintf(text, sizeof text, "%s:%s", name, value);
-    search->found = qr_pattern_matches(search->pattern, QR_PATTERN_API, qr_slice_str(name)) ||
-                    qr_pattern_matches(search->pattern, QR_PATTERN_API, qr_slice_str(text));
-    return !search->found;
-}
-
-static bool labels_match(struct qr_slice pattern, const struct qr_chart_def *def)
-{
-    if (pattern.len == 0)
-        return true;
-    struct label_search search = {.pattern = pattern};
-    qr_api_chart_labels(def, on_label, &search);
-    return search.found;
-}
-
 static bool name_matches(const struct qr_data_query *q, struct qr_slice pattern, const char *id,
                          const char *name)
 {
@@ -196,21 +172,22 @@ static bool has_retention(const struct qr_data_query *q, const struct qr_chart *
 {
     int64_t after = q->after, before = q->before, margin_s = 2 * (int64_t)def->update_every;
     qr_window_absolute(&after, &before, now_s);
-    return chart->first_s != 0 && chart->first_s - margin_s <= before &&
-           chart->watermark_s + margin_s >= after;
+    int64_t first_s = qr_chart_first_s(chart);
+    return first_s != 0 && first_s - margin_s <= before && chart->watermark_s + margin_s >= after;
 }
 
 static int add_chart(struct qr_data_query *q, const struct qr_chart *chart, int64_t now_s)
 {
     const struct qr_chart_def *def = chart->def;
-    if (!labels_match(q->label_key, def) || !labels_match(q->label_filter, def) ||
+    if (!qr_select_labels_match(def, q->label_key, false) ||
+        !qr_select_labels_match(def, q->label_filter, false) ||
         !has_retention(q, chart, def, now_s))
         return 0;
     uint32_t n_before = q->table.n_columns;
     int err = add_dimensions(q, chart, def);
     if (err != 0 || q->table.n_columns == n_before)
         return err;
-    int64_t first_s = chart->first_s, last_s = chart->watermark_s;
+    int64_t first_s = qr_chart_first_s(chart), last_s = chart->watermark_s;
     if (q->source.first_s == 0 || first_s < q->source.first_s)
         q->source.first_s = first_s;
     if (last_s > q->source.last_s)
@@ -228,29 +205,24 @@ static void note_interval(struct qr_data_query *q, const struct qr_chart_def *de
  * of which `chart` selects some. */
 static int select_by_context(struct qr_data_query *q, const struct qr_api_call *call)
 {
-    uint32_t n = qr_api_n_charts(call->host);
-    bool exact = false;
-    for (uint32_t i = 0; i < n && !exact && q->context.len > 0; i++) {
-        const struct qr_chart_def *def = qr_api_chart_at(call->host, i)->def;
-        exact = qr_slice_is(q->context, def->context);
-    }
+    const struct qr_store *store = call->api->store;
+    const struct qr_select select = {
+        .context = q->context, .pattern = !qr_select_has_context(store, call->host, q->context)};
+    const struct qr_chart **charts;
+    uint32_t n;
+    int err = qr_select_charts(store, call->host, &select, &charts, &n);
+    if (err != 0)
+        return err;
     q->by_context = true;
-    for (uint32_t i = 0; i < n; i++) {
-        const struct qr_chart *chart = qr_api_chart_at(call->host, i);
-        const struct qr_chart_def *def = chart->def;
-        struct qr_slice context = qr_slice_str(def->context);
-        if (q->context.len > 0 &&
-            !(exact ? qr_slice_equal(context, q->context)
-                    : qr_pattern_matches(q->context, QR_PATTERN_API, context)))
-            continue;
+    for (uint32_t i = 0; i < n && err == 0; i++) {
+        const struct qr_chart_def *def = charts[i]->def;
         bool chosen = q->chart.len == 0 || name_matches(q, q->chart, def->id, def->name);
         if (chosen || q->context.len > 0)
             note_interval(q, def);
-        int err = chosen ? add_chart(q, chart, call->now_s - 1) : 0;
-        if (err != 0)
-            return err;
+        err = chosen ? add_chart(q, charts[i], call->now_s - 1) : 0;
     }
-    return 0;
+    free(charts);
+    return err;
 }
 
 static int select_columns(struct qr_data_query *q, const struct qr_api_call *call)

@@ -114,9 +114,9 @@ static int note_collector(struct collectors *c, const struct qr_chart_def *def)
 static void add_collectors(struct qr_json *json, const struct qr_host *host)
 {
     struct collectors c = {0};
-    uint32_t n = qr_api_n_charts(host);
-    for (uint32_t i = 0; i < n; i++) {
-        const struct qr_chart_def *def = qr_api_chart_at(host, i)->def;
+    for (const struct qr_chart *chart = qr_host_first(host); chart != NULL;
+         chart = qr_chart_next(chart)) {
+        const struct qr_chart_def *def = chart->def;
         if (qr_api_chart_visible(def) && note_collector(&c, def) != 0)
             break; /* A shorter list is better than none. */
     }

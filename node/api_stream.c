@@ -5,9 +5,9 @@
 
 static uint32_t count_receivers(const struct qr_api_call *call)
 {
-    uint32_t n = 0, n_hosts = qr_store_n_hosts(call->api->store);
-    for (uint32_t i = 0; i < n_hosts; i++) {
-        const struct qr_host *host = qr_store_host_at(call->api->store, i);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < call->n_hosts; i++) {
+        const struct qr_host *host = call->hosts->at[i];
         n += !qr_api_is_own(call, host) && host->connected;
     }
     return n;
@@ -15,11 +15,10 @@ static uint32_t count_receivers(const struct qr_api_call *call)
 
 static void find_retention(const struct qr_host *host, int64_t *first_s, int64_t *last_s)
 {
-    uint32_t n = qr_api_n_charts(host);
     *first_s = *last_s = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        const struct qr_chart *chart = qr_api_chart_at(host, i);
-        int64_t first = chart->first_s, last = chart->watermark_s;
+    for (const struct qr_chart *chart = qr_host_first(host); chart != NULL;
+         chart = qr_chart_next(chart)) {
+        int64_t first = qr_chart_first_s(chart), last = chart->watermark_s;
         if (first != 0 && (*first_s == 0 || first < *first_s))
             *first_s = first;
         if (last > *last_s)

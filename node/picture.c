@@ -67,15 +67,9 @@ static void take_child(const struct qr_picture *picture, const struct qr_status 
     child->own = is_member_guid(def);
     child->replication_factor =
         count_replicas(&status->group, newest < old_index ? newest : old_index);
-    uint32_t n = atomic_load(&host->n_charts);
-    struct qr_chart **charts = atomic_load(&host->charts);
-    child->charts = n;
-    for (uint32_t i = 0; i < n; i++) {
-        int64_t watermark_s = atomic_load(&charts[i]->watermark_s);
-        if (watermark_s > child->watermark_s)
-            child->watermark_s = watermark_s;
-        child->n_samples += atomic_load(&charts[i]->n_samples);
-    }
+    child->charts = atomic_load(&host->n_charts);
+    child->watermark_s = atomic_load(&host->watermark_s);
+    child->n_samples = atomic_load(&host->n_samples);
 }
 
 static void take_children(const struct qr_picture *picture, struct qr_status *status,
@@ -83,14 +77,15 @@ static void take_children(const struct qr_picture *picture, struct qr_status *st
 {
     struct qr_store *store = picture->sources.store;
     int slot = qr_store_enter(store);
-    uint32_t n = qr_store_n_hosts(store);
+    const struct qr_store_hosts *hosts = qr_store_hosts(store);
+    uint32_t n = atomic_load(&hosts->n);
     uint64_t *n_gaps = calloc(n + 1, sizeof *n_gaps);
     status->children = calloc(n + 1, sizeof *status->children);
     if (n_gaps != NULL)
-        qr_store_gaps_of_hosts(store, n_gaps, n);
+        qr_store_gaps_of_hosts(store, hosts, n_gaps, n);
     for (uint32_t i = 0; i < n && status->children != NULL && n_gaps != NULL; i++) {
         struct qr_status_child *child = &status->children[status->n_children++];
-        take_child(picture, status, old_index, qr_store_host_at(store, i), child);
+        take_child(picture, status, old_index, hosts->at[i], child);
         child->n_gaps = n_gaps[i];
     }
     free(n_gaps);

@@ -4,424 +4,647 @@
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
-#include <xxhash.h>
 
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/map.h"
 #include "storage/entry.h"
-
-struct index_slot {
-    uint64_t hash;
-    _Atomic(struct qr_chart *) chart; /* NULL: free; set after the hash. */
-};
-
-struct chart_index {
-    uint32_t n;
-    uint32_t mask;
-    struct index_slot slots[];
-};
+#include "storage/merge_dims.h"
 
 struct host_node {
     struct qr_host host;
     struct qr_catalog *catalog;
-    uint32_t charts_capacity;
-    _Atomic(struct chart_index *) by_id;
-    _Atomic(struct chart_index *) by_name;
+    struct qr_chart *last;    /* Of its charts. */
+    uint32_t n_users;         /* Charts that are not freed, and 1 until no reader sees the host. */
+    _Atomic uint64_t n_dims;  /* Of its charts. */
+    _Atomic uint64_t n_bytes; /* Of their definitions in the log. */
 };
 
 struct chart_node {
     struct qr_chart chart;
+    struct qr_chart *previous; /* Of the host. */
+    struct qr_list node;       /* In catalog->condemned. */
     struct qr_chart_head head;
     struct qr_entry_base base;
 };
 
-static struct host_node *node_of(const struct qr_host *host)
+static struct host_node *host_node(const struct qr_host *host)
 {
-    return QR_CONTAINER_OF((struct qr_host *)host, struct host_node, host);
+    return QR_CONTAINER_OF((struct qr_host *)(uintptr_t)host, struct host_node, host);
 }
 
-/* ---- lists ---- */
-
-/* Room for one more.  0 or UV_ENOMEM. */
-static int list_reserve(struct qr_catalog_list *list, struct qr_epoch *epoch)
+static struct chart_node *chart_node(const struct qr_chart *chart)
 {
-    uint32_t n = atomic_load_explicit(&list->n, memory_order_relaxed);
-    if (n < list->capacity)
-        return 0;
-    uint32_t capacity = list->capacity != 0 ? list->capacity * 2 : 16;
-    void **old = atomic_load_explicit(&list->at, memory_order_relaxed);
-    void **at = calloc(capacity, sizeof *at);
-    if (at == NULL)
-        return UV_ENOMEM;
-    if (n != 0)
-        memcpy(at, old, n * sizeof *at);
-    atomic_store(&list->at, at);
-    list->capacity = capacity;
-    qr_epoch_retire(epoch, old, free);
-    return 0;
+    return QR_CONTAINER_OF((struct qr_chart *)(uintptr_t)chart, struct chart_node, chart);
 }
 
-static void list_add(struct qr_catalog_list *list, void *item)
+static const struct qr_chart_def *def_of(const struct qr_chart *chart)
 {
-    uint32_t n = atomic_load_explicit(&list->n, memory_order_relaxed);
-    assert(n < list->capacity);
-    atomic_load_explicit(&list->at, memory_order_relaxed)[n] = item;
-    atomic_store_explicit(&list->n, n + 1, memory_order_release);
+    return atomic_load_explicit(&chart->def, memory_order_acquire);
 }
 
-static void *list_get(const struct qr_catalog_list *list, uint32_t i)
+static uint64_t hash_guid(const struct qr_guid *guid)
 {
-    uint32_t n = atomic_load_explicit(&list->n, memory_order_acquire);
-    return i < n ? atomic_load_explicit(&list->at, memory_order_acquire)[i] : NULL;
+    return qr_map_hash(qr_slice_of(guid->bytes, sizeof guid->bytes));
 }
 
-/* ---- index ---- */
-
-static uint64_t hash_of(struct qr_slice text)
+/* Of a chart's id or name. */
+static uint64_t hash_text(const struct qr_host *host, struct qr_slice text)
 {
-    return XXH3_64bits(text.base, text.len);
+    return qr_map_hash(text) + host->id * 0x9e3779b97f4a7c15u;
 }
 
-/* The slot that holds (hash, chart), or the free one where it belongs. */
-static struct index_slot *slot_for(struct chart_index *index, uint64_t hash,
-                                   const struct qr_chart *chart)
+static bool has_own_name(const struct qr_chart_def *def)
 {
-    for (uint32_t i = (uint32_t)hash;; i++) {
-        struct index_slot *slot = &index->slots[i & index->mask];
-        const struct qr_chart *there = atomic_load_explicit(&slot->chart, memory_order_acquire);
-        if (there == NULL || (there == chart && slot->hash == hash))
-            return slot;
-    }
-}
-
-/* Room for one more.  0 or UV_ENOMEM. */
-static int index_reserve(_Atomic(struct chart_index *) *published, struct qr_epoch *epoch)
-{
-    struct chart_index *old = atomic_load_explicit(published, memory_order_relaxed);
-    if (old != NULL && old->n < (old->mask + 1) / 2)
-        return 0;
-    uint32_t size = old != NULL ? (old->mask + 1) * 2 : 32;
-    struct chart_index *index = calloc(1, sizeof *index + size * sizeof *index->slots);
-    if (index == NULL)
-        return UV_ENOMEM;
-    index->mask = size - 1;
-    for (uint32_t i = 0; old != NULL && i <= old->mask; i++) {
-        struct qr_chart *chart = atomic_load_explicit(&old->slots[i].chart, memory_order_relaxed);
-        if (chart == NULL)
-            continue;
-        struct index_slot *slot = slot_for(index, old->slots[i].hash, chart);
-        slot->hash = old->slots[i].hash;
-        atomic_store_explicit(&slot->chart, chart, memory_order_relaxed);
-        index->n++;
-    }
-    atomic_store(published, index);
-    qr_epoch_retire(epoch, old, free);
-    return 0;
-}
-
-static void index_add(struct chart_index *index, struct qr_slice key, struct qr_chart *chart)
-{
-    uint64_t hash = hash_of(key);
-    struct index_slot *slot = slot_for(index, hash, chart);
-    if (atomic_load_explicit(&slot->chart, memory_order_relaxed) != NULL)
-        return;
-    slot->hash = hash;
-    atomic_store_explicit(&slot->chart, chart, memory_order_release);
-    index->n++;
-}
-
-static struct qr_chart *index_find(const struct chart_index *index, struct qr_slice key, bool names)
-{
-    struct qr_chart *found = NULL;
-    uint64_t hash = hash_of(key);
-    for (uint32_t i = (uint32_t)hash; index != NULL; i++) {
-        const struct index_slot *slot = &index->slots[i & index->mask];
-        struct qr_chart *chart = atomic_load_explicit(&slot->chart, memory_order_acquire);
-        if (chart == NULL)
-            break;
-        if (slot->hash != hash)
-            continue;
-        const struct qr_chart_def *def = atomic_load_explicit(&chart->def, memory_order_acquire);
-        if (qr_slice_is(key, names ? def->name : def->id) &&
-            (found == NULL || chart->id < found->id))
-            found = chart;
-    }
-    return found;
+    return strcmp(def->id, def->name) != 0;
 }
 
 /* ---- life ---- */
 
-void qr_catalog_init(struct qr_catalog *catalog, struct qr_epoch *epoch)
+int qr_catalog_init(struct qr_catalog *catalog, struct qr_epoch *epoch)
 {
     memset(catalog, 0, sizeof *catalog);
     catalog->epoch = epoch;
+    struct qr_store_hosts *hosts = calloc(1, sizeof *hosts);
+    if (hosts == NULL || qr_pool_new(&catalog->pool, epoch) != 0) {
+        free(hosts);
+        return UV_ENOMEM;
+    }
+    atomic_init(&catalog->hosts, hosts);
+    qr_index_init(&catalog->index, epoch, catalog->pool);
+    qr_ids_init(&catalog->charts, epoch);
+    qr_lookup_init(&catalog->by_guid, epoch);
+    qr_lookup_init(&catalog->by_id, epoch);
+    qr_lookup_init(&catalog->by_name, epoch);
+    qr_list_init(&catalog->condemned);
+    return 0;
+}
+
+void qr_catalog_set_epoch(struct qr_catalog *catalog, struct qr_epoch *epoch)
+{
+    catalog->epoch = epoch;
+    catalog->charts.epoch = epoch;
+    catalog->by_guid.epoch = catalog->by_id.epoch = catalog->by_name.epoch = epoch;
+    qr_index_set_epoch(&catalog->index, epoch);
+    qr_pool_set_epoch(catalog->pool, epoch);
+}
+
+static void leave_host(struct host_node *node)
+{
+    if (--node->n_users == 0)
+        free(node);
+}
+
+/* When no reader sees it. */
+static void free_chart(void *memory)
+{
+    struct chart_node *node = memory;
+    struct host_node *host = host_node(node->chart.host);
+    qr_entry_base_release(&node->base);
+    free(node);
+    leave_host(host);
+}
+
+static void free_host(void *memory)
+{
+    leave_host(memory);
 }
 
 void qr_catalog_release(struct qr_catalog *catalog)
 {
-    for (uint32_t i = 0; i < qr_catalog_n_charts(catalog); i++) {
-        struct qr_chart *chart = list_get(&catalog->charts, i);
-        qr_entry_base_release(chart->base);
-        free((void *)atomic_load(&chart->def));
-        free(QR_CONTAINER_OF(chart, struct chart_node, chart));
+    QR_LIST_FOREACH (node, &catalog->condemned)
+        free_chart(QR_CONTAINER_OF(node, struct chart_node, node));
+    uint32_t id = 0;
+    struct qr_chart *chart;
+    while ((chart = qr_catalog_next(catalog, &id)) != NULL)
+        free_chart(chart_node(chart));
+    struct qr_store_hosts *hosts = atomic_load(&catalog->hosts);
+    for (uint32_t i = 0; hosts != NULL && i < atomic_load(&hosts->n); i++) {
+        free((void *)(uintptr_t)atomic_load(&hosts->at[i]->def));
+        leave_host(host_node(hosts->at[i]));
     }
-    for (uint32_t i = 0; i < qr_catalog_n_hosts(catalog); i++) {
-        struct host_node *node = node_of(list_get(&catalog->hosts, i));
-        free((void *)atomic_load(&node->host.def));
-        free(atomic_load(&node->host.charts));
-        free(atomic_load(&node->by_id));
-        free(atomic_load(&node->by_name));
-        free(node);
-    }
-    free(atomic_load(&catalog->charts.at));
-    free(atomic_load(&catalog->hosts.at));
+    free(hosts);
+    qr_index_release(&catalog->index);
+    qr_ids_release(&catalog->charts);
+    qr_lookup_release(&catalog->by_guid);
+    qr_lookup_release(&catalog->by_id);
+    qr_lookup_release(&catalog->by_name);
+    qr_pool_free(catalog->pool);
+}
+
+/* ---- what the index says of a host ---- */
+
+static int index_host(struct qr_catalog *catalog, uint32_t id, const struct qr_host_def *def)
+{
+    int err = qr_index_add(&catalog->index, QR_TERM_HOST_NAME, "", def->hostname, id);
+    for (uint32_t i = 0; i < def->n_labels && err == 0; i++)
+        err = qr_index_add(&catalog->index, QR_TERM_HOST_LABEL, def->labels[i].name,
+                           def->labels[i].value, id);
+    return err;
+}
+
+static bool has_host_label(const struct qr_host_def *def, const struct qr_def_label *label)
+{
+    for (uint32_t i = 0; def != NULL && i < def->n_labels; i++)
+        if (strcmp(def->labels[i].name, label->name) == 0 &&
+            strcmp(def->labels[i].value, label->value) == 0)
+            return true;
+    return false;
+}
+
+/* What `def` says and `next` does not; NULL: the host goes. */
+static int unindex_host(struct qr_catalog *catalog, uint32_t id, const struct qr_host_def *def,
+                        const struct qr_host_def *next)
+{
+    int err = 0;
+    if (next == NULL || strcmp(def->hostname, next->hostname) != 0)
+        err = qr_index_remove(&catalog->index, QR_TERM_HOST_NAME, "", def->hostname, id);
+    for (uint32_t i = 0; i < def->n_labels && err == 0; i++)
+        if (!has_host_label(next, &def->labels[i]))
+            err = qr_index_remove(&catalog->index, QR_TERM_HOST_LABEL, def->labels[i].name,
+                                  def->labels[i].value, id);
+    return err;
 }
 
 /* ---- hosts ---- */
+
+static int change_host(struct qr_catalog *catalog, struct qr_host *host, struct qr_host_def *def)
+{
+    const struct qr_host_def *old = atomic_load_explicit(&host->def, memory_order_relaxed);
+    int err = index_host(catalog, host->id, def);
+    if (err != 0) {
+        free(def);
+        return err;
+    }
+    atomic_store(&host->def, def);
+    err = unindex_host(catalog, host->id, old, def);
+    qr_epoch_retire(catalog->epoch, (void *)(uintptr_t)old, free);
+    return err;
+}
+
+/* The array of hosts with room for one more. */
+static struct qr_store_hosts *reserve_host(struct qr_catalog *catalog)
+{
+    struct qr_store_hosts *old = atomic_load_explicit(&catalog->hosts, memory_order_relaxed);
+    uint32_t n = atomic_load_explicit(&old->n, memory_order_relaxed);
+    if (n < catalog->hosts_capacity)
+        return old;
+    uint32_t capacity = n != 0 ? n * 2 : 16;
+    struct qr_store_hosts *hosts = malloc(sizeof *hosts + capacity * sizeof(struct qr_host *));
+    if (hosts == NULL)
+        return NULL;
+    atomic_init(&hosts->n, n);
+    if (n != 0)
+        memcpy(hosts->at, old->at, n * sizeof(struct qr_host *));
+    catalog->hosts_capacity = capacity;
+    atomic_store(&catalog->hosts, hosts);
+    qr_epoch_retire(catalog->epoch, old, free);
+    return hosts;
+}
+
+static struct host_node *host_new(struct qr_catalog *catalog, const struct qr_host_def *def)
+{
+    struct host_node *node = calloc(1, sizeof *node);
+    if (node == NULL)
+        return NULL;
+    node->catalog = catalog;
+    node->n_users = 1;
+    node->host.id = catalog->last_host + 1;
+    node->host.guid = def->guid;
+    qr_guid_format(&def->guid, node->host.guid_text);
+    atomic_init(&node->host.def, def);
+    return node;
+}
 
 int qr_catalog_put_host(struct qr_catalog *catalog, struct qr_host_def *def, struct qr_host **host)
 {
     struct qr_host *known = qr_catalog_host_by_guid(catalog, &def->guid);
     if (known != NULL) {
-        const struct qr_host_def *old = atomic_load_explicit(&known->def, memory_order_relaxed);
-        atomic_store(&known->def, def);
-        qr_epoch_retire(catalog->epoch, (void *)old, free);
         *host = known;
-        return 0;
+        return change_host(catalog, known, def);
     }
-    struct host_node *node = calloc(1, sizeof *node);
-    if (node == NULL || list_reserve(&catalog->hosts, catalog->epoch) != 0) {
+    if (catalog->last_host == QR_HOSTS_MAX) {
+        free(def);
+        return QR_E_LIMIT;
+    }
+    struct qr_store_hosts *hosts = reserve_host(catalog);
+    struct host_node *node = hosts != NULL ? host_new(catalog, def) : NULL;
+    int err = node != NULL ? index_host(catalog, node->host.id, def) : UV_ENOMEM;
+    if (err == 0)
+        err = qr_lookup_add(&catalog->by_guid, hash_guid(&def->guid), node);
+    if (err != 0) {
         free(node);
         free(def);
-        return UV_ENOMEM;
+        return err;
     }
-    node->catalog = catalog;
-    node->host.id = qr_catalog_n_hosts(catalog) + 1;
-    node->host.guid = def->guid;
-    qr_guid_format(&def->guid, node->host.guid_text);
-    atomic_init(&node->host.def, def);
-    list_add(&catalog->hosts, &node->host);
+    catalog->last_host = node->host.id;
+    uint32_t n = atomic_load_explicit(&hosts->n, memory_order_relaxed);
+    hosts->at[n] = &node->host;
+    atomic_store_explicit(&hosts->n, n + 1, memory_order_release);
     *host = &node->host;
     return 0;
 }
 
+uint32_t qr_catalog_place(const struct qr_store_hosts *hosts, uint32_t n, uint32_t id)
+{
+    uint32_t low = 0, high = n;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (hosts->at[middle]->id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+int qr_catalog_remove_host(struct qr_catalog *catalog, struct qr_host *host)
+{
+    struct host_node *node = host_node(host);
+    struct qr_store_hosts *old = atomic_load_explicit(&catalog->hosts, memory_order_relaxed);
+    uint32_t n = atomic_load_explicit(&old->n, memory_order_relaxed);
+    uint32_t at = qr_catalog_place(old, n, host->id);
+    assert(at < n && old->at[at] == host && node->last == NULL);
+    const struct qr_host_def *def = atomic_load_explicit(&host->def, memory_order_relaxed);
+    struct qr_store_hosts *hosts = malloc(sizeof *hosts + n * sizeof(struct qr_host *));
+    int err = hosts != NULL ? unindex_host(catalog, host->id, def, NULL) : UV_ENOMEM;
+    if (err != 0) {
+        free(hosts);
+        return err;
+    }
+    atomic_init(&hosts->n, n - 1);
+    memcpy(hosts->at, old->at, at * sizeof(struct qr_host *));
+    memcpy(&hosts->at[at], &old->at[at + 1], (n - 1 - at) * sizeof(struct qr_host *));
+    catalog->hosts_capacity = n;
+    atomic_store(&catalog->hosts, hosts);
+    qr_lookup_remove(&catalog->by_guid, hash_guid(&host->guid), node);
+    qr_epoch_retire(catalog->epoch, old, free);
+    qr_epoch_retire(catalog->epoch, (void *)(uintptr_t)def, free);
+    qr_epoch_retire(catalog->epoch, node, free_host);
+    return 0;
+}
+
+/* ---- what the index says of a chart ---- */
+
+static int index_chart(struct qr_catalog *catalog, uint32_t id, const struct qr_chart_def *def,
+                       bool context)
+{
+    int err = 0;
+    if (context)
+        err = qr_index_add(&catalog->index, QR_TERM_CONTEXT, "", def->context, id);
+    struct qr_def_label label;
+    for (uint32_t i = 0; err == 0 && qr_chart_def_label(def, i, &label); i++)
+        err = qr_index_add(&catalog->index, QR_TERM_CHART_LABEL, label.name, label.value, id);
+    return err;
+}
+
+static bool has_label(const struct qr_chart_def *def, const struct qr_def_label *wanted)
+{
+    struct qr_def_label label;
+    for (uint32_t i = 0; def != NULL && qr_chart_def_label(def, i, &label); i++)
+        if (strcmp(label.name, wanted->name) == 0 && strcmp(label.value, wanted->value) == 0)
+            return true;
+    return false;
+}
+
+/* What `def` says and `next` does not; NULL: the chart goes. */
+static int unindex_chart(struct qr_catalog *catalog, uint32_t id, const struct qr_chart_def *def,
+                         const struct qr_chart_def *next)
+{
+    int err = 0;
+    if (next == NULL || strcmp(def->context, next->context) != 0)
+        err = qr_index_remove(&catalog->index, QR_TERM_CONTEXT, "", def->context, id);
+    struct qr_def_label label;
+    for (uint32_t i = 0; err == 0 && qr_chart_def_label(def, i, &label); i++)
+        if (!has_label(next, &label))
+            err =
+                qr_index_remove(&catalog->index, QR_TERM_CHART_LABEL, label.name, label.value, id);
+    return err;
+}
+
+/* ---- limits ---- */
+
+static size_t label_bytes(const struct qr_def_label *labels, uint32_t n)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++)
+        bytes += strlen(labels[i].name) + strlen(labels[i].value) + 4;
+    return bytes;
+}
+
+/* About what it takes in the log and in a snapshot; the same on every member. */
+static uint64_t def_bytes(const struct qr_chart_def *def)
+{
+    size_t bytes = 64 + strlen(def->id) + strlen(def->name) + strlen(def->title) +
+                   strlen(def->units) + strlen(def->family) + strlen(def->context) +
+                   strlen(def->plugin) + strlen(def->module);
+    for (uint32_t i = 0; i < def->n_dims; i++)
+        bytes += strlen(def->dims[i].id) + strlen(def->dims[i].name) + 8;
+    return bytes + label_bytes(def->labels, def->n_labels);
+}
+
+/* With `old` (or nothing) in its place now. */
+static const char *refusal(const struct qr_host *host, const struct qr_chart_def *old,
+                           const struct qr_chart_def *def)
+{
+    const struct host_node *node = host_node(host);
+    uint64_t n_dims = atomic_load_explicit(&node->n_dims, memory_order_relaxed) + def->n_dims -
+                      (old != NULL ? old->n_dims : 0);
+    uint64_t n_bytes = atomic_load_explicit(&node->n_bytes, memory_order_relaxed) + def_bytes(def) -
+                       (old != NULL ? def_bytes(old) : 0);
+    if (def->n_dims > QR_DIMS_PER_CHART_MAX)
+        return "it would have more dimensions than a chart may have (65535)";
+    if (old == NULL &&
+        atomic_load_explicit(&host->n_charts, memory_order_relaxed) >= QR_CHARTS_PER_HOST_MAX)
+        return "its host has as many charts as a host may have (100000)";
+    if (old == NULL && qr_catalog_n_charts(node->catalog) >= QR_CHARTS_MAX)
+        return "the cluster has as many charts as it may have (16777216)";
+    if (n_dims > QR_DIMS_PER_HOST_MAX && (old == NULL || def->n_dims > old->n_dims))
+        return "its host would have more dimensions than a host may have (1000000)";
+    if (n_bytes > QR_DEFINITION_BYTES_MAX && (old == NULL || def_bytes(def) > def_bytes(old)))
+        return "the definitions of its host would take more than 256 MiB";
+    if (old == NULL && node->catalog->last_chart == UINT32_MAX)
+        return "the cluster has given all the ids of charts that there are";
+    return NULL;
+}
+
+const char *qr_catalog_refusal(const struct qr_host *host, const struct qr_chart_def *def)
+{
+    return refusal(host, NULL, def);
+}
+
+static void count_def(struct host_node *host, const struct qr_chart_def *old,
+                      const struct qr_chart_def *def)
+{
+    uint64_t n_dims = (def != NULL ? def->n_dims : 0) - (uint64_t)(old != NULL ? old->n_dims : 0);
+    uint64_t n_bytes = (def != NULL ? def_bytes(def) : 0) - (old != NULL ? def_bytes(old) : 0);
+    atomic_fetch_add_explicit(&host->catalog->n_dims, n_dims, memory_order_relaxed);
+    atomic_fetch_add_explicit(&host->n_dims, n_dims, memory_order_relaxed);
+    atomic_fetch_add_explicit(&host->n_bytes, n_bytes, memory_order_relaxed);
+}
+
 /* ---- charts ---- */
 
-/* Dimensions of a definition and those known before, each at its place. */
-struct merge {
-    struct qr_dim_def *dims;
-    uint32_t n;
-    bool in_place; /* The new definition's array is already the result. */
-};
-
-static int merge_dims(struct merge *merge, const struct qr_chart_def *old,
-                      const struct qr_chart_def *def, struct qr_map *places)
+/* By id only, not by name. */
+static struct qr_chart *find_by_id(const struct qr_host *host, struct qr_slice id)
 {
-    uint32_t n_old = old != NULL ? old->n_dims : 0;
-    for (uint32_t i = 0; i < n_old; i++) {
-        merge->dims[i] = old->dims[i];
-        merge->dims[i].flags |= 1; /* Obsolete, unless it is defined again below. */
-        if (qr_map_set(places, qr_slice_str(old->dims[i].id), &merge->dims[i]) != 0)
-            return UV_ENOMEM;
-    }
-    merge->n = n_old;
-    merge->in_place = true;
-    for (uint32_t i = 0; i < def->n_dims; i++) {
-        struct qr_slice id = qr_slice_str(def->dims[i].id);
-        struct qr_dim_def *place = qr_map_get(places, id);
-        if (place == NULL) {
-            if (merge->n == QR_DIMS_PER_CHART_MAX)
-                return QR_E_LIMIT;
-            place = &merge->dims[merge->n++];
-            if (qr_map_set(places, id, place) != 0)
-                return UV_ENOMEM;
-        }
-        if (place != &merge->dims[i])
-            merge->in_place = false;
-        *place = def->dims[i];
-    }
-    if (merge->n != def->n_dims)
-        merge->in_place = false;
-    return 0;
+    struct qr_lookup_at at = {0};
+    struct qr_chart *chart;
+    while ((chart = qr_lookup_next(&host_node(host)->catalog->by_id, hash_text(host, id), &at)) !=
+           NULL)
+        if (chart->host == host && qr_slice_is(id, def_of(chart)->id))
+            break;
+    return chart;
 }
 
-/* A definition with the merged dimensions, in memory of its own. */
-static int rebuild(struct qr_chart_def **def, const struct merge *merge)
+static int add_name(struct qr_catalog *catalog, struct qr_chart *chart,
+                    const struct qr_chart_def *def)
 {
-    struct qr_chart_def view = **def;
-    view.dims = merge->dims;
-    view.n_dims = merge->n;
-    struct qr_buf bytes = {0};
-    int err = qr_chart_def_encode(&bytes, &view);
-    struct qr_cursor in = qr_cursor_of(qr_buf_slice(&bytes));
-    struct qr_chart_def *rebuilt;
-    if (err == 0)
-        err = qr_chart_def_decode(&rebuilt, &in);
-    if (err == 0) {
-        free(*def);
-        *def = rebuilt;
-    }
-    qr_buf_release(&bytes);
-    return err;
+    return has_own_name(def) ? qr_lookup_add(&catalog->by_name,
+                                             hash_text(chart->host, qr_slice_str(def->name)), chart)
+                             : 0;
 }
 
-/* Makes *def what the chart will have.  On error it is left as it is. */
-static int merge_def(struct qr_chart_def **def, const struct qr_chart_def *old)
+static void remove_name(struct qr_catalog *catalog, struct qr_chart *chart,
+                        const struct qr_chart_def *def)
 {
-    size_t max = (size_t)(*def)->n_dims + (old != NULL ? old->n_dims : 0);
-    if ((*def)->n_dims > QR_DIMS_PER_CHART_MAX)
-        return QR_E_LIMIT;
-    struct merge merge = {.dims = malloc((max + 1) * sizeof *merge.dims)};
-    if (merge.dims == NULL)
-        return UV_ENOMEM;
-    struct qr_map places;
-    qr_map_init(&places);
-    int err = merge_dims(&merge, old, *def, &places);
-    if (err == 0 && !merge.in_place)
-        err = rebuild(def, &merge);
-    qr_map_release(&places);
-    free(merge.dims);
-    return err;
+    if (has_own_name(def))
+        qr_lookup_remove(&catalog->by_name, hash_text(chart->host, qr_slice_str(def->name)), chart);
 }
 
-static int host_reserve_chart(struct host_node *node)
+static struct chart_node *chart_new(struct qr_catalog *catalog, struct qr_host *host,
+                                    const struct qr_chart_def *def)
 {
-    uint32_t n = atomic_load_explicit(&node->host.n_charts, memory_order_relaxed);
-    if (n >= QR_CHARTS_PER_HOST_MAX)
-        return QR_E_LIMIT;
-    if (n < node->charts_capacity)
-        return 0;
-    uint32_t capacity = node->charts_capacity != 0 ? node->charts_capacity * 2 : 16;
-    struct qr_chart **charts = calloc(capacity, sizeof(struct qr_chart *));
-    if (charts == NULL)
-        return UV_ENOMEM;
-    struct qr_chart **old = atomic_load_explicit(&node->host.charts, memory_order_relaxed);
-    if (n != 0)
-        memcpy(charts, old, n * sizeof(struct qr_chart *));
-    atomic_store(&node->host.charts, charts);
-    node->charts_capacity = capacity;
-    qr_epoch_retire(node->catalog->epoch, old, free);
-    return 0;
-}
-
-static void add_dims(struct qr_catalog *catalog, uint32_t n, uint32_t n_before)
-{
-    atomic_fetch_add_explicit(&catalog->n_dims, (uint64_t)n - n_before, memory_order_relaxed);
-}
-
-static int add_chart(struct qr_catalog *catalog, struct host_node *host, struct qr_chart_def *def,
-                     struct qr_chart **chart)
-{
-    int err = host_reserve_chart(host);
-    if (err == 0)
-        err = list_reserve(&catalog->charts, catalog->epoch);
-    if (err == 0)
-        err = index_reserve(&host->by_id, catalog->epoch);
-    if (err == 0)
-        err = index_reserve(&host->by_name, catalog->epoch);
-    struct chart_node *node = err == 0 ? calloc(1, sizeof *node) : NULL;
+    struct chart_node *node = calloc(1, sizeof *node);
     if (node == NULL)
-        return err != 0 ? err : UV_ENOMEM;
-
-    struct qr_chart *added = &node->chart;
-    added->id = qr_catalog_n_charts(catalog) + 1;
-    added->host = &host->host;
-    added->head = &node->head;
-    added->base = &node->base;
-    atomic_init(&added->def, def);
-    list_add(&catalog->charts, added);
-    uint32_t n = atomic_load_explicit(&host->host.n_charts, memory_order_relaxed);
-    atomic_load_explicit(&host->host.charts, memory_order_relaxed)[n] = added;
-    atomic_store_explicit(&host->host.n_charts, n + 1, memory_order_release);
-    index_add(atomic_load(&host->by_id), qr_slice_str(def->id), added);
-    index_add(atomic_load(&host->by_name), qr_slice_str(def->name), added);
-    add_dims(catalog, def->n_dims, 0);
-    *chart = added;
-    return 0;
+        return NULL;
+    node->chart.id = catalog->last_chart + 1;
+    node->chart.host = host;
+    node->chart.head = &node->head;
+    node->chart.base = &node->base;
+    qr_list_init(&node->node);
+    atomic_init(&node->chart.def, def);
+    return node;
 }
 
-static int change_chart(struct qr_catalog *catalog, struct host_node *host, struct qr_chart *chart,
-                        struct qr_chart_def *def)
+/* Last of its host's charts, for all to see. */
+static void link_chart(struct host_node *host, struct chart_node *node)
 {
-    const struct qr_chart_def *old = atomic_load_explicit(&chart->def, memory_order_relaxed);
-    if (strcmp(old->name, def->name) != 0) {
-        int err = index_reserve(&host->by_name, catalog->epoch);
-        if (err != 0)
-            return err;
+    node->previous = host->last;
+    if (host->last != NULL)
+        atomic_store_explicit(&host->last->next, &node->chart, memory_order_release);
+    else
+        atomic_store_explicit(&host->host.charts, &node->chart, memory_order_release);
+    host->last = &node->chart;
+    atomic_store_explicit(&host->host.last_chart, node->chart.id, memory_order_relaxed);
+    host->n_users++;
+    atomic_fetch_add_explicit(&host->host.n_charts, 1, memory_order_relaxed);
+}
+
+/* A member without memory stops: what a failure leaves half done is never used. */
+static int add_chart(struct qr_catalog *catalog, struct qr_host *host,
+                     const struct qr_chart_def *def, struct qr_chart **chart)
+{
+    struct chart_node *node = chart_new(catalog, host, def);
+    if (node == NULL) {
+        qr_pool_drop_def(def);
+        return UV_ENOMEM;
     }
-    add_dims(catalog, def->n_dims, old->n_dims);
+    struct qr_chart *added = &node->chart;
+    if (qr_ids_set(&catalog->charts, added->id, added) != 0) {
+        qr_pool_drop_def(def);
+        free(node);
+        return UV_ENOMEM;
+    }
+    catalog->last_chart = added->id;
+    int err = qr_lookup_add(&catalog->by_id, hash_text(host, qr_slice_str(def->id)), added);
+    if (err == 0)
+        err = add_name(catalog, added, def);
+    if (err == 0)
+        err = index_chart(catalog, added->id, def, true);
+    count_def(host_node(host), NULL, def);
+    link_chart(host_node(host), node); /* Last: who finds it there finds it by name, too. */
+    *chart = added;
+    return err;
+}
+
+static int change_chart(struct qr_catalog *catalog, struct qr_chart *chart,
+                        const struct qr_chart_def *def)
+{
+    const struct qr_chart_def *old = def_of(chart);
+    if (def == old) {
+        qr_pool_drop_def(def);
+        return 0;
+    }
+    bool renamed = strcmp(old->name, def->name) != 0;
+    int err = renamed ? add_name(catalog, chart, def) : 0;
+    if (err == 0)
+        err = index_chart(catalog, chart->id, def, strcmp(old->context, def->context) != 0);
     atomic_store(&chart->def, def);
-    if (strcmp(old->name, def->name) != 0)
-        index_add(atomic_load(&host->by_name), qr_slice_str(def->name), chart);
-    qr_epoch_retire(catalog->epoch, (void *)old, free);
-    return 0;
+    if (err == 0)
+        err = unindex_chart(catalog, chart->id, old, def);
+    if (err == 0 && renamed)
+        remove_name(catalog, chart, old);
+    count_def(host_node(chart->host), old, def);
+    qr_pool_drop_def(old);
+    return err;
 }
 
 int qr_catalog_put_chart(struct qr_catalog *catalog, struct qr_host *host, struct qr_chart_def *def,
                          struct qr_chart **chart)
 {
-    struct host_node *node = node_of(host);
-    struct qr_chart *known = index_find(atomic_load_explicit(&node->by_id, memory_order_relaxed),
-                                        qr_slice_str(def->id), false);
-    int err = merge_def(&def, known != NULL ? atomic_load(&known->def) : NULL);
+    struct qr_chart *known = find_by_id(host, qr_slice_str(def->id));
+    const struct qr_chart_def *old = known != NULL ? def_of(known) : NULL;
+    int err = qr_merge_dims(&def, old);
+    if (err == 0 && refusal(host, old, def) != NULL)
+        err = QR_E_LIMIT;
+    const struct qr_chart_def *pooled = err == 0 ? qr_pool_def(catalog->pool, def) : NULL;
+    free(def);
+    if (pooled == NULL)
+        return err != 0 ? err : UV_ENOMEM;
+    err = known != NULL ? change_chart(catalog, known, pooled)
+                        : add_chart(catalog, host, pooled, &known);
     if (err == 0)
-        err = known != NULL ? change_chart(catalog, node, known, def)
-                            : add_chart(catalog, node, def, &known);
-    if (err != 0) {
-        free(def);
+        *chart = known;
+    return err;
+}
+
+int qr_catalog_put_known(struct qr_catalog *catalog, struct qr_host *host,
+                         const struct qr_chart_def *def, struct qr_chart **chart)
+{
+    if (find_by_id(host, qr_slice_str(def->id)) != NULL)
+        return QR_E_MALFORMED;
+    if (refusal(host, NULL, def) != NULL)
+        return QR_E_LIMIT;
+    const struct qr_chart_def *pooled = qr_pool_def(catalog->pool, def);
+    return pooled != NULL ? add_chart(catalog, host, pooled, chart) : UV_ENOMEM;
+}
+
+/* ---- removal ---- */
+
+/* A reader that stands on it still finds its way on: `next` stays. */
+static void unlink_chart(struct host_node *host, struct chart_node *node)
+{
+    struct qr_chart *next = atomic_load_explicit(&node->chart.next, memory_order_relaxed);
+    if (node->previous != NULL)
+        atomic_store(&node->previous->next, next);
+    else
+        atomic_store(&host->host.charts, next);
+    if (next != NULL)
+        chart_node(next)->previous = node->previous;
+    else
+        host->last = node->previous;
+    atomic_fetch_sub_explicit(&host->host.n_charts, 1, memory_order_relaxed);
+}
+
+int qr_catalog_remove_chart(struct qr_catalog *catalog, struct qr_chart *chart)
+{
+    struct chart_node *node = chart_node(chart);
+    const struct qr_chart_def *def = def_of(chart);
+    int err = unindex_chart(catalog, chart->id, def, NULL);
+    if (err != 0)
         return err;
-    }
-    *chart = known;
+    qr_ids_remove(&catalog->charts, chart->id);
+    qr_lookup_remove(&catalog->by_id, hash_text(chart->host, qr_slice_str(def->id)), chart);
+    remove_name(catalog, chart, def);
+    unlink_chart(host_node(chart->host), node);
+    count_def(host_node(chart->host), def, NULL);
+    qr_pool_drop_def(def);
+    if (qr_head_first(&node->head) != NULL)
+        qr_list_add_tail(&catalog->condemned, &node->node);
+    else
+        qr_epoch_retire(catalog->epoch, node, free_chart);
     return 0;
+}
+
+void qr_catalog_bury(struct qr_catalog *catalog)
+{
+    QR_LIST_FOREACH (at, &catalog->condemned) {
+        struct chart_node *node = QR_CONTAINER_OF(at, struct chart_node, node);
+        if (qr_head_first(&node->head) != NULL)
+            continue;
+        qr_list_remove(&node->node);
+        qr_epoch_retire(catalog->epoch, node, free_chart);
+    }
 }
 
 /* ---- lookup ---- */
 
+const struct qr_store_hosts *qr_catalog_hosts(const struct qr_catalog *catalog)
+{
+    return atomic_load(&catalog->hosts);
+}
+
 uint32_t qr_catalog_n_hosts(const struct qr_catalog *catalog)
 {
-    return atomic_load_explicit(&catalog->hosts.n, memory_order_acquire);
+    return atomic_load_explicit(&qr_catalog_hosts(catalog)->n, memory_order_acquire);
 }
 
 uint32_t qr_catalog_n_charts(const struct qr_catalog *catalog)
 {
-    return atomic_load_explicit(&catalog->charts.n, memory_order_acquire);
+    return qr_ids_count(&catalog->charts);
 }
 
 struct qr_host *qr_catalog_host(const struct qr_catalog *catalog, uint32_t id)
 {
-    return id != 0 ? list_get(&catalog->hosts, id - 1) : NULL;
+    const struct qr_store_hosts *hosts = qr_catalog_hosts(catalog);
+    uint32_t n = atomic_load_explicit(&hosts->n, memory_order_acquire);
+    uint32_t at = qr_catalog_place(hosts, n, id);
+    return at < n && hosts->at[at]->id == id ? hosts->at[at] : NULL;
 }
 
 struct qr_host *qr_catalog_host_by_guid(const struct qr_catalog *catalog,
                                         const struct qr_guid *guid)
 {
-    uint32_t n = qr_catalog_n_hosts(catalog);
-    for (uint32_t id = 1; id <= n; id++) {
-        struct qr_host *host = qr_catalog_host(catalog, id);
-        if (qr_guid_equal(&host->guid, guid))
-            return host;
-    }
+    struct qr_lookup_at at = {0};
+    struct host_node *node;
+    while ((node = qr_lookup_next(&catalog->by_guid, hash_guid(guid), &at)) != NULL)
+        if (qr_guid_equal(&node->host.guid, guid))
+            return &node->host;
     return NULL;
 }
 
 struct qr_chart *qr_catalog_chart(const struct qr_catalog *catalog, uint32_t id)
 {
-    return id != 0 ? list_get(&catalog->charts, id - 1) : NULL;
+    return qr_ids_get(&catalog->charts, id);
+}
+
+struct qr_chart *qr_catalog_next(const struct qr_catalog *catalog, uint32_t *id)
+{
+    return qr_ids_next(&catalog->charts, id);
 }
 
 struct qr_chart *qr_catalog_find(const struct qr_host *host, struct qr_slice id_or_name)
 {
-    const struct host_node *node = node_of(host);
-    struct qr_chart *chart =
-        index_find(atomic_load_explicit(&node->by_id, memory_order_acquire), id_or_name, false);
-    if (chart == NULL)
-        chart = index_find(atomic_load_explicit(&node->by_name, memory_order_acquire), id_or_name,
-                           true);
-    return chart;
+    struct qr_chart *chart = find_by_id(host, id_or_name), *found = NULL;
+    if (chart != NULL)
+        return chart;
+    struct qr_lookup_at at = {0};
+    uint64_t hash = hash_text(host, id_or_name);
+    while ((chart = qr_lookup_next(&host_node(host)->catalog->by_name, hash, &at)) != NULL)
+        if (chart->host == host && qr_slice_is(id_or_name, def_of(chart)->name) &&
+            (found == NULL || chart->id < found->id))
+            found = chart;
+    return found;
 }
 
 struct qr_catalog *qr_catalog_of(const struct qr_chart *chart)
 {
-    return node_of(chart->host)->catalog;
+    return host_node(chart->host)->catalog;
+}
+
+int64_t qr_chart_first_s(const struct qr_chart *chart)
+{
+    int64_t oldest_s = atomic_load_explicit(&chart->oldest_s, memory_order_relaxed);
+    int64_t edge_s = atomic_load_explicit(&qr_catalog_of(chart)->edge_s, memory_order_relaxed);
+    if (oldest_s == 0 || oldest_s >= edge_s)
+        return oldest_s;
+    return atomic_load_explicit(&chart->watermark_s, memory_order_relaxed) >= edge_s ? edge_s : 0;
+}
+
+void qr_catalog_get_stats(const struct qr_catalog *catalog, struct qr_catalog_stats *stats)
+{
+    qr_pool_get_stats(catalog->pool, &stats->pool);
+    for (int kind = 0; kind < QR_TERM_KINDS; kind++)
+        stats->n_terms[kind] = qr_index_count(&catalog->index, (enum qr_term_kind)kind);
 }

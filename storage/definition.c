@@ -9,6 +9,26 @@
 
 #define VERSION 1
 
+/* ---- labels ---- */
+
+bool qr_chart_def_label(const struct qr_chart_def *def, uint32_t i, struct qr_def_label *label)
+{
+    static const char *const added[] = {"_collect_plugin", "_collect_module"};
+    const uint32_t n_added = QR_COUNT(added);
+    if (i >= n_added) {
+        if (i - n_added >= def->n_labels)
+            return false;
+        *label = def->labels[i - n_added];
+        return true;
+    }
+    const char *value = i == 0 ? def->plugin : def->module;
+    *label = (struct qr_def_label){added[i], *value != '\0' ? value : "[none]", 0};
+    for (uint32_t own = 0; own < def->n_labels; own++)
+        if (strcmp(def->labels[own].name, added[i]) == 0)
+            *label = def->labels[own];
+    return true;
+}
+
 /* ---- encoding ---- */
 
 static int put_str(struct qr_buf *out, const char *text)

@@ -67,6 +67,10 @@ struct qr_chart_def {
     const struct qr_def_label *labels;
 };
 
+/* Label i = 0, 1, .. by which a chart is found: _collect_plugin and _collect_module, which Netdata
+ * adds, then its own (one of these that it gives itself comes twice).  False: no more. */
+bool qr_chart_def_label(const struct qr_chart_def *def, uint32_t i, struct qr_def_label *label);
+
 /* Encoders append to `out`; 0, UV_ENOMEM or QR_E_LIMIT. */
 int qr_host_def_encode(struct qr_buf *out, const struct qr_host_def *def);
 int qr_chart_def_encode(struct qr_buf *out, const struct qr_chart_def *def);

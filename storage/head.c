@@ -461,6 +461,94 @@ static struct qr_head_slab *widen_slab(struct qr_head *head, struct qr_head_slab
     return wide;
 }
 
+/* ---- forgetting ---- */
+
+/* In the place of a slab's index, until its window is compacted. */
+#define GONE UINT32_MAX
+
+void qr_head_forget(struct qr_chart_head *chart)
+{
+    for (struct qr_head_slab *slab = qr_head_first(chart), *next; slab != NULL; slab = next) {
+        next = qr_head_next(slab);
+        if (slab->window->frozen)
+            continue;
+        atomic_store(link_to(chart, slab), next);
+        slab->at = GONE;
+        slab->window->n_gone++;
+    }
+    forget_place(chart);
+}
+
+/* Queue entries follow their slabs to new places. */
+static void move_queue(struct qr_tile_queue *queue, const uint32_t *places)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < queue->n; i++) {
+        struct qr_tile_due due = queue->at[queue->first + i];
+        due.slab = places[due.slab];
+        if (due.slab != GONE)
+            queue->at[queue->first + n++] = due;
+    }
+    queue->n = n;
+}
+
+/* A worker that encodes a tile of it is told: this is another one now. */
+static void retire_slab(struct qr_head *head, struct qr_head_slab *slab)
+{
+    uint32_t n = qr_head_n_tiles(slab);
+    for (uint32_t i = 0; i < n; i++) {
+        uintptr_t ref = atomic_load_explicit(&slab->tiles[i], memory_order_relaxed);
+        if (ref != 0 && !qr_tile_is_encoded(ref))
+            qr_tile_raw_of(ref)->version++;
+    }
+    slab->at = 0;
+    account(head, slab->window, 0, slab_all_bytes(slab));
+    qr_epoch_retire(head->epoch, slab, slab_free);
+}
+
+static int compact_window(struct qr_head *head, struct qr_head_window *window)
+{
+    uint32_t *places = malloc(window->n * sizeof *places), n = 0;
+    if (places == NULL)
+        return UV_ENOMEM;
+    for (uint32_t i = 0; i < window->n; i++) {
+        struct qr_head_slab *slab = window->slabs[i];
+        places[i] = slab->at == GONE ? GONE : n;
+        if (slab->at == GONE) {
+            retire_slab(head, slab);
+        } else {
+            window->slabs[n] = slab;
+            slab->at = n++;
+        }
+    }
+    move_queue(&window->queue, places);
+    window->n = n;
+    window->n_gone = 0;
+    free(places);
+    return 0;
+}
+
+int qr_head_compact(struct qr_head *head)
+{
+    uint32_t n = 0;
+    int err = 0;
+    for (uint32_t i = 0; i < head->n_windows; i++) {
+        struct qr_head_window *window = head->windows[i];
+        if (window->n_gone != 0 && err == 0)
+            err = compact_window(head, window);
+        if (window->n != 0) {
+            head->windows[n++] = window;
+            continue;
+        }
+        /* Without slabs it would be sealed for nothing. */
+        window->frozen = true; /* For a worker that comes back. */
+        account(head, window, 0, window->bytes);
+        qr_epoch_retire(head->epoch, window, window_free);
+    }
+    head->n_windows = n;
+    return err;
+}
+
 /* ---- writing ---- */
 
 static bool has_place(const struct qr_head_slab *slab, int64_t end_s, uint32_t n)

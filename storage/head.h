@@ -83,6 +83,7 @@ struct qr_head_window {
     uint32_t shard;
     bool frozen;
     uint32_t n, capacity;
+    uint32_t n_gone; /* Of them, until qr_head_compact. */
     struct qr_head_slab **slabs;
     struct qr_tile_queue queue;
     void **packs; /* Memory of encoded tiles. */
@@ -114,6 +115,13 @@ int64_t qr_head_window_of(const struct qr_head *head, int64_t end_s);
 int qr_head_put(struct qr_head *head, struct qr_chart *chart, uint32_t step_s, uint32_t n_cols,
                 int64_t end_s, const uint32_t *values, uint32_t n, uint32_t *n_new,
                 uint32_t *n_old);
+
+/* The chart's slabs that are not frozen leave it.  After some of those: qr_head_compact, before
+ * anything else. */
+void qr_head_forget(struct qr_chart_head *chart);
+/* Takes such slabs from their windows, to be freed when no reader sees them; a window that has none
+ * left goes.  0 or UV_ENOMEM. */
+int qr_head_compact(struct qr_head *head);
 
 /* The first window that is not frozen, starts there or later, and at a start is of that shard or a
  * higher one.  NULL: none. */

@@ -8,9 +8,9 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "storage/catalog_bytes.h"
 #include "storage/chunk.h"
 #include "storage/confirm.h"
-#include "storage/entry.h"
 
 #define MAGIC   "QRSTATE"
 #define VERSION 3
@@ -18,37 +18,6 @@
 #define BLOCK_BYTES_MIN 15u /* Bytes of a block file. */
 
 /* ---- encoding ---- */
-
-static int put_hosts(const struct qr_catalog *catalog, struct qr_buf *out)
-{
-    uint32_t n = qr_catalog_n_hosts(catalog);
-    int err = qr_buf_add_varint(out, n);
-    for (uint32_t id = 1; id <= n && err == 0; id++) {
-        const struct qr_host *host = qr_catalog_host(catalog, id);
-        err = qr_host_def_encode(out, atomic_load(&host->def));
-        qr_buf_add_u8(out, atomic_load(&host->connected));
-        qr_buf_add_zigzag(out, atomic_load(&host->state_changed_us));
-        qr_buf_add_varint(out, host->has_shard ? host->shard + 1 : 0);
-    }
-    return err;
-}
-
-static int put_charts(const struct qr_catalog *catalog, struct qr_buf *out)
-{
-    uint32_t n = qr_catalog_n_charts(catalog);
-    int err = qr_buf_add_varint(out, n);
-    for (uint32_t id = 1; id <= n && err == 0; id++) {
-        const struct qr_chart *chart = qr_catalog_chart(catalog, id);
-        qr_buf_add_varint(out, chart->host->id);
-        err = qr_chart_def_encode(out, atomic_load(&chart->def));
-        qr_buf_add_varint(out, (uint64_t)atomic_load(&chart->first_s));
-        qr_buf_add_varint(out, (uint64_t)atomic_load(&chart->watermark_s));
-        qr_buf_add_varint(out, atomic_load(&chart->n_samples));
-        if (err == 0)
-            err = qr_entry_base_encode(out, chart->base);
-    }
-    return err;
-}
 
 static void put_gaps(const struct qr_state *state, struct qr_buf *out)
 {
@@ -162,9 +131,7 @@ int qr_snapshot_encode(const struct qr_state *state, struct qr_buf *out)
     qr_buf_add_varint(out, atomic_load(&state->n_duplicates));
     qr_buf_add_varint(out, state->shards.current);
     qr_buf_add_varint(out, state->shards.n_metrics);
-    int err = put_hosts(&state->catalog, out);
-    if (err == 0)
-        err = put_charts(&state->catalog, out);
+    int err = qr_catalog_encode(&state->catalog, out);
     put_gaps(state, out);
     put_manifest(state, out);
     if (err == 0)
@@ -199,62 +166,6 @@ static bool take_bool(struct qr_cursor *in)
     if (v > 1)
         in->failed = true;
     return v != 0;
-}
-
-static int take_hosts(struct qr_state *state, struct qr_cursor *in)
-{
-    uint64_t n = qr_cursor_varint_max(in, QR_HOSTS_MAX);
-    for (uint64_t i = 0; i < n; i++) {
-        struct qr_host_def *def;
-        struct qr_host *host;
-        int err = qr_host_def_decode(&def, in);
-        if (err == 0)
-            err = qr_catalog_put_host(&state->catalog, def, &host);
-        if (err != 0)
-            return err;
-        if (host->id != i + 1)
-            return QR_E_MALFORMED; /* Two with one GUID. */
-        atomic_store(&host->connected, take_bool(in));
-        atomic_store(&host->state_changed_us, qr_cursor_zigzag(in));
-        uint32_t shard = (uint32_t)qr_cursor_varint_max(in, state->shards.current + 1);
-        host->has_shard = shard != 0;
-        host->shard = shard != 0 ? shard - 1 : 0;
-    }
-    return in->failed ? QR_E_MALFORMED : 0;
-}
-
-static int take_chart(struct qr_state *state, struct qr_cursor *in, uint32_t id)
-{
-    struct qr_host *host =
-        qr_catalog_host(&state->catalog, (uint32_t)qr_cursor_varint_max(in, QR_HOSTS_MAX));
-    if (host == NULL)
-        return QR_E_MALFORMED;
-    struct qr_chart_def *def;
-    struct qr_chart *chart;
-    int err = qr_chart_def_decode(&def, in);
-    if (err != 0)
-        return err;
-    uint32_t n_dims = def->n_dims;
-    err = qr_catalog_put_chart(&state->catalog, host, def, &chart);
-    if (err != 0)
-        return err;
-    /* The second of one id, or two dimensions with one id. */
-    if (chart->id != id || atomic_load(&chart->def)->n_dims != n_dims)
-        return QR_E_MALFORMED;
-    atomic_store(&chart->first_s, take_time(in));
-    atomic_store(&chart->watermark_s, take_time(in));
-    atomic_store(&chart->n_samples, qr_cursor_varint(in));
-    err = qr_entry_base_decode(chart->base, in);
-    return err != 0 ? err : in->failed ? QR_E_MALFORMED : 0;
-}
-
-static int take_charts(struct qr_state *state, struct qr_cursor *in)
-{
-    uint64_t n = qr_cursor_varint_max(in, UINT32_MAX);
-    int err = in->failed ? QR_E_MALFORMED : 0;
-    for (uint64_t i = 0; i < n && err == 0; i++)
-        err = take_chart(state, in, (uint32_t)i + 1);
-    return err;
 }
 
 static int take_gaps(struct qr_state *state, struct qr_cursor *in)
@@ -397,9 +308,8 @@ int qr_snapshot_decode(struct qr_state *state, struct qr_slice bytes)
     atomic_store(&state->n_duplicates, qr_cursor_varint(&in));
     state->shards.current = (uint32_t)qr_cursor_varint_max(&in, QR_SHARD_MAX);
     state->shards.n_metrics = qr_cursor_varint(&in);
-    err = take_hosts(state, &in);
-    if (err == 0)
-        err = take_charts(state, &in);
+    atomic_store(&state->catalog.edge_s, state->retain_s);
+    err = qr_catalog_decode(&state->catalog, &in, state->shards.current);
     if (err == 0)
         err = take_gaps(state, &in);
     if (err == 0)

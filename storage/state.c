@@ -17,7 +17,10 @@ int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoc
         return UV_ENOMEM;
     s->store = store;
     s->epoch = epoch;
-    qr_catalog_init(&s->catalog, epoch);
+    if (qr_catalog_init(&s->catalog, epoch) != 0) {
+        free(s);
+        return UV_ENOMEM;
+    }
     qr_head_init(&s->head, epoch, window_s);
     qr_manifest_init(&s->manifest, epoch);
     qr_list_init(&s->seals);
@@ -29,7 +32,7 @@ int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoc
 void qr_state_set_epoch(struct qr_state *state, struct qr_epoch *epoch)
 {
     state->epoch = epoch;
-    state->catalog.epoch = epoch;
+    qr_catalog_set_epoch(&state->catalog, epoch);
     state->head.epoch = epoch;
     state->manifest.epoch = epoch;
 }
@@ -70,12 +73,25 @@ int qr_state_add_gap(struct qr_state *state, const struct qr_gap *gap)
     return 0;
 }
 
-int qr_state_expire_gaps(struct qr_state *state, int64_t edge_s)
+/* Is it newer than that edge, or of a chart that is there? */
+typedef bool gap_test(const struct qr_state *state, const struct qr_gap *gap, int64_t edge_s);
+
+static bool is_newer(const struct qr_state *state, const struct qr_gap *gap, int64_t edge_s)
+{
+    return gap->before_s > edge_s;
+}
+
+static bool has_chart(const struct qr_state *state, const struct qr_gap *gap, int64_t edge_s)
+{
+    return qr_catalog_chart(&state->catalog, gap->chart) != NULL;
+}
+
+static int keep_gaps(struct qr_state *state, gap_test *stays, int64_t edge_s)
 {
     struct qr_gap_list *old = atomic_load_explicit(&state->gaps, memory_order_relaxed);
     uint32_t n_old = old != NULL ? atomic_load_explicit(&old->n, memory_order_relaxed) : 0, n = 0;
     for (uint32_t i = 0; i < n_old; i++)
-        n += old->gaps[i].before_s > edge_s;
+        n += stays(state, &old->gaps[i], edge_s);
     if (n == n_old)
         return 0;
     struct qr_gap_list *list = malloc(sizeof *list + n * sizeof list->gaps[0]);
@@ -85,9 +101,19 @@ int qr_state_expire_gaps(struct qr_state *state, int64_t edge_s)
     atomic_init(&list->n, n);
     n = 0;
     for (uint32_t i = 0; i < n_old; i++)
-        if (old->gaps[i].before_s > edge_s)
+        if (stays(state, &old->gaps[i], edge_s))
             list->gaps[n++] = old->gaps[i];
     atomic_store(&state->gaps, list);
     qr_epoch_retire(state->epoch, old, free);
     return 0;
+}
+
+int qr_state_expire_gaps(struct qr_state *state, int64_t edge_s)
+{
+    return keep_gaps(state, is_newer, edge_s);
+}
+
+int qr_state_drop_gaps(struct qr_state *state)
+{
+    return keep_gaps(state, has_chart, 0);
 }

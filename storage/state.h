@@ -44,6 +44,9 @@ void qr_state_release(void *state);
 /* Drops gaps that end at or before edge_s.  0 or UV_ENOMEM. */
 int qr_state_expire_gaps(struct qr_state *state, int64_t edge_s);
 
+/* Drops gaps of charts that are not in the catalog any more.  0 or UV_ENOMEM. */
+int qr_state_drop_gaps(struct qr_state *state);
+
 /* Appends; 0, QR_E_LIMIT or UV_ENOMEM. */
 int qr_state_add_gap(struct qr_state *state, const struct qr_gap *gap);
 

@@ -210,14 +210,21 @@ int qr_store_apply_chart(struct qr_store *store, uint32_t host_id, struct qr_cha
     return err;
 }
 
+const char *qr_store_refusal(const struct qr_host *host, const struct qr_chart_def *def)
+{
+    return qr_catalog_refusal(host, def);
+}
+
 static void note_times(struct qr_chart *chart, int64_t end_s, bool stored)
 {
-    int64_t first = atomic_load_explicit(&chart->first_s, memory_order_relaxed);
+    int64_t first = qr_chart_first_s(chart);
     if (stored && (first == 0 || end_s < first))
-        atomic_store_explicit(&chart->first_s, end_s, memory_order_relaxed);
+        atomic_store_explicit(&chart->oldest_s, end_s, memory_order_relaxed);
     /* Last, and with release: who sees this watermark sees the cells up to it. */
     if (end_s > atomic_load_explicit(&chart->watermark_s, memory_order_relaxed))
         atomic_store_explicit(&chart->watermark_s, end_s, memory_order_release);
+    if (end_s > atomic_load_explicit(&chart->host->watermark_s, memory_order_relaxed))
+        atomic_store_explicit(&chart->host->watermark_s, end_s, memory_order_relaxed);
 }
 
 static void count(_Atomic uint64_t *counter, uint64_t n)
@@ -257,6 +264,8 @@ int qr_store_apply_row(struct qr_store *store, uint32_t host, uint32_t chart_id,
     count(&state->n_samples, *n_new);
     count(&state->n_duplicates, n_old);
     count(&chart->n_samples, *n_new);
+    count(&chart->host->n_samples, *n_new);
+    atomic_store_explicit(&chart->told_s, now_s, memory_order_relaxed);
     note_times(chart, end_s, *n_new != 0);
     qr_tiler_note(&store->tiler, &state->head);
     return 0;
@@ -331,19 +340,6 @@ static void expire_head(struct qr_state *state)
     }
 }
 
-static void expire_charts(const struct qr_state *state)
-{
-    uint32_t n = qr_catalog_n_charts(&state->catalog);
-    for (uint32_t id = 1; id <= n; id++) {
-        struct qr_chart *chart = qr_catalog_chart(&state->catalog, id);
-        int64_t first = atomic_load(&chart->first_s);
-        if (first == 0 || first >= state->retain_s)
-            continue;
-        bool has_newer = atomic_load(&chart->watermark_s) >= state->retain_s;
-        atomic_store(&chart->first_s, has_newer ? state->retain_s : 0);
-    }
-}
-
 int qr_store_apply_retain(struct qr_store *store, int64_t before_s)
 {
     struct qr_state *state = qr_store_state(store);
@@ -358,8 +354,8 @@ int qr_store_apply_retain(struct qr_store *store, int64_t before_s)
     if (err != 0)
         return err;
     state->retain_s = edge_s;
+    atomic_store(&state->catalog.edge_s, edge_s);
     expire_head(state);
-    expire_charts(state);
     qr_confirm_prune(state);
     qr_epoch_collect(&store->epoch);
     return 0;
@@ -383,6 +379,7 @@ void qr_store_poll(struct qr_store *store)
 {
     struct qr_state *state = qr_store_state(store);
     qr_seal_retry(state);
+    qr_catalog_bury(&state->catalog);
     qr_tiler_step(&store->tiler, &state->head);
     qr_epoch_collect(&store->epoch);
     if (!atomic_exchange(&store->found_damage, false))
@@ -672,9 +669,15 @@ uint32_t qr_store_n_hosts(const struct qr_store *store)
     return qr_catalog_n_hosts(&qr_store_state(store)->catalog);
 }
 
+const struct qr_store_hosts *qr_store_hosts(const struct qr_store *store)
+{
+    return qr_catalog_hosts(&qr_store_state(store)->catalog);
+}
+
 struct qr_host *qr_store_host_at(const struct qr_store *store, uint32_t i)
 {
-    return qr_catalog_host(&qr_store_state(store)->catalog, i + 1);
+    const struct qr_store_hosts *hosts = qr_store_hosts(store);
+    return i < atomic_load_explicit(&hosts->n, memory_order_acquire) ? hosts->at[i] : NULL;
 }
 
 struct qr_host *qr_store_host_by_id(const struct qr_store *store, uint32_t id)
@@ -687,9 +690,32 @@ struct qr_host *qr_store_host_by_guid(const struct qr_store *store, const struct
     return qr_catalog_host_by_guid(&qr_store_state(store)->catalog, guid);
 }
 
+struct qr_host *qr_store_host_by_name(const struct qr_store *store, struct qr_slice name)
+{
+    const struct qr_catalog *catalog = &qr_store_state(store)->catalog;
+    const struct qr_term *term =
+        qr_index_find(&catalog->index, QR_TERM_HOST_NAME, qr_slice_of("", 0), name);
+    struct qr_postings_at at;
+    uint32_t id;
+    if (term == NULL)
+        return NULL;
+    qr_postings_seek(&term->ids, &at, 1);
+    while ((id = qr_postings_next(&at)) != 0) {
+        struct qr_host *host = qr_catalog_host(catalog, id);
+        if (host != NULL && qr_slice_is(name, atomic_load(&host->def)->hostname))
+            return host;
+    }
+    return NULL;
+}
+
 struct qr_chart *qr_store_chart_by_id(const struct qr_store *store, uint32_t id)
 {
     return qr_catalog_chart(&qr_store_state(store)->catalog, id);
+}
+
+const struct qr_index *qr_store_index(const struct qr_store *store)
+{
+    return &qr_store_state(store)->catalog.index;
 }
 
 struct qr_chart *qr_store_chart_find(const struct qr_store *store, const struct qr_host *host,
@@ -714,15 +740,17 @@ unsigned qr_store_gaps(const struct qr_store *store, uint32_t chart, struct qr_g
     return found;
 }
 
-void qr_store_gaps_of_hosts(const struct qr_store *store, uint64_t *n_gaps, uint32_t n_hosts)
+void qr_store_gaps_of_hosts(const struct qr_store *store, const struct qr_store_hosts *hosts,
+                            uint64_t *n_gaps, uint32_t n)
 {
     const struct qr_state *state = qr_store_state(store);
     const struct qr_gap_list *list = atomic_load(&state->gaps);
-    uint32_t n = list != NULL ? atomic_load_explicit(&list->n, memory_order_acquire) : 0;
-    for (uint32_t i = 0; i < n; i++) {
+    uint32_t n_listed = list != NULL ? atomic_load_explicit(&list->n, memory_order_acquire) : 0;
+    for (uint32_t i = 0; i < n_listed; i++) {
         const struct qr_chart *chart = qr_catalog_chart(&state->catalog, list->gaps[i].chart);
-        if (chart != NULL && chart->host->id <= n_hosts)
-            n_gaps[chart->host->id - 1]++;
+        uint32_t at = chart != NULL ? qr_catalog_place(hosts, n, chart->host->id) : n;
+        if (at < n && hosts->at[at] == chart->host)
+            n_gaps[at]++;
     }
 }
 

@@ -19,6 +19,7 @@
 #ifndef QR_STORAGE_STORE_H
 #define QR_STORAGE_STORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,31 +37,56 @@ struct qr_state; /* What a snapshot replaces. */
 
 /* ---- catalog: what readers see ---- */
 
+struct qr_index;      /* storage/index: contexts, labels and host names. */
 struct qr_chart_head; /* storage/head's. */
 struct qr_entry_base; /* storage/entry's. */
 
 struct qr_chart {
     uint32_t id; /* Of the group, given in log order, never reused; 0 is none. */
     struct qr_host *host;
+    _Atomic(struct qr_chart *) next; /* Of the host's charts; NULL: it is the last. */
     _Atomic(const struct qr_chart_def *) def;
-    _Atomic int64_t first_s;     /* End time of the oldest stored point; 0: none. */
+    _Atomic int64_t oldest_s;    /* As stored, retention aside: see qr_chart_first_s. */
     _Atomic int64_t watermark_s; /* End time of the newest applied point; 0: none. */
     _Atomic uint64_t n_samples;  /* Applied, not counting refused duplicates. */
+    _Atomic int64_t told_s;      /* When the log had its last row; 0: never. */
     struct qr_chart_head *head;
     struct qr_entry_base *base; /* Of the next row in the log; the writer's. */
 };
 
+/* End time of the oldest point that is still kept; 0: none. */
+int64_t qr_chart_first_s(const struct qr_chart *chart);
+
 struct qr_host {
-    uint32_t id;    /* From 1, in log order. */
+    uint32_t id;    /* From 1, in log order, never reused. */
     uint32_t shard; /* From its first chart on: storage/shard. */
     bool has_shard;
     struct qr_guid guid;
     char guid_text[QR_GUID_TEXT_LEN + 1];
     _Atomic(const struct qr_host_def *) def;
     _Atomic uint32_t n_charts;
-    _Atomic(struct qr_chart **) charts; /* In log order; n_charts of them are readable. */
-    _Atomic bool connected;             /* As HOST_STATE said last. */
-    _Atomic int64_t state_changed_us;   /* Time of that entry. */
+    _Atomic(struct qr_chart *) charts; /* The first, in log order; see `next`. */
+    _Atomic uint32_t last_chart;       /* The highest id of a chart that it ever had. */
+    _Atomic bool connected;            /* As HOST_STATE said last. */
+    _Atomic int64_t state_changed_us;  /* Time of that entry. */
+    _Atomic int64_t watermark_s;       /* The newest of all charts it ever had; 0: none. */
+    _Atomic uint64_t n_samples;        /* Of all of them. */
+};
+
+/* The charts of a host, in log order; NULL: no more.  `host` may be NULL. */
+static inline struct qr_chart *qr_host_first(const struct qr_host *host)
+{
+    return host != NULL ? atomic_load_explicit(&host->charts, memory_order_acquire) : NULL;
+}
+static inline struct qr_chart *qr_chart_next(const struct qr_chart *chart)
+{
+    return atomic_load_explicit(&chart->next, memory_order_acquire);
+}
+
+/* All hosts, in order of their ids. */
+struct qr_store_hosts {
+    _Atomic uint32_t n;
+    struct qr_host *at[];
 };
 
 /* A recorded gap: this part of a chart is missing for good. */
@@ -105,14 +131,19 @@ unsigned qr_store_busy(const struct qr_store *store);
 /* ---- writing: pure functions of (state, arguments), C ---- */
 
 /* Creates or changes a host by the GUID in its definition.  Takes `def` (frees it when replaced,
- * and on error).  0 or UV_ENOMEM; *id is its id. */
+ * and on error).  0, QR_E_LIMIT (QR_HOSTS_MAX ids are given) or UV_ENOMEM; *id is its id. */
 int qr_store_apply_host(struct qr_store *store, struct qr_host_def *def, uint32_t *id);
 
 /* Creates or changes a chart of a host.  Dimensions already known keep their place: those of `def`
  * are matched by id, unknown ones are appended, and known ones missing in `def` are kept and marked
- * obsolete.  Takes `def`, also on error.  0, QR_E_UNKNOWN (host), QR_E_LIMIT or UV_ENOMEM. */
+ * obsolete.  Takes `def`, also on error.  0, QR_E_UNKNOWN (host), QR_E_LIMIT (qr_store_refusal says
+ * which) or UV_ENOMEM. */
 int qr_store_apply_chart(struct qr_store *store, uint32_t host, struct qr_chart_def *def,
                          uint32_t *id);
+
+/* Why the host may not have this chart, which it has not yet, as a clause for a sentence; NULL: it
+ * may.  Thread: any, between enter and leave. */
+const char *qr_store_refusal(const struct qr_host *host, const struct qr_chart_def *def);
 
 /* Stores one row: n values in the order of the chart's dimensions; n may be less than the chart
  * has now.  0, QR_E_UNKNOWN (no such chart of that host), QR_E_LIMIT (n too large, or a time
@@ -145,8 +176,40 @@ int qr_store_apply_vote(struct qr_store *store, const struct qr_block_id *id,
                         const struct qr_file_vote *vote, uint32_t n_members);
 
 /* Drops windows that ended at or before `before_s`: block files, head, gaps, and rows to come.
- * 0, QR_E_LIMIT or UV_ENOMEM. */
+ * Charts stay; those that have nothing left are qr_store_expired's.  0, QR_E_LIMIT or UV_ENOMEM. */
 int qr_store_apply_retain(struct qr_store *store, int64_t before_s);
+
+/* ---- forgetting ----
+ *
+ * A chart or a host is removed from the catalog for good: nobody finds it, its unsealed samples go,
+ * block files keep theirs under an id that nobody has any more until they are merged or expire.  If
+ * it is told again it is a new one, with another id.
+ *
+ * Expired is a chart of which nothing is kept any more, and that its child has called obsolete, or
+ * not sent a row of since the edge of retention, or that has no row at all and whose host has been
+ * away since then; and a host that has no charts and has been away since then.  That is a matter of
+ * replicated state alone. */
+struct qr_forgotten {
+    uint32_t host;
+    uint32_t chart; /* 0: the host with all its charts. */
+};
+
+/* Removes it, or if `only_expired` removes it if it is expired now.  *n charts and hosts went.  0,
+ * QR_E_UNKNOWN (there is no such chart of that host) or UV_ENOMEM. */
+int qr_store_apply_forget(struct qr_store *store, const struct qr_forgotten *what,
+                          bool only_expired, uint32_t *n);
+/* After some of those, once and before anything else: unsealed samples and gaps of what is gone.  0
+ * or UV_ENOMEM. */
+int qr_store_apply_forgotten(struct qr_store *store);
+
+/* What is expired, as the catalog is now: charts above *after, which moves on, then, when it says
+ * UINT32_MAX, hosts.  Looks at a bounded number of charts; returns how many it found, at most max.
+ * Thread: any, between enter and leave. */
+uint32_t qr_store_expired(const struct qr_store *store, uint32_t *after, struct qr_forgotten *found,
+                          uint32_t max);
+
+/* Is there a chart with this id?  What merges leave out says no. */
+bool qr_store_is_alive(const struct qr_store *store, uint32_t chart);
 
 /* Windows that have unsealed data and ended at or before `before_s`, oldest first: what the leader
  * proposes to seal.  Returns how many (at most `max`). */
@@ -232,21 +295,29 @@ void qr_store_leave(struct qr_store *store, int slot);
 void qr_store_retire(struct qr_store *store, void *memory, void (*release)(void *memory));
 
 uint32_t qr_store_n_hosts(const struct qr_store *store);
-/* i = 0 .. n_hosts-1, in order of their ids. */
+/* As they are now: while the reader is inside, those below the n it has read stay as they are. */
+const struct qr_store_hosts *qr_store_hosts(const struct qr_store *store);
+/* i = 0 .. n_hosts-1, in order of their ids; NULL: there are not so many any more. */
 struct qr_host *qr_store_host_at(const struct qr_store *store, uint32_t i);
 struct qr_host *qr_store_host_by_id(const struct qr_store *store, uint32_t id);
 struct qr_host *qr_store_host_by_guid(const struct qr_store *store, const struct qr_guid *guid);
+/* Of several with that name the oldest; NULL: none. */
+struct qr_host *qr_store_host_by_name(const struct qr_store *store, struct qr_slice name);
 struct qr_chart *qr_store_chart_by_id(const struct qr_store *store, uint32_t id);
 /* By id first, then by name. */
 struct qr_chart *qr_store_chart_find(const struct qr_store *store, const struct qr_host *host,
                                      struct qr_slice id_or_name);
 
+/* Who has a context or a label; its ids are those of charts and hosts. */
+const struct qr_index *qr_store_index(const struct qr_store *store);
+
 /* Gaps of a chart that are recorded; returns how many there are, copies at most max. */
 unsigned qr_store_gaps(const struct qr_store *store, uint32_t chart, struct qr_gap *gaps,
                        unsigned max);
 
-/* All gaps, counted for each host: n_gaps[id - 1], for ids up to n_hosts. */
-void qr_store_gaps_of_hosts(const struct qr_store *store, uint64_t *n_gaps, uint32_t n_hosts);
+/* All gaps, counted for each of the first n hosts of the list. */
+void qr_store_gaps_of_hosts(const struct qr_store *store, const struct qr_store_hosts *hosts,
+                            uint64_t *n_gaps, uint32_t n);
 
 struct qr_store_stats {
     uint32_t n_hosts, n_charts;

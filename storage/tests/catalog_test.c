@@ -11,7 +11,7 @@ static int make(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     qr_epoch_init(&fixture->epoch);
-    qr_catalog_init(&fixture->catalog, &fixture->epoch);
+    assert_int_equal(qr_catalog_init(&fixture->catalog, &fixture->epoch), 0);
     *state = fixture;
     return 0;
 }

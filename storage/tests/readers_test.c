@@ -62,9 +62,8 @@ static void *read_on(void *data)
             struct qr_host *host = qr_store_host_at(shared->store, i);
             if (host == NULL)
                 continue; /* A restore came in between. */
-            uint32_t n = atomic_load_explicit(&host->n_charts, memory_order_acquire);
-            for (uint32_t c = 0; c < n; c++) {
-                struct qr_chart *chart = atomic_load(&host->charts)[c];
+            for (struct qr_chart *chart = qr_host_first(host); chart != NULL;
+                 chart = qr_chart_next(chart)) {
                 const struct qr_chart_def *def = atomic_load(&chart->def);
                 if (qr_store_chart_find(shared->store, host, qr_slice_str(def->id)) != chart)
                     atomic_fetch_add(&shared->n_wrong, 1);

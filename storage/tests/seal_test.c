@@ -322,7 +322,7 @@ static void old_windows_are_dropped(void **state)
     assert_int_equal(qr_memory_disk_n_files(&member.disk), 2);
     assert_int_equal(cell_at(member.store, 1, 59, 0), E);
     assert_int_equal(cell_at(member.store, 1, 60, 0), 60);
-    assert_int_equal(chart->first_s, 60);
+    assert_int_equal(qr_chart_first_s(chart), 60);
     assert_int_equal(qr_store_gaps(member.store, 1, NULL, 0), 1);
     assert_int_equal(put_row(member.store, 1, 1, 30, (uint32_t[]){1}, 1), 0);
     int64_t starts[2];

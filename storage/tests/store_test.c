@@ -50,7 +50,7 @@ static void ids_come_in_log_order(void **state)
     assert_ptr_equal(host, qr_store_host_by_guid(store, &host->guid));
     assert_string_equal(host->guid_text, "04000700-0000-0000-0000-000000000000");
     assert_int_equal(host->n_charts, 1);
-    assert_int_equal(host->charts[0]->id, 1);
+    assert_int_equal(qr_host_first(host)->id, 1);
     assert_null(qr_store_host_by_id(store, 3));
     assert_null(qr_store_host_by_id(store, 0));
     assert_null(qr_store_chart_by_id(store, 3));
@@ -149,11 +149,11 @@ static void the_first_value_of_a_second_stays(void **state)
     const struct qr_chart *c = qr_store_chart_by_id(store, chart);
     assert_int_equal(c->n_samples, 3);
     assert_int_equal(c->watermark_s, 1000);
-    assert_int_equal(c->first_s, 1000);
+    assert_int_equal(qr_chart_first_s(c), 1000);
     assert_int_equal(put_row(store, host, chart, 900, (uint32_t[]){1}, 1), 1);
     assert_int_equal(put_row(store, host, chart, 1100, (uint32_t[]){E, E, E}, 3), 0);
     assert_int_equal(c->watermark_s, 1100);
-    assert_int_equal(c->first_s, 900);
+    assert_int_equal(qr_chart_first_s(c), 900);
     struct qr_store_stats stats;
     qr_store_get_stats(store, &stats);
     assert_int_equal(stats.n_samples, 4);
@@ -194,7 +194,7 @@ static void gaps_are_kept_by_chart(void **state)
     assert_int_equal(qr_store_gaps(store, 2, gaps, 3), 50);
     uint64_t of_hosts[1] = {0};
     uint64_t of_chart_1 = qr_store_gaps(store, 1, NULL, 0);
-    qr_store_gaps_of_hosts(store, of_hosts, 1);
+    qr_store_gaps_of_hosts(store, qr_store_hosts(store), of_hosts, 1);
     assert_int_equal(of_hosts[0], 50 + of_chart_1);
     assert_int_equal(gaps[2].after_s, 5);
     assert_int_equal(gaps[2].before_s, 6);
