@@ -1,6 +1,8 @@
 #include "storage/chunk.h"
 
 #include <assert.h>
+#include <stdlib.h>
+#include <uv.h>
 
 #include "base/error.h"
 #include "base/limits.h"
@@ -67,8 +69,8 @@ int qr_chunk_encode(struct qr_codec *codec, struct qr_buf *out, int64_t window_s
     return err;
 }
 
-int qr_chunk_decode(struct qr_slice bytes, int64_t window_start_s, uint32_t window_s,
-                    struct qr_grid *grid)
+int qr_chunk_open(struct qr_chunk *chunk, struct qr_slice bytes, int64_t window_start_s,
+                  uint32_t window_s)
 {
     struct qr_cursor in = qr_cursor_of(bytes);
     uint32_t first = (uint32_t)qr_cursor_varint_max(&in, window_s - 1);
@@ -78,11 +80,136 @@ int qr_chunk_decode(struct qr_slice bytes, int64_t window_start_s, uint32_t wind
     if (in.failed || step == 0 || n_rows == 0 || n_dims == 0 || n_dims > qr_cursor_left(&in) ||
         first + (n_rows - 1) * step >= window_s)
         return QR_E_MALFORMED;
-    int err = qr_grid_reset(grid, window_start_s + first, step, (uint32_t)n_rows, n_dims);
-    for (uint32_t d = 0; d < n_dims && err == 0; d++)
-        err = qr_codec_decode(&in, &(struct qr_codec_rows){(uint32_t)n_rows, 0, (uint32_t)n_rows},
-                              qr_grid_column(grid, d));
+    *chunk = (struct qr_chunk){window_start_s + first, step, (uint32_t)n_rows, n_dims,
+                               qr_slice_of(in.p, qr_cursor_left(&in))};
+    return 0;
+}
+
+int qr_chunk_decode(struct qr_slice bytes, int64_t window_start_s, uint32_t window_s,
+                    struct qr_grid *grid)
+{
+    struct qr_chunk chunk;
+    int err = qr_chunk_open(&chunk, bytes, window_start_s, window_s);
+    if (err != 0)
+        return err;
+    err = qr_grid_reset(grid, chunk.first_s, chunk.step_s, chunk.n_rows, chunk.n_dims);
+    struct qr_cursor in = qr_cursor_of(chunk.series);
+    const struct qr_codec_rows all = {chunk.n_rows, 0, chunk.n_rows};
+    for (uint32_t d = 0; d < chunk.n_dims && err == 0; d++)
+        err = qr_codec_decode(&in, &all, qr_grid_column(grid, d));
     if (err == 0 && !qr_cursor_done(&in))
         err = QR_E_MALFORMED;
+    return err;
+}
+
+/* ---- parts of a chunk ---- */
+
+/* The first of n rows that ends at or after that time; n: none. */
+static uint32_t row_from(const struct qr_chunk *chunk, int64_t time_s)
+{
+    if (time_s <= chunk->first_s)
+        return 0;
+    uint64_t row = ((uint64_t)(time_s - chunk->first_s) + chunk->step_s - 1) / chunk->step_s;
+    return row < chunk->n_rows ? (uint32_t)row : chunk->n_rows;
+}
+
+/* How many of them end at or before it. */
+static uint32_t rows_until(const struct qr_chunk *chunk, int64_t time_s)
+{
+    if (time_s < chunk->first_s)
+        return 0;
+    uint64_t row = (uint64_t)(time_s - chunk->first_s) / chunk->step_s;
+    return row < chunk->n_rows ? (uint32_t)row + 1 : chunk->n_rows;
+}
+
+static uint32_t n_wanted(const struct qr_chunk *chunk, const struct qr_dims *dims)
+{
+    return dims != NULL ? dims->n : chunk->n_dims;
+}
+
+/* Moves to the series of the i-th dimension that is wanted, when *at have been taken.  1, 0: there
+ * is none, or QR_E_MALFORMED. */
+static int find_series(const struct qr_chunk *chunk, const struct qr_dims *dims, uint32_t i,
+                       struct qr_cursor *in, uint32_t *at)
+{
+    uint32_t dim = dims != NULL ? dims->at[i] : i;
+    assert(dim >= *at);
+    if (dim >= chunk->n_dims)
+        return 0;
+    for (; *at < dim; ++*at)
+        if (qr_codec_skip(in, chunk->n_rows) != 0)
+            return QR_E_MALFORMED;
+    ++*at;
+    return 1;
+}
+
+int qr_chunk_read(const struct qr_chunk *chunk, const struct qr_dims *dims, int64_t first_s,
+                  int64_t last_s, struct qr_grid *grid)
+{
+    struct qr_codec_rows rows = {chunk->n_rows, row_from(chunk, first_s),
+                                 rows_until(chunk, last_s)};
+    struct qr_cursor in = qr_cursor_of(chunk->series);
+    uint32_t n_dims = n_wanted(chunk, dims), at = 0;
+    if (rows.first >= rows.end)
+        return 0;
+    int err = qr_grid_reset(grid, chunk->first_s + (int64_t)rows.first * chunk->step_s,
+                            chunk->step_s, rows.end - rows.first, n_dims);
+    for (uint32_t i = 0; i < n_dims && err == 0; i++) {
+        int found = find_series(chunk, dims, i, &in, &at);
+        if (found <= 0)
+            return found < 0 ? found : 1; /* Nor is there one for those after it. */
+        err = qr_codec_decode(&in, &rows, qr_grid_column(grid, i));
+    }
+    return err != 0 ? err : 1;
+}
+
+uint32_t qr_buckets_find(const struct qr_buckets *buckets, int64_t first_s, int64_t last_s,
+                         uint32_t *first)
+{
+    int64_t start_s = buckets->first_s - buckets->step_s; /* Not part of bucket 0. */
+    if (last_s <= start_s || buckets->n == 0 || first_s > last_s)
+        return 0;
+    int64_t low = first_s <= start_s ? 0 : (first_s - start_s - 1) / buckets->step_s;
+    int64_t high = (last_s - start_s - 1) / buckets->step_s;
+    if (low >= buckets->n)
+        return 0;
+    if (high >= buckets->n)
+        high = (int64_t)buckets->n - 1;
+    *first = (uint32_t)low;
+    return (uint32_t)(high - low) + 1;
+}
+
+/* Rows where buckets begin, and where the last one ends; NULL: no memory. */
+static uint32_t *make_bounds(const struct qr_chunk *chunk, const struct qr_buckets *buckets,
+                             uint32_t first, uint32_t n)
+{
+    uint32_t *bounds = malloc((n + (size_t)1) * sizeof *bounds);
+    int64_t start_s = buckets->first_s + ((int64_t)first - 1) * buckets->step_s;
+    for (uint32_t i = 0; bounds != NULL && i <= n; i++)
+        bounds[i] = rows_until(chunk, start_s + i * buckets->step_s);
+    return bounds;
+}
+
+int qr_chunk_aggregate(const struct qr_chunk *chunk, const struct qr_dims *dims,
+                       const struct qr_buckets *buckets, struct qr_aggregate *sums)
+{
+    int64_t last_s = chunk->first_s + (int64_t)(chunk->n_rows - 1) * chunk->step_s;
+    uint32_t first, n = qr_buckets_find(buckets, chunk->first_s, last_s, &first), at = 0;
+    if (n == 0)
+        return 0;
+    uint32_t *bounds = make_bounds(chunk, buckets, first, n);
+    if (bounds == NULL)
+        return UV_ENOMEM;
+    struct qr_cursor in = qr_cursor_of(chunk->series);
+    int err = 0;
+    for (uint32_t i = 0; i < n_wanted(chunk, dims) && err == 0; i++) {
+        int found = find_series(chunk, dims, i, &in, &at);
+        if (found == 0)
+            break;
+        err = found < 0 ? found
+                        : qr_codec_aggregate(&in, chunk->n_rows, bounds, n,
+                                             sums + (size_t)i * buckets->n + first);
+    }
+    free(bounds);
     return err;
 }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "storage/tests/series.h"
 #include "storage/value.h"
 #include "testing/cmocka.h"
 
@@ -103,12 +104,117 @@ static void rows_outside_the_window_are_refused(void **state)
     qr_grid_release(&grid);
 }
 
+/* A grid of random shape, and its bytes. */
+static struct qr_buf random_chunk(struct qr_rng *rng, struct qr_grid *grid)
+{
+    uint64_t n_samples = 0;
+    struct qr_buf bytes = {0};
+    while (n_samples == 0) {
+        uint32_t step = 1 + (uint32_t)qr_rng_below(rng, 4),
+                 n_dims = 1 + (uint32_t)qr_rng_below(rng, 5);
+        uint32_t n = 1 + (uint32_t)qr_rng_below(rng, 590 / step);
+        assert_int_equal(qr_grid_reset(grid,
+                                       1200 + (int64_t)qr_rng_below(rng, 600 - (n - 1) * step),
+                                       step, n, n_dims),
+                         0);
+        for (uint32_t d = 0; d < n_dims; d++)
+            series_fill(rng, (enum series_kind)qr_rng_below(rng, SERIES_BITS),
+                        (unsigned)qr_rng_below(rng, 16), qr_grid_column(grid, d), n, 1);
+        qr_buf_release(&bytes);
+        bytes = encode(grid, &n_samples);
+    }
+    return bytes;
+}
+
+static uint32_t value_in(const struct qr_grid *grid, int64_t end_s, uint32_t dim)
+{
+    int64_t off = end_s - grid->first_s;
+    return off < 0 || off % grid->step_s != 0 || off / grid->step_s >= grid->n_rows ||
+                   dim >= grid->n_dims
+               ? E
+               : qr_grid_at(grid, (uint32_t)(off / grid->step_s), dim);
+}
+
+/* Some of the dimensions, and of one that may not be there. */
+static struct qr_dims random_dims(struct qr_rng *rng, uint32_t at[8])
+{
+    struct qr_dims dims = {at, 0};
+    for (uint32_t d = 0; d < 7; d++)
+        if (qr_rng_below(rng, 2))
+            at[dims.n++] = d;
+    return dims;
+}
+
+static void any_part_of_it_can_be_read(void **state)
+{
+    (void)state;
+    struct qr_rng rng;
+    qr_rng_seed(&rng, 32);
+    struct qr_grid grid = {0}, part = {0};
+    for (int round = 0; round < 1500; round++) {
+        uint32_t at[8];
+        struct qr_buf bytes = random_chunk(&rng, &grid);
+        struct qr_dims dims = random_dims(&rng, at);
+        struct qr_chunk chunk;
+        assert_int_equal(qr_chunk_open(&chunk, qr_buf_slice(&bytes), 1200, WINDOW_S), 0);
+        int64_t first_s = 1150 + (int64_t)qr_rng_below(&rng, 700);
+        int64_t last_s = first_s + (int64_t)qr_rng_below(&rng, round % 2 ? 40 : 700);
+        int got = qr_chunk_read(&chunk, round % 3 ? &dims : NULL, first_s, last_s, &part);
+        assert_in_range(got, 0, 1);
+        for (int64_t t = 1200; t < 1800; t++) {
+            bool inside = got == 1 && t >= part.first_s && t <= qr_grid_last_s(&part);
+            for (uint32_t i = 0; i < (round % 3 ? dims.n : 5); i++) {
+                uint32_t dim = round % 3 ? at[i] : i;
+                uint32_t expected = t < first_s || t > last_s ? E : value_in(&grid, t, dim);
+                assert_int_equal(inside ? value_in(&part, t, i) : E, expected);
+            }
+        }
+        qr_buf_release(&bytes);
+    }
+    qr_grid_release(&grid);
+    qr_grid_release(&part);
+}
+
+static void its_sums_are_those_of_its_values(void **state)
+{
+    (void)state;
+    struct qr_rng rng;
+    qr_rng_seed(&rng, 33);
+    struct qr_grid grid = {0};
+    static struct qr_aggregate sums[7 * 800], expected[7 * 800];
+    for (int round = 0; round < 500; round++) {
+        uint32_t at[8];
+        struct qr_buf bytes = random_chunk(&rng, &grid);
+        struct qr_dims dims = random_dims(&rng, at);
+        struct qr_chunk chunk;
+        struct qr_buckets buckets = {.first_s = 1100 + (int64_t)qr_rng_below(&rng, 800),
+                                     .step_s = 1 + (int64_t)qr_rng_below(&rng, round % 2 ? 3 : 900),
+                                     .n = 1 + (uint32_t)qr_rng_below(&rng, 800)};
+        assert_int_equal(qr_chunk_open(&chunk, qr_buf_slice(&bytes), 1200, WINDOW_S), 0);
+        memset(sums, 0, sizeof sums);
+        memset(expected, 0, sizeof expected);
+        assert_int_equal(qr_chunk_aggregate(&chunk, &dims, &buckets, sums), 0);
+        for (uint32_t i = 0; i < dims.n; i++)
+            for (int64_t t = 1200; t < 1800; t++) {
+                int64_t past_s = t - (buckets.first_s - buckets.step_s);
+                if (past_s > 0 && (past_s - 1) / buckets.step_s < buckets.n)
+                    qr_aggregate_add(&expected[i * buckets.n + (past_s - 1) / buckets.step_s],
+                                     value_in(&grid, t, at[i]));
+            }
+        assert_memory_equal(sums, expected, sizeof sums);
+        qr_buf_release(&bytes);
+    }
+    qr_grid_release(&grid);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_form_of_the_grid_does_not_show),
         cmocka_unit_test(nothing_takes_no_bytes),
         cmocka_unit_test(rows_outside_the_window_are_refused),
+        cmocka_unit_test(any_part_of_it_can_be_read),
+        cmocka_unit_test(its_sums_are_those_of_its_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
