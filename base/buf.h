@@ -56,6 +56,16 @@ static inline void qr_le_put(void *at, uint64_t v, size_t n)
         p[i] = (uint8_t)(v >> (8 * i));
 }
 
+/* Reads them back. */
+static inline uint64_t qr_le_get(const void *at, size_t n)
+{
+    const uint8_t *p = (const uint8_t *)at;
+    uint64_t v = 0;
+    for (size_t i = 0; i < n; i++)
+        v |= (uint64_t)p[i] << (8 * i);
+    return v;
+}
+
 static inline struct qr_slice qr_buf_slice(const struct qr_buf *buf)
 {
     return qr_slice_of(buf->base, buf->len);

@@ -42,6 +42,8 @@ static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request lin
 #define QR_DEFINITION_BYTES_MAX (256u * 1024 * 1024)
 /* The body of a function's result or a JSON payload, which is skipped: 2.9 sends up to 100 MiB. */
 #define QR_PAYLOAD_BYTES_MAX (128u * 1024 * 1024)
+/* Indexes of block files that queries keep in memory: some 8 bytes a chart and file. */
+#define QR_INDEX_BYTES_MAX (64u * 1024 * 1024)
 /* The span of one block file, s. */
 #define QR_WINDOW_S_MAX 86400u
 

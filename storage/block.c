@@ -9,126 +9,17 @@
 #include "base/checksum.h"
 #include "base/cursor.h"
 #include "base/error.h"
+#include "storage/block_layout.h"
 #include "storage/chunk.h"
 
-#define MAGIC         "QRBLOCK"
-#define FOOTER_MAGIC  0x46425251u /* "QRBF" */
-#define VERSION       2
-#define TABLE_ROW     12u
-#define FOOTER_CRC_AT 52u
-#define READ_BYTES    (1u << 20)
-
-/* ---- writing ---- */
-
-void qr_block_writer_init(struct qr_block_writer *writer, const struct qr_block_id *id)
-{
-    *writer = (struct qr_block_writer){.id = *id};
-}
-
-void qr_block_writer_release(struct qr_block_writer *writer)
-{
-    qr_buf_release(&writer->file);
-    qr_buf_release(&writer->page);
-    qr_buf_release(&writer->chunk);
-    qr_buf_release(&writer->table);
-    qr_codec_release(&writer->codec);
-}
-
-static void put_id(struct qr_buf *out, const struct qr_block_id *id)
-{
-    qr_buf_add_u32(out, id->shard << 8 | id->tier);
-    qr_buf_add_u64(out, (uint64_t)id->start_s);
-    qr_buf_add_u32(out, id->window_s);
-    qr_buf_add_u32(out, id->generation);
-}
-
-static int put_header(struct qr_block_writer *writer)
-{
-    static const char zeros[QR_BLOCK_HEADER_BYTES];
-    struct qr_buf *out = &writer->file;
-    qr_buf_add(out, MAGIC, sizeof MAGIC);
-    qr_buf_add_u32(out, VERSION);
-    put_id(out, &writer->id);
-    return qr_buf_add(out, zeros, QR_BLOCK_HEADER_BYTES - out->len);
-}
-
-static int close_page(struct qr_block_writer *writer)
-{
-    if (writer->page.len == 0)
-        return 0;
-    qr_buf_add_u32(&writer->table, writer->page_first_chart);
-    qr_buf_add_u32(&writer->table, (uint32_t)writer->page.len);
-    qr_buf_add_u32(&writer->table, qr_crc32c(0, writer->page.base, writer->page.len));
-    if (writer->table.failed || qr_buf_add(&writer->file, writer->page.base, writer->page.len) != 0)
-        return UV_ENOMEM;
-    writer->n_pages++;
-    qr_buf_clear(&writer->page);
-    return 0;
-}
-
-int qr_block_writer_add(struct qr_block_writer *writer, uint32_t chart, const struct qr_grid *grid)
-{
-    assert(chart > writer->last_chart);
-    if (writer->file.len == 0 && put_header(writer) != 0)
-        return UV_ENOMEM;
-    uint64_t n_samples;
-    qr_buf_clear(&writer->chunk);
-    if (qr_chunk_encode(&writer->codec, &writer->chunk, writer->id.start_s, grid, &n_samples) != 0)
-        return UV_ENOMEM;
-    if (n_samples == 0)
-        return 0;
-    if (writer->page.len + writer->chunk.len > QR_BLOCK_PAGE_BYTES && close_page(writer) != 0)
-        return UV_ENOMEM;
-    uint32_t before = writer->last_chart;
-    if (writer->page.len == 0) {
-        writer->page_first_chart = chart;
-        before = chart;
-    }
-    qr_buf_add_varint(&writer->page, chart - before);
-    qr_buf_add_varint(&writer->page, writer->chunk.len);
-    qr_buf_add(&writer->page, writer->chunk.base, writer->chunk.len);
-    if (writer->page.failed)
-        return UV_ENOMEM;
-    writer->last_chart = chart;
-    writer->n_charts++;
-    writer->n_samples += n_samples;
-    return 0;
-}
-
-int qr_block_writer_end(struct qr_block_writer *writer, uint64_t *hash)
-{
-    struct qr_buf *out = &writer->file;
-    if ((out->len == 0 && put_header(writer) != 0) || close_page(writer) != 0)
-        return UV_ENOMEM;
-    uint64_t table_at = out->len;
-    qr_buf_add(out, writer->table.base, writer->table.len);
-    size_t footer_at = out->len;
-    qr_buf_add_u32(out, writer->n_pages);
-    qr_buf_add_u32(out, writer->n_charts);
-    qr_buf_add_u64(out, writer->n_samples);
-    put_id(out, &writer->id);
-    qr_buf_add_u64(out, table_at);
-    qr_buf_add_u32(out, qr_crc32c(0, writer->table.base, writer->table.len));
-    qr_buf_add_u32(out, qr_crc32c(0, out->base, QR_BLOCK_HEADER_BYTES));
-    if (out->failed)
-        return UV_ENOMEM;
-    assert(out->len - footer_at == FOOTER_CRC_AT);
-    qr_buf_add_u32(out, qr_crc32c(0, out->base + footer_at, FOOTER_CRC_AT));
-    qr_buf_add_u32(out, FOOTER_MAGIC);
-    if (out->failed)
-        return UV_ENOMEM;
-    *hash = XXH3_64bits(out->base, out->len);
-    return qr_buf_add_u64(out, *hash);
-}
-
-/* ---- reading ---- */
+#define READ_BYTES (1u << 20)
 
 struct footer {
-    uint32_t n_pages, n_charts;
-    uint64_t n_samples;
-    struct qr_block_id id;
-    uint64_t table_at;
-    uint32_t table_crc, header_crc, crc, magic;
+    uint64_t index_at;
+    uint32_t n_hosts, n_chunks, n_pages, n_charts;
+    uint64_t n_dims, n_samples;
+    struct qr_block_head head;
+    uint32_t header_crc, hosts_crc, rows_crc, pages_crc;
     uint64_t hash;
 };
 
@@ -141,28 +32,56 @@ static int read_exactly(struct qr_disk *disk, const char *path, uint64_t offset,
     return (size_t)n == len ? 0 : QR_E_CORRUPT;
 }
 
-static int parse_footer(struct footer *footer, const uint8_t *raw)
+/* ---- footer ---- */
+
+static bool is_head_sound(const struct qr_block_head *head)
+{
+    return head->id.window_s != 0 && head->id.tier < QR_TIERS && head->sub_s != 0 &&
+           head->id.window_s % head->sub_s == 0 &&
+           head->id.window_s / head->sub_s <= QR_BLOCK_SUBS_MAX;
+}
+
+/* The id and the sub-window's length, as in the header from byte 12. */
+static void take_head(struct qr_block_head *head, struct qr_cursor *in)
+{
+    head->id.shard = qr_cursor_u16(in);
+    head->id.tier = qr_cursor_u8(in);
+    qr_cursor_u8(in);
+    head->id.start_s = (int64_t)qr_cursor_u64(in);
+    head->id.window_s = qr_cursor_u32(in);
+    head->id.generation = qr_cursor_u32(in);
+    head->sub_s = qr_cursor_u32(in);
+}
+
+static int parse_footer(struct footer *footer, const uint8_t raw[QR_BLOCK_FOOTER_BYTES])
 {
     struct qr_cursor in = qr_cursor_of(qr_slice_of(raw, QR_BLOCK_FOOTER_BYTES));
+    footer->index_at = qr_cursor_u64(&in);
+    footer->n_hosts = qr_cursor_u32(&in);
+    footer->n_chunks = qr_cursor_u32(&in);
     footer->n_pages = qr_cursor_u32(&in);
     footer->n_charts = qr_cursor_u32(&in);
+    footer->n_dims = qr_cursor_u64(&in);
     footer->n_samples = qr_cursor_u64(&in);
-    uint32_t shard_tier = qr_cursor_u32(&in);
-    footer->id.tier = (uint8_t)shard_tier;
-    footer->id.shard = shard_tier >> 8;
-    footer->id.start_s = (int64_t)qr_cursor_u64(&in);
-    footer->id.window_s = qr_cursor_u32(&in);
-    footer->id.generation = qr_cursor_u32(&in);
-    footer->table_at = qr_cursor_u64(&in);
-    footer->table_crc = qr_cursor_u32(&in);
+    take_head(&footer->head, &in);
     footer->header_crc = qr_cursor_u32(&in);
-    footer->crc = qr_cursor_u32(&in);
-    footer->magic = qr_cursor_u32(&in);
-    footer->hash = qr_cursor_u64(&in);
-    assert(qr_cursor_done(&in));
-    bool is_sound = footer->magic == FOOTER_MAGIC &&
-                    footer->crc == qr_crc32c(0, raw, FOOTER_CRC_AT) && footer->id.window_s != 0;
+    footer->hosts_crc = qr_cursor_u32(&in);
+    footer->rows_crc = qr_cursor_u32(&in);
+    footer->pages_crc = qr_cursor_u32(&in);
+    footer->hash = qr_le_get(raw + QR_BLOCK_FOOTER_HASH_AT, 8);
+    uint32_t crc = (uint32_t)qr_le_get(raw + QR_BLOCK_FOOTER_CRC_AT, 4);
+    uint32_t magic = (uint32_t)qr_le_get(raw + QR_BLOCK_FOOTER_CRC_AT + 4, 4);
+    bool is_sound = magic == QR_BLOCK_FOOTER_MAGIC &&
+                    crc == qr_crc32c(0, raw, QR_BLOCK_FOOTER_CRC_AT) &&
+                    is_head_sound(&footer->head);
     return is_sound ? 0 : QR_E_CORRUPT;
+}
+
+static uint64_t index_bytes(const struct footer *footer)
+{
+    return (uint64_t)footer->n_hosts * QR_BLOCK_HOST_BYTES +
+           (uint64_t)footer->n_chunks * QR_BLOCK_ROW_BYTES +
+           (uint64_t)footer->n_pages * QR_BLOCK_PAGE_ROW_BYTES;
 }
 
 static int read_footer(struct footer *footer, struct qr_disk *disk, const char *path,
@@ -178,14 +97,13 @@ static int read_footer(struct footer *footer, struct qr_disk *disk, const char *
     err = read_exactly(disk, path, size - sizeof raw, raw, sizeof raw);
     if (err == 0)
         err = parse_footer(footer, raw);
-    if (err == 0 && footer->hash != hash)
-        err = QR_E_CORRUPT;
-    /* The table fills what lies between the pages and the footer. */
-    if (err == 0 &&
-        (footer->n_pages > size / TABLE_ROW || footer->table_at > size ||
-         footer->table_at + (uint64_t)footer->n_pages * TABLE_ROW + QR_BLOCK_FOOTER_BYTES != size))
-        err = QR_E_CORRUPT;
-    return err;
+    if (err != 0 || footer->hash != hash)
+        return err != 0 ? err : QR_E_CORRUPT;
+    /* The index fills what lies between the pages and the footer. */
+    uint64_t rest = size - QR_BLOCK_FOOTER_BYTES;
+    bool fits = footer->index_at >= QR_BLOCK_HEADER_BYTES && footer->index_at <= rest &&
+                index_bytes(footer) == rest - footer->index_at;
+    return fits ? 0 : QR_E_CORRUPT;
 }
 
 int qr_block_check(struct qr_disk *disk, const char *path, uint64_t bytes, uint64_t hash)
@@ -194,58 +112,65 @@ int qr_block_check(struct qr_disk *disk, const char *path, uint64_t bytes, uint6
     return read_footer(&footer, disk, path, bytes, hash);
 }
 
-static int hash_file(struct qr_disk *disk, const char *path, uint64_t bytes, uint64_t *hash)
+/* ---- the file in whole ---- */
+
+static int hash_file(struct qr_disk *disk, const char *path, uint64_t bytes, XXH128_hash_t *hash)
 {
     XXH3_state_t *state = XXH3_createState();
-    uint8_t *chunk = malloc(READ_BYTES);
-    int err = state != NULL && chunk != NULL ? 0 : UV_ENOMEM;
+    uint8_t *part = malloc(READ_BYTES);
+    int err = state != NULL && part != NULL ? 0 : UV_ENOMEM;
     if (err == 0)
-        XXH3_64bits_reset(state);
+        XXH3_128bits_reset(state);
     for (uint64_t at = 0; at < bytes && err == 0;) {
         size_t len = bytes - at < READ_BYTES ? (size_t)(bytes - at) : READ_BYTES;
-        err = read_exactly(disk, path, at, chunk, len);
+        err = read_exactly(disk, path, at, part, len);
         if (err == 0)
-            XXH3_64bits_update(state, chunk, len);
+            XXH3_128bits_update(state, part, len);
         at += len;
     }
     if (err == 0)
-        *hash = XXH3_64bits_digest(state);
-    free(chunk);
+        *hash = XXH3_128bits_digest(state);
+    free(part);
     XXH3_freeState(state);
     return err;
 }
 
 int qr_block_verify(struct qr_disk *disk, const char *path, uint64_t bytes, uint64_t hash)
 {
-    uint64_t found;
+    XXH128_hash_t found;
+    uint8_t stored[16];
     int err = qr_block_check(disk, path, bytes, hash);
     if (err == 0)
-        err = hash_file(disk, path, bytes - sizeof hash, &found);
-    return err != 0 ? err : found == hash ? 0 : QR_E_CORRUPT;
+        err = hash_file(disk, path, bytes - sizeof stored, &found);
+    if (err == 0)
+        err = read_exactly(disk, path, bytes - sizeof stored, stored, sizeof stored);
+    if (err != 0)
+        return err;
+    bool same = found.low64 == hash && qr_le_get(stored, 8) == found.low64 &&
+                qr_le_get(stored + 8, 8) == found.high64;
+    return same ? 0 : QR_E_CORRUPT;
 }
 
-static int parse_table(struct qr_block_index *index, const struct footer *footer,
-                       struct qr_slice table)
+/* ---- the index ---- */
+
+static const uint8_t *rows_of(const struct qr_block_index *index)
 {
-    if (qr_crc32c(0, table.base, table.len) != footer->table_crc)
-        return QR_E_CORRUPT;
-    struct qr_cursor in = qr_cursor_of(table);
-    uint64_t offset = QR_BLOCK_HEADER_BYTES;
-    for (uint32_t i = 0; i < footer->n_pages; i++) {
-        struct qr_block_page *page = &index->pages[i];
-        page->first_chart = qr_cursor_u32(&in);
-        page->bytes = qr_cursor_u32(&in);
-        page->crc = qr_cursor_u32(&in);
-        page->offset = offset;
-        offset += page->bytes;
-        if (page->bytes == 0)
-            return QR_E_CORRUPT;
-    }
-    index->id = footer->id;
-    index->n_pages = footer->n_pages;
-    index->n_charts = footer->n_charts;
-    index->n_samples = footer->n_samples;
-    return qr_cursor_done(&in) && offset == footer->table_at ? 0 : QR_E_CORRUPT;
+    return index->raw + (size_t)index->n_hosts * QR_BLOCK_HOST_BYTES;
+}
+
+static const uint8_t *pages_of(const struct qr_block_index *index)
+{
+    return rows_of(index) + (size_t)index->n_chunks * QR_BLOCK_ROW_BYTES;
+}
+
+static bool are_sound(const struct qr_block_index *index, const struct footer *footer)
+{
+    size_t hosts_len = (size_t)index->n_hosts * QR_BLOCK_HOST_BYTES;
+    size_t rows_len = (size_t)index->n_chunks * QR_BLOCK_ROW_BYTES;
+    size_t pages_len = (size_t)index->n_pages * QR_BLOCK_PAGE_ROW_BYTES;
+    return qr_crc32c(0, index->raw, hosts_len) == footer->hosts_crc &&
+           qr_crc32c(0, rows_of(index), rows_len) == footer->rows_crc &&
+           qr_crc32c(0, pages_of(index), pages_len) == footer->pages_crc;
 }
 
 int qr_block_index_read(struct qr_block_index **index, struct qr_disk *disk, const char *path,
@@ -255,15 +180,26 @@ int qr_block_index_read(struct qr_block_index **index, struct qr_disk *disk, con
     int err = read_footer(&footer, disk, path, bytes, hash);
     if (err != 0)
         return err;
-    size_t table_bytes = (size_t)footer.n_pages * TABLE_ROW;
-    uint8_t *table = malloc(table_bytes + 1);
-    struct qr_block_index *read = malloc(sizeof *read + footer.n_pages * sizeof read->pages[0]);
-    err = table != NULL && read != NULL ? 0 : UV_ENOMEM;
-    if (err == 0)
-        err = read_exactly(disk, path, footer.table_at, table, table_bytes);
-    if (err == 0)
-        err = parse_table(read, &footer, qr_slice_of(table, table_bytes));
-    free(table);
+    size_t len = (size_t)index_bytes(&footer);
+    struct qr_block_index *read = malloc(sizeof *read + len);
+    if (read == NULL)
+        return UV_ENOMEM;
+    *read = (struct qr_block_index){
+        .head = footer.head,
+        .n_hosts = footer.n_hosts,
+        .n_chunks = footer.n_chunks,
+        .n_pages = footer.n_pages,
+        .n_charts = footer.n_charts,
+        .n_dims = footer.n_dims,
+        .n_samples = footer.n_samples,
+        .bytes = bytes,
+        .hash = hash,
+        .pages_end = footer.index_at,
+        .memory_bytes = sizeof *read + len,
+    };
+    err = read_exactly(disk, path, footer.index_at, read->raw, len);
+    if (err == 0 && !are_sound(read, &footer))
+        err = QR_E_CORRUPT;
     if (err != 0) {
         free(read);
         return err;
@@ -272,60 +208,241 @@ int qr_block_index_read(struct qr_block_index **index, struct qr_disk *disk, con
     return 0;
 }
 
-void qr_block_reader_release(struct qr_block_reader *reader)
+struct qr_block_host qr_block_host_at(const struct qr_block_index *index, uint32_t i)
 {
-    qr_buf_release(&reader->page);
+    const uint8_t *raw = index->raw + (size_t)i * QR_BLOCK_HOST_BYTES;
+    return (struct qr_block_host){(uint32_t)qr_le_get(raw, 4), (uint32_t)qr_le_get(raw + 4, 4)};
 }
 
-/* The page that would hold the chart. */
-static const struct qr_block_page *find_page(const struct qr_block_index *index, uint32_t chart)
+struct qr_block_row qr_block_row_at(const struct qr_block_index *index, uint32_t row)
+{
+    const uint8_t *raw = rows_of(index) + (size_t)row * QR_BLOCK_ROW_BYTES;
+    return (struct qr_block_row){(uint32_t)qr_le_get(raw, 4), (uint16_t)qr_le_get(raw + 4, 2),
+                                 (uint16_t)qr_le_get(raw + 6, 2)};
+}
+
+struct qr_block_page qr_block_page_at(const struct qr_block_index *index, uint32_t i)
+{
+    const uint8_t *raw = pages_of(index) + (size_t)i * QR_BLOCK_PAGE_ROW_BYTES;
+    return (struct qr_block_page){qr_le_get(raw, 8), (uint32_t)qr_le_get(raw + 8, 4),
+                                  (uint32_t)qr_le_get(raw + 12, 4),
+                                  (uint32_t)qr_le_get(raw + 16, 4)};
+}
+
+uint32_t qr_block_page_of(const struct qr_block_index *index, uint32_t row)
 {
     uint32_t low = 0, high = index->n_pages;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (qr_block_page_at(index, middle).first_row <= row)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The rows of a host; false: it has none. */
+static bool find_host(const struct qr_block_index *index, uint32_t host, uint32_t *first,
+                      uint32_t *end)
+{
+    uint32_t low = 0, high = index->n_hosts;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (index->pages[middle].first_chart <= chart)
+        if (qr_block_host_at(index, middle).host < host)
             low = middle + 1;
         else
             high = middle;
     }
-    return low != 0 ? &index->pages[low - 1] : NULL;
+    if (low == index->n_hosts || qr_block_host_at(index, low).host != host)
+        return false;
+    *first = qr_block_host_at(index, low).first_row;
+    *end = low + 1 < index->n_hosts ? qr_block_host_at(index, low + 1).first_row : index->n_chunks;
+    return *first <= *end && *end <= index->n_chunks;
 }
 
-static int read_page(struct qr_block_reader *reader, struct qr_disk *disk, const char *path,
-                     const struct qr_block_page *page)
+/* The first row, of those from `low` to `high`, that is not before (chart, sub). */
+static uint32_t row_from(const struct qr_block_index *index, uint32_t low, uint32_t high,
+                         uint32_t chart, int64_t sub)
 {
-    qr_buf_clear(&reader->page);
-    if (qr_buf_reserve(&reader->page, page->bytes) != 0)
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        struct qr_block_row row = qr_block_row_at(index, middle);
+        if (row.chart < chart || (row.chart == chart && row.sub < sub))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+uint32_t qr_block_find(const struct qr_block_index *index, uint32_t host, uint32_t chart,
+                       int64_t first_s, int64_t last_s, uint32_t *row)
+{
+    const struct qr_block_head *head = &index->head;
+    uint32_t first, end;
+    if (last_s < head->id.start_s || first_s >= qr_block_id_end_s(&head->id) ||
+        !find_host(index, host, &first, &end))
+        return 0;
+    int64_t from = first_s > head->id.start_s ? (first_s - head->id.start_s) / head->sub_s : 0;
+    *row = row_from(index, first, end, chart, from);
+    return row_from(index, *row, end, chart, (last_s - head->id.start_s) / head->sub_s + 1) - *row;
+}
+
+/* ---- chunks ---- */
+
+void qr_block_reader_release(struct qr_block_reader *reader)
+{
+    qr_buf_release(&reader->page.bytes);
+    qr_buf_release(&reader->other.bytes);
+    qr_buf_release(&reader->chunk);
+}
+
+/* What a chunk is read from. */
+struct source {
+    struct qr_block_reader *reader;
+    const struct qr_block_index *index;
+    struct qr_disk *disk;
+    const char *path;
+};
+
+static int load_page(const struct source *source, uint32_t i, struct qr_block_loaded *loaded)
+{
+    const struct qr_block_index *index = source->index;
+    if (loaded->is_valid && loaded->page == i && loaded->file_hash == index->hash)
+        return 0;
+    loaded->is_valid = false;
+    if (i >= index->n_pages)
+        return QR_E_CORRUPT;
+    struct qr_block_page page = qr_block_page_at(index, i);
+    if (page.offset < QR_BLOCK_HEADER_BYTES || page.offset > index->pages_end ||
+        page.bytes > index->pages_end - page.offset)
+        return QR_E_CORRUPT;
+    qr_buf_clear(&loaded->bytes);
+    if (qr_buf_reserve(&loaded->bytes, page.bytes) != 0)
         return UV_ENOMEM;
-    int err = read_exactly(disk, path, page->offset, reader->page.base, page->bytes);
+    source->reader->n_reads++;
+    int err = read_exactly(source->disk, source->path, page.offset, loaded->bytes.base, page.bytes);
     if (err != 0)
         return err;
-    reader->page.len = page->bytes;
-    return qr_crc32c(0, reader->page.base, page->bytes) == page->crc ? 0 : QR_E_CORRUPT;
+    loaded->bytes.len = page.bytes;
+    if (qr_crc32c(0, loaded->bytes.base, page.bytes) != page.crc)
+        return QR_E_CORRUPT;
+    loaded->page = i;
+    loaded->file_hash = index->hash;
+    loaded->is_valid = true;
+    return 0;
+}
+
+/* Where the chunk is in its page, up to where the next one begins. */
+static int find_stored(const struct source *source, uint32_t row, uint32_t page,
+                       struct qr_slice *stored)
+{
+    const struct qr_block_index *index = source->index;
+    struct qr_slice bytes = qr_buf_slice(&source->reader->page.bytes);
+    uint32_t next_page =
+        page + 1 < index->n_pages ? qr_block_page_at(index, page + 1).first_row : index->n_chunks;
+    size_t from = qr_block_row_at(index, row).offset;
+    size_t end = row + 1 < next_page && row + 1 < index->n_chunks
+                     ? qr_block_row_at(index, row + 1).offset
+                     : bytes.len;
+    if (from >= end || end > bytes.len)
+        return QR_E_CORRUPT;
+    *stored = qr_slice_of(bytes.base + from, end - from);
+    return 0;
+}
+
+/* What a copy is of; an empty slice: of nothing that can be. */
+static struct qr_slice find_copy(const struct qr_block_reader *reader, bool has_other,
+                                 uint64_t copy, uint64_t len)
+{
+    const struct qr_buf *const from[QR_COPY_KINDS] = {
+        [QR_COPY_SAME_CHUNK] = &reader->chunk,
+        [QR_COPY_SAME_PAGE] = &reader->page.bytes,
+        [QR_COPY_OTHER_PAGE] = has_other ? &reader->other.bytes : NULL,
+    };
+    uint64_t kind = copy & 3, src = copy >> 2;
+    if (len == 0 || kind >= QR_COPY_KINDS || from[kind] == NULL || src > from[kind]->len ||
+        len > from[kind]->len - src)
+        return qr_slice_of(NULL, 0);
+    return qr_slice_of(from[kind]->base + src, (size_t)len);
+}
+
+/* Appends; room first, as the piece may be of the chunk itself. */
+static int add_piece(struct qr_block_reader *reader, bool has_other, uint64_t copy, uint64_t len)
+{
+    if (len > QR_BLOCK_CHUNK_BYTES_MAX - reader->chunk.len)
+        return QR_E_CORRUPT;
+    if (find_copy(reader, has_other, copy, len).len == 0)
+        return QR_E_CORRUPT;
+    if (qr_buf_reserve(&reader->chunk, (size_t)len) != 0)
+        return UV_ENOMEM;
+    struct qr_slice piece = find_copy(reader, has_other, copy, len);
+    return qr_buf_add(&reader->chunk, piece.base, piece.len);
+}
+
+/* Puts a chunk together from its n copies, which `in` is at, and the literals behind them. */
+static int assemble(struct qr_block_reader *reader, struct qr_cursor in, uint64_t n, bool has_other)
+{
+    struct qr_cursor literals = in;
+    for (uint64_t i = 0; i < 3 * n && !literals.failed; i++)
+        qr_cursor_varint(&literals);
+    qr_buf_clear(&reader->chunk);
+    int err = literals.failed ? QR_E_CORRUPT : 0;
+    for (uint64_t i = 0; i < n && err == 0; i++) {
+        uint64_t gap = qr_cursor_varint_max(&in, qr_cursor_left(&literals));
+        uint64_t len = qr_cursor_varint(&in), copy = qr_cursor_varint(&in);
+        if (in.failed)
+            return QR_E_CORRUPT;
+        struct qr_slice literal = qr_cursor_take(&literals, (size_t)gap);
+        err = qr_buf_add(&reader->chunk, literal.base, literal.len);
+        if (err == 0)
+            err = add_piece(reader, has_other, copy, len);
+    }
+    if (err != 0)
+        return err;
+    return qr_buf_add(&reader->chunk, literals.p, qr_cursor_left(&literals));
+}
+
+int qr_block_chunk(struct qr_block_reader *reader, const struct qr_block_index *index,
+                   struct qr_disk *disk, const char *path, uint32_t row, struct qr_slice *bytes)
+{
+    assert(row < index->n_chunks);
+    const struct source source = {reader, index, disk, path};
+    uint32_t page = qr_block_page_of(index, row);
+    struct qr_slice stored;
+    int err = load_page(&source, page, &reader->page);
+    if (err == 0)
+        err = find_stored(&source, row, page, &stored);
+    if (err != 0)
+        return err;
+    struct qr_cursor in = qr_cursor_of(stored);
+    uint64_t n = qr_cursor_varint(&in);
+    bool has_other = n & 1;
+    n >>= 1;
+    uint32_t other = has_other ? (uint32_t)qr_cursor_varint_max(&in, UINT32_MAX) : 0;
+    if (in.failed || n > qr_cursor_left(&in) / 3)
+        return QR_E_CORRUPT;
+    if (n == 0) {
+        *bytes = qr_slice_of(in.p, qr_cursor_left(&in));
+        return 0;
+    }
+    if (has_other)
+        err = load_page(&source, other, &reader->other);
+    if (err == 0)
+        err = assemble(reader, in, n, has_other);
+    *bytes = qr_buf_slice(&reader->chunk);
+    return err;
 }
 
 int qr_block_read(struct qr_block_reader *reader, const struct qr_block_index *index,
-                  struct qr_disk *disk, const char *path, uint32_t chart, struct qr_grid *grid)
+                  struct qr_disk *disk, const char *path, uint32_t row, struct qr_grid *grid)
 {
-    const struct qr_block_page *page = find_page(index, chart);
-    if (page == NULL)
-        return 0;
-    int err = read_page(reader, disk, path, page);
+    struct qr_slice bytes;
+    int err = qr_block_chunk(reader, index, disk, path, row, &bytes);
     if (err != 0)
         return err;
-    struct qr_cursor in = qr_cursor_of(qr_buf_slice(&reader->page));
-    uint64_t at = page->first_chart;
-    while (qr_cursor_left(&in) > 0) {
-        at += qr_cursor_varint(&in);
-        struct qr_slice chunk = qr_cursor_bytes(&in, page->bytes);
-        if (in.failed)
-            return QR_E_CORRUPT;
-        if (at > chart)
-            return 0;
-        if (at != chart)
-            continue;
-        err = qr_chunk_decode(chunk, index->id.start_s, index->id.window_s, grid);
-        return err == 0 ? 1 : err == QR_E_MALFORMED ? QR_E_CORRUPT : err;
-    }
-    return 0;
+    int64_t start_s = qr_block_sub_start_s(&index->head, qr_block_row_at(index, row).sub);
+    err = qr_chunk_decode(bytes, start_s, index->head.sub_s, grid);
+    return err == QR_E_MALFORMED ? QR_E_CORRUPT : err;
 }

@@ -50,6 +50,19 @@ static struct extent measure(const struct qr_grid *grid)
 int qr_chunk_encode(struct qr_codec *codec, struct qr_buf *out, int64_t window_start_s,
                     const struct qr_grid *grid, uint64_t *n_samples)
 {
+    return qr_chunk_encode_cuts(codec, out, window_start_s, grid, n_samples, NULL);
+}
+
+static int add_cut(struct qr_buf *cuts, size_t at)
+{
+    uint32_t cut = (uint32_t)at;
+    return cuts != NULL ? qr_buf_add(cuts, &cut, sizeof cut) : 0;
+}
+
+int qr_chunk_encode_cuts(struct qr_codec *codec, struct qr_buf *out, int64_t window_start_s,
+                         const struct qr_grid *grid, uint64_t *n_samples, struct qr_buf *cuts)
+{
+    size_t start = out->len;
     struct extent extent = measure(grid);
     *n_samples = extent.n_samples;
     if (extent.n_samples == 0)
@@ -63,10 +76,13 @@ int qr_chunk_encode(struct qr_codec *codec, struct qr_buf *out, int64_t window_s
     qr_buf_add_varint(out, is_single ? 1 : stride * grid->step_s);
     qr_buf_add_varint(out, n_rows);
     int err = qr_buf_add_varint(out, extent.n_dims);
-    for (uint32_t d = 0; d < extent.n_dims && err == 0; d++)
-        err =
-            qr_codec_encode(codec, out, qr_grid_column(grid, d) + extent.first_row, n_rows, stride);
-    return err;
+    for (uint32_t d = 0; d < extent.n_dims && err == 0; d++) {
+        err = add_cut(cuts, out->len - start);
+        if (err == 0)
+            err = qr_codec_encode(codec, out, qr_grid_column(grid, d) + extent.first_row, n_rows,
+                                  stride);
+    }
+    return err != 0 ? err : add_cut(cuts, out->len - start);
 }
 
 int qr_chunk_open(struct qr_chunk *chunk, struct qr_slice bytes, int64_t window_start_s,

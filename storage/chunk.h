@@ -18,6 +18,11 @@
 int qr_chunk_encode(struct qr_codec *codec, struct qr_buf *out, int64_t window_start_s,
                     const struct qr_grid *grid, uint64_t *n_samples);
 
+/* The same; appends to `cuts`, as u32, where in what it appended each series begins, and where the
+ * last one ends. */
+int qr_chunk_encode_cuts(struct qr_codec *codec, struct qr_buf *out, int64_t window_start_s,
+                         const struct qr_grid *grid, uint64_t *n_samples, struct qr_buf *cuts);
+
 /* Takes all of `bytes`.  0, QR_E_MALFORMED or UV_ENOMEM. */
 int qr_chunk_decode(struct qr_slice bytes, int64_t window_start_s, uint32_t window_s,
                     struct qr_grid *grid);

@@ -3,6 +3,7 @@
 #define QR_STORAGE_INTERNAL_H
 
 #include "base/log.h"
+#include "storage/index_cache.h"
 #include "storage/jobs.h"
 #include "storage/scrub.h"
 #include "storage/state.h"
@@ -22,6 +23,7 @@ struct qr_store {
     _Atomic bool found_damage; /* By a reader; the writer has to look at the blocks. */
     _Atomic uint64_t n_bad_pages;
     struct qr_scrub scrub;
+    struct qr_index_cache indexes;
     struct qr_tiler tiler;
     struct qr_log_limit log_limit;
     bool closing;

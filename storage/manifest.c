@@ -7,7 +7,7 @@
 
 static void block_free(struct qr_block *block)
 {
-    free(atomic_load(&block->index));
+    qr_index_slot_drop(&block->index);
     free(block);
 }
 
@@ -175,23 +175,5 @@ int qr_manifest_expire(struct qr_manifest *manifest, int64_t edge_s)
         qr_epoch_retire(manifest->epoch, block, block_release);
     }
     qr_epoch_retire(manifest->epoch, old, free);
-    return 0;
-}
-
-int qr_block_get_index(struct qr_block *block, struct qr_disk *disk, const char *path,
-                       const struct qr_block_index **index)
-{
-    struct qr_block_index *known = atomic_load(&block->index);
-    if (known == NULL) {
-        struct qr_block_index *read;
-        int err = qr_block_index_read(&read, disk, path, block->bytes, block->hash);
-        if (err != 0)
-            return err;
-        if (atomic_compare_exchange_strong(&block->index, &known, read))
-            known = read;
-        else
-            free(read); /* Another reader was faster. */
-    }
-    *index = known;
     return 0;
 }

@@ -10,7 +10,8 @@
 #include <stdatomic.h>
 
 #include "base/epoch.h"
-#include "storage/block.h"
+#include "storage/block_id.h"
+#include "storage/index_cache.h"
 
 enum qr_block_health {
     QR_BLOCK_SOUND,
@@ -28,7 +29,7 @@ struct qr_block {
     bool doomed;    /* Its file goes with it. */
     struct qr_manifest *manifest;
     _Atomic int health;
-    _Atomic(struct qr_block_index *) index; /* Read when first needed. */
+    struct qr_index_slot index; /* Read when first needed. */
 };
 
 struct qr_block_set {
@@ -66,9 +67,5 @@ uint32_t qr_manifest_next_generation(const struct qr_manifest *manifest,
 /* The first block of a tier that may hold something at or after `first_s`: all that do are at it or
  * behind it, up to the end of the tier, but not all from it on do.  The set may be NULL. */
 uint32_t qr_block_set_from(const struct qr_block_set *set, uint8_t tier, int64_t first_s);
-
-/* Its pages, read from the file at first; errors as qr_block_index_read. */
-int qr_block_get_index(struct qr_block *block, struct qr_disk *disk, const char *path,
-                       const struct qr_block_index **index);
 
 #endif

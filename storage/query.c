@@ -23,7 +23,7 @@ struct qr_query {
     struct part *parts; /* By window, then rank. */
     size_t n_parts, capacity, at;
     uint32_t n_bad;
-    struct qr_grid rows, part, spare;
+    struct qr_grid rows, part, chunk, spare;
     struct qr_block_reader reader;
 };
 
@@ -113,6 +113,7 @@ void qr_query_close(struct qr_query *query)
 {
     qr_grid_release(&query->rows);
     qr_grid_release(&query->part);
+    qr_grid_release(&query->chunk);
     qr_grid_release(&query->spare);
     qr_block_reader_release(&query->reader);
     free(query->parts);
@@ -150,17 +151,38 @@ static int read_slab(struct qr_query *query, const struct qr_head_slab *slab, st
     return err != 0 ? err : 1;
 }
 
-/* 1, or 0 if the chart has no rows there; or an error. */
+/* What the chart has in the sub-windows of the query's span: 1, or 0: nothing. */
+static int read_chunks(struct qr_query *query, const struct qr_block_index *index,
+                       struct qr_disk *disk, const char *path, struct qr_grid *grid)
+{
+    uint32_t row, n = qr_block_find(index, query->chart->host->id, query->chart->id, query->first_s,
+                                    query->last_s, &row);
+    int err = 0;
+    for (uint32_t i = 0; i < n && err == 0; i++) {
+        struct qr_grid *part = i == 0 ? grid : &query->chunk;
+        err = qr_block_read(&query->reader, index, disk, path, row + i, part);
+        if (err == 0 && i != 0)
+            err = qr_grid_overlay(grid, part, &query->spare);
+    }
+    return err != 0 ? err : n != 0;
+}
+
+/* The same from one place: 1, 0: nothing, or an error. */
 static int read_block_from(struct qr_query *query, struct qr_block *block, struct qr_disk *disk,
                            struct qr_grid *grid)
 {
+    struct qr_index_cache *indexes = &query->store->indexes;
     char path[QR_PATH_BYTES_MAX];
-    const struct qr_block_index *index;
+    struct qr_cached_index *cached;
     int err = qr_store_path(query->store, &block->id, path);
     if (err == 0)
-        err = qr_block_get_index(block, disk, path, &index);
-    return err != 0 ? err
-                    : qr_block_read(&query->reader, index, disk, path, query->chart->id, grid);
+        err = qr_index_cache_get(indexes, &block->index, disk, path, block->bytes, block->hash,
+                                 &cached);
+    if (err != 0)
+        return err;
+    err = read_chunks(query, cached->index, disk, path, grid);
+    qr_index_cache_put(indexes, cached);
+    return err;
 }
 
 /* The same from this member's file or, if that cannot be had, a peer's; QR_E_CORRUPT: from none. */

@@ -7,90 +7,56 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "storage/block_writer.h"
 #include "storage/confirm.h"
 #include "storage/internal.h"
 
-#define COMPARE_BYTES (256u * 1024)
-
 /* ---- the job: on a worker ---- */
 
-static int encode(struct qr_block_writer *writer, const struct qr_head_window *frozen,
-                  uint64_t *hash)
+/* By host, then chart. */
+static int compare_slabs(const void *a, const void *b)
 {
+    const struct qr_chart *ca = (*(struct qr_head_slab *const *)a)->chart;
+    const struct qr_chart *cb = (*(struct qr_head_slab *const *)b)->chart;
+    if (ca->host->id != cb->host->id)
+        return ca->host->id < cb->host->id ? -1 : 1;
+    return (ca->id > cb->id) - (ca->id < cb->id);
+}
+
+/* Each slab's rows, in the file's order. */
+static int fill(struct qr_block_writer *writer, void *data)
+{
+    const struct qr_seal *seal = data;
+    const struct qr_head_window *frozen = seal->frozen;
     struct qr_head_slab **slabs = qr_head_sorted(frozen);
     struct qr_grid grid = {0};
     int err = slabs != NULL ? 0 : UV_ENOMEM;
-    for (uint32_t i = 0; i < frozen->n && err == 0; i++) {
-        const struct qr_head_slab *slab = slabs[i];
-        err = qr_head_copy(slab, 0, slab->n_rows, &grid);
+    if (err == 0 && frozen->n != 0)
+        qsort(slabs, frozen->n, sizeof *slabs, compare_slabs);
+    for (uint32_t i = 0; err == 0 && i < frozen->n; i++) {
+        const struct qr_chart *chart = slabs[i]->chart;
+        err = qr_head_copy(slabs[i], 0, slabs[i]->n_rows, &grid);
         if (err == 0)
-            err = qr_block_writer_add(writer, slab->chart->id, &grid);
+            err = qr_block_writer_add_grid(writer, chart->host->id, chart->id, &grid);
     }
     qr_grid_release(&grid);
     free(slabs);
-    return err != 0 ? err : qr_block_writer_end(writer, hash);
-}
-
-/* Does the file hold exactly these bytes?  What cannot be read does not. */
-static bool is_there(struct qr_disk *disk, const char *path, const struct qr_buf *file)
-{
-    uint64_t size;
-    if (disk->size(disk, path, &size) != 0 || size != file->len)
-        return false;
-    char *chunk = malloc(COMPARE_BYTES);
-    bool same = chunk != NULL;
-    for (size_t at = 0; at < file->len && same;) {
-        size_t len = file->len - at < COMPARE_BYTES ? file->len - at : COMPARE_BYTES;
-        ssize_t n = disk->read(disk, path, at, chunk, len);
-        same = n >= 0 && (size_t)n == len && memcmp(chunk, file->base + at, len) == 0;
-        at += len;
-    }
-    free(chunk);
-    return same;
-}
-
-static int write_file(struct qr_disk *disk, const char *path, const struct qr_buf *file)
-{
-    char tmp[QR_PATH_BYTES_MAX];
-    if (snprintf(tmp, sizeof tmp, "%s.tmp", path) >= (int)sizeof tmp)
-        return UV_ENAMETOOLONG;
-    int err = qr_disk_write_file(disk, tmp, file->base, file->len);
-    if (err == UV_EEXIST) { /* Left by a failed unlink. */
-        disk->unlink(disk, tmp);
-        err = qr_disk_write_file(disk, tmp, file->base, file->len);
-    }
-    if (err != 0)
-        return err;
-    err = disk->rename(disk, tmp, path);
-    if (err != 0)
-        disk->unlink(disk, tmp);
     return err;
-}
-
-/* The file may be there because a rename was done whose sync failed, or was never reached. */
-static int make_durable(struct qr_disk *disk, const char *path)
-{
-    int err = disk->sync(disk, path);
-    return err != 0 ? err : disk->rename(disk, path, path);
 }
 
 static void run_seal(struct qr_job *job)
 {
     struct qr_seal *seal = QR_CONTAINER_OF(job, struct qr_seal, job);
     const struct qr_store *store = seal->state->store;
-    struct qr_disk *disk = store->config.disk;
+    const struct qr_block_head head = {seal->id, seal->id.window_s};
     char path[QR_PATH_BYTES_MAX];
-    struct qr_block_writer writer;
-    qr_block_writer_init(&writer, &seal->id);
+    struct qr_block_written written = {0};
     int err = qr_store_path(store, &seal->id, path);
     if (err == 0)
-        err = encode(&writer, seal->frozen, &seal->hash);
-    if (err == 0)
-        err = is_there(disk, path, &writer.file) ? make_durable(disk, path)
-                                                 : write_file(disk, path, &writer.file);
-    seal->bytes = writer.file.len;
+        err = qr_block_write(store->config.disk, path, &head, fill, seal, &written);
+    seal->bytes = written.bytes;
+    seal->hash = written.hash;
     seal->status = err;
-    qr_block_writer_release(&writer);
 }
 
 /* ---- the end: on the loop ---- */

@@ -144,12 +144,20 @@ int qr_store_open(struct qr_store **store, const struct qr_store_config *config,
     qr_scrub_init(&s->scrub, s);
     qr_tiler_init(&s->tiler, &s->epoch, config->loop);
     struct qr_state *state = NULL;
-    int err = s->dir != NULL ? 0 : UV_ENOMEM;
+    uint64_t index_bytes = config->index_bytes != 0 ? config->index_bytes : QR_INDEX_BYTES_MAX;
+    int err = qr_index_cache_init(&s->indexes, index_bytes);
+    if (err != 0) {
+        free(s->dir);
+        free(s);
+        return err;
+    }
+    err = s->dir != NULL ? 0 : UV_ENOMEM;
     if (err == 0)
         err = config->disk->list(config->disk, s->dir, remove_tmp, s);
     if (err == 0)
         err = new_state(s, &state);
     if (err != 0) {
+        qr_index_cache_release(&s->indexes);
         free(s->dir);
         free(s);
         return err;
@@ -168,6 +176,7 @@ void qr_store_close(struct qr_store *store)
     qr_tiler_release(&store->tiler);
     qr_epoch_release(&store->epoch);
     qr_state_release(state);
+    qr_index_cache_release(&store->indexes);
     free(store->dir);
     free(store);
 }

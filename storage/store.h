@@ -119,6 +119,7 @@ struct qr_store_config {
     uint32_t window_s;      /* 600 */
     uint32_t shard_metrics; /* A shard takes hosts until it has had so many; the same on all
                              * members.  0: QR_STORE_SHARD_METRICS. */
+    uint64_t index_bytes;   /* Indexes of block files in memory; 0: QR_INDEX_BYTES_MAX. */
 };
 
 /* C.  Empty until the group replays or restores into it. */
