@@ -5,7 +5,6 @@
 #include <string.h>
 #include <uv.h>
 
-#include "base/compiler.h"
 #include "storage/store.h"
 #include "storage/value.h"
 
@@ -598,14 +597,6 @@ static int seek(struct qr_head *head, struct qr_chart *chart, uint32_t step_s, u
     return 0;
 }
 
-static bool is_at(const struct qr_head *head, const struct qr_chart_head *at, int64_t end_s,
-                  uint32_t n)
-{
-    uint64_t off = (uint64_t)(end_s - at->first_s);
-    return off < at->span_s && n <= at->n_cols && at->n_freezes == head->n_freezes &&
-           (at->step_s == 1 || off % at->step_s == 0);
-}
-
 int qr_head_put(struct qr_head *head, struct qr_chart *chart, uint32_t step_s, uint32_t n_cols,
                 int64_t end_s, const uint32_t *values, uint32_t n, uint32_t *n_new, uint32_t *n_old)
 {
@@ -616,7 +607,7 @@ int qr_head_put(struct qr_head *head, struct qr_chart *chart, uint32_t step_s, u
     if (n == 0)
         return 0;
     const struct qr_chart_head *at = chart->head;
-    if (QR_UNLIKELY(!is_at(head, at, end_s, n))) {
+    if (QR_UNLIKELY(!qr_head_is_at(head, at, end_s, n))) {
         int err = seek(head, chart, step_s, n_cols, end_s, n);
         if (err != 0)
             return err;

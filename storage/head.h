@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "base/epoch.h"
 #include "base/list.h"
 #include "storage/grid.h"
@@ -109,9 +110,27 @@ void qr_head_release(struct qr_head *head);
 
 int64_t qr_head_window_of(const struct qr_head *head, int64_t end_s);
 
-/* Puts a row where it belongs.  `step_s` is the chart's, `n_cols` the number of its dimensions;
- * n <= n_cols.  0 or UV_ENOMEM; *n_new cells were EMPTY and are not, *n_old had a value already
- * when another came. */
+/* Is the row's place known, so that putting it there looks at nothing else?  Then the chart has at
+ * least n dimensions. */
+static inline bool qr_head_is_at(const struct qr_head *head, const struct qr_chart_head *at,
+                                 int64_t end_s, uint32_t n)
+{
+    uint64_t off = (uint64_t)(end_s - at->first_s);
+    return off < at->span_s && n <= at->n_cols && at->n_freezes == head->n_freezes &&
+           (at->step_s == 1 || off % at->step_s == 0);
+}
+
+/* A row of that chart is about to be put, perhaps. */
+static QR_ALWAYS_INLINE void qr_head_prefetch(const struct qr_chart_head *at, int64_t end_s)
+{
+    uint64_t off = (uint64_t)(end_s - at->first_s);
+    if (off < at->span_s && at->step_s == 1)
+        QR_PREFETCH_TO_WRITE((const void *)(at->cells + off * at->n_cols));
+}
+
+/* Puts a row where it belongs.  `step_s` is the chart's, `n_cols` the number of its dimensions,
+ * which do not matter where the place is known; n <= n_cols.  0 or UV_ENOMEM; *n_new cells were
+ * EMPTY and are not, *n_old had a value already when another came. */
 int qr_head_put(struct qr_head *head, struct qr_chart *chart, uint32_t step_s, uint32_t n_cols,
                 int64_t end_s, const uint32_t *values, uint32_t n, uint32_t *n_new,
                 uint32_t *n_old);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "storage/confirm.h"
+#include "storage/entry.h"
 #include "storage/internal.h"
 #include "storage/snapshot.h"
 
@@ -245,7 +246,49 @@ static void count(_Atomic uint64_t *counter, uint64_t n)
 
 static bool is_expired(const struct qr_state *state, int64_t end_s)
 {
-    return qr_head_window_of(&state->head, end_s) + state->head.window_s <= state->retain_s;
+    return end_s < state->retain_s &&
+           qr_head_window_of(&state->head, end_s) + state->head.window_s <= state->retain_s;
+}
+
+/* Rows come chart after chart, mostly in the order of ids.  With a million metrics nothing of a
+ * chart is in the processor's cache: what the next ones need is asked for some rows ahead. */
+#define NODES_AHEAD 16u
+#define ROWS_AHEAD  8u
+#define LINE_BYTES  64
+
+static QR_ALWAYS_INLINE void look_ahead_for_bases(const struct qr_catalog *catalog, uint32_t id)
+{
+    const struct qr_chart *far = qr_catalog_chart(catalog, id + NODES_AHEAD);
+    for (int i = 0; far != NULL && i < 4; i++)
+        QR_PREFETCH((const char *)far + i * LINE_BYTES);
+    const struct qr_chart *near = qr_catalog_chart(catalog, id + ROWS_AHEAD);
+    if (near != NULL)
+        QR_PREFETCH(near->base->cells);
+}
+
+static QR_ALWAYS_INLINE void look_ahead_for_rows(const struct qr_catalog *catalog, uint32_t id,
+                                                 int64_t end_s)
+{
+    const struct qr_chart *near = qr_catalog_chart(catalog, id + ROWS_AHEAD);
+    if (near != NULL)
+        qr_head_prefetch(near->head, end_s);
+}
+
+/* May that chart have this row?  Its definition is looked at only if it must be. */
+static int place_row(struct qr_state *state, struct qr_chart *chart, int64_t end_s,
+                     const uint32_t *values, uint32_t n, uint32_t *n_new, uint32_t *n_old)
+{
+    uint32_t step_s = 0, n_dims = 0;
+    if (!qr_head_is_at(&state->head, chart->head, end_s, n)) {
+        const struct qr_chart_def *def = atomic_load_explicit(&chart->def, memory_order_relaxed);
+        if (n > def->n_dims)
+            return QR_E_LIMIT;
+        n_dims = def->n_dims;
+        step_s = def->update_every != 0 ? def->update_every : 1;
+    }
+    if (is_expired(state, end_s))
+        return 0;
+    return qr_head_put(&state->head, chart, step_s, n_dims, end_s, values, n, n_new, n_old);
 }
 
 int qr_store_apply_row(struct qr_store *store, uint32_t host, uint32_t chart_id, int64_t now_s,
@@ -256,19 +299,15 @@ int qr_store_apply_row(struct qr_store *store, uint32_t host, uint32_t chart_id,
     struct qr_chart *chart = qr_catalog_chart(&state->catalog, chart_id);
     if (chart == NULL || chart->host->id != host)
         return QR_E_UNKNOWN;
-    const struct qr_chart_def *def = atomic_load_explicit(&chart->def, memory_order_relaxed);
-    if (n > def->n_dims || end_s < 1 || end_s > QR_TIME_S_MAX || end_s - DAY_S > now_s)
+    if (end_s < 1 || end_s > QR_TIME_S_MAX || end_s - DAY_S > now_s)
         return QR_E_LIMIT;
+    if (now_s > state->head.now_s)
+        state->head.now_s = now_s;
+    look_ahead_for_rows(&state->catalog, chart_id, end_s);
     uint32_t n_old = 0;
-    if (!is_expired(state, end_s)) {
-        uint32_t step = def->update_every != 0 ? def->update_every : 1;
-        if (now_s > state->head.now_s)
-            state->head.now_s = now_s;
-        int err =
-            qr_head_put(&state->head, chart, step, def->n_dims, end_s, values, n, n_new, &n_old);
-        if (err != 0)
-            return err;
-    }
+    int err = place_row(state, chart, end_s, values, n, n_new, &n_old);
+    if (err != 0)
+        return err;
     count(&state->n_rows, 1);
     count(&state->n_samples, *n_new);
     count(&state->n_duplicates, n_old);
@@ -282,7 +321,9 @@ int qr_store_apply_row(struct qr_store *store, uint32_t host, uint32_t chart_id,
 
 struct qr_entry_base *qr_store_base(void *store, uint32_t host, uint32_t chart_id)
 {
-    struct qr_chart *chart = qr_catalog_chart(&qr_store_state(store)->catalog, chart_id);
+    const struct qr_catalog *catalog = &qr_store_state(store)->catalog;
+    struct qr_chart *chart = qr_catalog_chart(catalog, chart_id);
+    look_ahead_for_bases(catalog, chart_id);
     return chart != NULL && chart->host->id == host ? chart->base : NULL;
 }
 
