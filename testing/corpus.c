@@ -33,6 +33,7 @@ void qr_corpus_release(struct qr_corpus *corpus)
         free(corpus->dims[s]);
     free(corpus->charts);
     free(corpus->dims);
+    free(corpus->exponents);
     free(corpus->values);
     *corpus = (struct qr_corpus){0};
 }
@@ -70,6 +71,27 @@ static uint32_t *add_series(struct qr_corpus *corpus, const char *dim)
         return NULL;
     corpus->charts[corpus->n_charts - 1].n++;
     return values + (uint64_t)corpus->n_series++ * corpus->n_rows;
+}
+
+/* ---- what follows from the values ---- */
+
+static int least_exponent(const uint32_t *column, uint32_t n)
+{
+    int least = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (!qr_value_is_empty(column[i]) && qr_value_exponent(column[i]) < least)
+            least = qr_value_exponent(column[i]);
+    return least;
+}
+
+static int note_exponents(struct qr_corpus *corpus)
+{
+    corpus->exponents = calloc(corpus->n_series, sizeof *corpus->exponents);
+    if (corpus->exponents == NULL)
+        return UV_ENOMEM;
+    for (uint32_t s = 0; s < corpus->n_series; s++)
+        corpus->exponents[s] = (int8_t)least_exponent(qr_corpus_column(corpus, s), corpus->n_rows);
+    return 0;
 }
 
 /* ---- recorded doubles ---- */
@@ -125,6 +147,8 @@ int qr_corpus_read_recorded(struct qr_corpus *corpus, const char *tsv, const cha
         fclose(columns);
     if (err == 0 && (corpus->n_series == 0 || corpus->n_rows == 0))
         err = QR_E_MALFORMED;
+    if (err == 0)
+        err = note_exponents(corpus);
     if (err != 0)
         qr_corpus_release(corpus);
     return err;
@@ -140,19 +164,9 @@ static int64_t power_of_10(int e)
     return p;
 }
 
-static int least_exponent(const uint32_t *column, uint32_t n)
-{
-    int least = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (!qr_value_is_empty(column[i]) && qr_value_exponent(column[i]) < least)
-            least = qr_value_exponent(column[i]);
-    return least;
-}
-
 /* QR_E_LIMIT: its values are too far apart for 64 bits. */
-static int put_column(struct qr_buf *out, const uint32_t *column, uint32_t n)
+static int put_column(struct qr_buf *out, const uint32_t *column, uint32_t n, int e)
 {
-    int e = least_exponent(column, n);
     int64_t before = 0;
     qr_buf_add_zigzag(out, e);
     for (uint32_t i = 0; i < n; i++) {
@@ -185,7 +199,8 @@ static int put_all(struct qr_buf *out, const struct qr_corpus *corpus)
         qr_buf_add_varint(out, chart->n);
         for (uint32_t s = chart->first; s < chart->first + chart->n && err == 0; s++) {
             qr_buf_add_bytes(out, qr_slice_str(corpus->dims[s]));
-            err = put_column(out, qr_corpus_column(corpus, s), corpus->n_rows);
+            err =
+                put_column(out, qr_corpus_column(corpus, s), corpus->n_rows, corpus->exponents[s]);
         }
     }
     return err == 0 && out->failed ? UV_ENOMEM : err;
@@ -318,6 +333,8 @@ int qr_corpus_read(struct qr_corpus *corpus, const char *path)
         if (err == 0 && (!qr_cursor_done(&in) || corpus->n_series == 0 || corpus->n_rows == 0))
             err = QR_E_MALFORMED;
     }
+    if (err == 0)
+        err = note_exponents(corpus);
     if (err != 0)
         qr_corpus_release(corpus);
     qr_buf_release(&packed);

@@ -23,8 +23,9 @@ struct qr_corpus_chart {
 struct qr_corpus {
     uint32_t n_series, n_rows, n_charts;
     struct qr_corpus_chart *charts;
-    char **dims;      /* A series' id in its chart. */
-    uint32_t *values; /* Column by column. */
+    char **dims;       /* A series' id in its chart. */
+    int8_t *exponents; /* The least of each series', 0 at most. */
+    uint32_t *values;  /* Column by column. */
 };
 
 static inline const uint32_t *qr_corpus_column(const struct qr_corpus *corpus, uint32_t series)

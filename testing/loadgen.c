@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "proto/caps.h"
+#include "testing/corpus.h"
 #include "testing/verify.h"
 
 #define CAPS_137                                                                                   \
@@ -380,5 +381,13 @@ int main(int argc, char **argv)
     int err = qr_loadgen_options(&options, argc, argv);
     if (err != 0)
         return err > 0 ? 0 : 2;
-    return options.verify ? verify(&options) : stream(&options);
+    struct qr_corpus corpus = {0};
+    if (options.corpus != NULL && (err = qr_corpus_read(&corpus, options.corpus)) != 0) {
+        fprintf(stderr, "quorate-loadgen: %s: %s\n", options.corpus, qr_strerror(err));
+        return 2;
+    }
+    options.model.corpus = options.corpus != NULL ? &corpus : NULL;
+    int code = options.verify ? verify(&options) : stream(&options);
+    qr_corpus_release(&corpus);
+    return code;
 }

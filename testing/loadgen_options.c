@@ -47,6 +47,7 @@ static const struct row {
     {"url", URL, AT(urls), 0, 0, 0, "verify: a node's http://HOST:PORT (repeatable)"},
     {"from", NUMBER, AT(from_s), 0, 4e9, 0, "verify: first unix second"},
     {"until", NUMBER, AT(to_s), 0, 4e9, 0, "verify: last unix second"},
+    {"corpus", TEXT, AT(corpus), 0, 0, 0, "values from this file of recorded ones, with --plain"},
     {"json-file", TEXT, AT(json_path), 0, 0, 0, "write the figures there each second"},
     {"json", FLAG, AT(json), 0, 0, 0, "print the figures as JSON at the end"},
     {"quiet", FLAG, AT(quiet), 0, 0, 0, "no progress line"},

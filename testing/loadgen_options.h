@@ -16,7 +16,7 @@ struct qr_loadgen {
     uint32_t n_destinations;
     const char *urls[QR_LOADGEN_URLS_MAX];
     uint32_t n_urls;
-    const char *to, *key, *rules, *json_path;
+    const char *to, *key, *rules, *json_path, *corpus;
     int64_t hosts, charts, dims, update_every, seed;
     int64_t first_s, from_s, to_s;
     int64_t history_s, duration_s, data_s;

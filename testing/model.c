@@ -2,6 +2,9 @@
 
 #include <stdio.h>
 
+#include "storage/value.h"
+#include "testing/corpus.h"
+
 #define SLOW_S          5
 #define PAUSE_CYCLE     15 /* Collections in the first PAUSE_ON seconds of each cycle. */
 #define PAUSE_ON        10
@@ -79,6 +82,44 @@ uint32_t qr_model_update_every(const struct qr_model *model, uint32_t chart)
     return qr_model_kind(model, chart) == QR_MODEL_SLOW ? SLOW_S : model->update_every;
 }
 
+/* ---- recorded values ---- */
+
+static int64_t floor_mod(int64_t a, int64_t n)
+{
+    int64_t r = a % n;
+    return r < 0 ? r + n : r;
+}
+
+static uint32_t series_of(const struct qr_model *model, uint32_t chart, uint32_t dim)
+{
+    return (uint32_t)(((uint64_t)chart * model->n_dims + dim) % model->corpus->n_series);
+}
+
+static bool recorded(const struct qr_model *model, uint32_t host, uint32_t chart, uint32_t dim,
+                     int64_t t, int64_t *raw)
+{
+    const struct qr_corpus *corpus = model->corpus;
+    uint32_t series = series_of(model, chart, dim);
+    int64_t n = corpus->n_rows, row = floor_mod(t + host * INT64_C(67) + t / n * 97, n);
+    uint32_t value = qr_corpus_column(corpus, series)[row];
+    if (qr_value_is_empty(value))
+        return false;
+    *raw = qr_value_mantissa(value);
+    for (int e = qr_value_exponent(value); e > corpus->exponents[series]; e--)
+        *raw *= 10;
+    return true;
+}
+
+static void recorded_dim(const struct qr_model *model, uint32_t chart, uint32_t dim,
+                         struct qr_model_dim *out)
+{
+    *out = (struct qr_model_dim){false, 1, 1};
+    for (int e = model->corpus->exponents[series_of(model, chart, dim)]; e < 0; e++)
+        out->divisor *= 10;
+}
+
+/* ---- made up ones ---- */
+
 /* What a dimension is: one row a kind. */
 enum shape { CONSTANT, RAMP, RATE, DECIMAL, NEGATIVE, TRAFFIC, SPARSE, RARE, N_SHAPES };
 
@@ -101,13 +142,10 @@ static enum shape shape_of(const struct qr_model *model, uint32_t chart, uint32_
 void qr_model_dim(const struct qr_model *model, uint32_t chart, uint32_t dim,
                   struct qr_model_dim *out)
 {
-    *out = shapes[shape_of(model, chart, dim)];
-}
-
-static int64_t floor_mod(int64_t a, int64_t n)
-{
-    int64_t r = a % n;
-    return r < 0 ? r + n : r;
+    if (model->corpus != NULL)
+        recorded_dim(model, chart, dim, out);
+    else
+        *out = shapes[shape_of(model, chart, dim)];
 }
 
 bool qr_model_collects(const struct qr_model *model, uint32_t chart, int64_t t)
@@ -187,6 +225,8 @@ static int64_t raw_of(enum shape shape, uint64_t h, int64_t t)
 bool qr_model_raw(const struct qr_model *model, uint32_t host, uint32_t chart, uint32_t dim,
                   int64_t t, int64_t *raw)
 {
+    if (model->corpus != NULL)
+        return recorded(model, host, chart, dim, t, raw);
     enum shape shape = shape_of(model, chart, dim);
     uint64_t h = of_dim(model, host, chart, dim);
     if (!is_set(model, chart, shape, h, t))
@@ -262,21 +302,25 @@ bool qr_model_value(const struct qr_model *model, uint32_t host, uint32_t chart,
     int64_t raw;
     if (!qr_model_raw(model, host, chart, dim, t, &raw))
         return false;
-    const struct qr_model_dim *d = &shapes[shape_of(model, chart, dim)];
-    *value = d->incremental ? rate(model, host, chart, dim, t) : scaled((double)raw, d);
+    struct qr_model_dim d;
+    qr_model_dim(model, chart, dim, &d);
+    *value = d.incremental ? rate(model, host, chart, dim, t) : scaled((double)raw, &d);
     return true;
 }
 
 double qr_model_remainder(const struct qr_model *model, uint32_t host, uint32_t chart, uint32_t dim,
                           int64_t t)
 {
-    const struct qr_model_dim *d = &shapes[shape_of(model, chart, dim)];
-    if (d->incremental) {
+    struct qr_model_dim d;
+    qr_model_dim(model, chart, dim, &d);
+    if (d.incremental) {
         struct interval in = interval_to(model, host, chart, dim, t);
         return share(&in, t * 1000000, in.to_us);
     }
-    int64_t raw;
-    while (!qr_model_raw(model, host, chart, dim, t, &raw))
+    int64_t raw = 0;
+    /* A recorded series may be empty all the time. */
+    for (uint32_t left = model->corpus != NULL ? model->corpus->n_rows : UINT32_MAX;
+         left > 0 && !qr_model_raw(model, host, chart, dim, t, &raw); left--)
         t = qr_model_collected_before(model, chart, t);
-    return scaled((double)raw, d);
+    return scaled((double)raw, &d);
 }

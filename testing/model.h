@@ -14,8 +14,10 @@
  * With `mix` there are, among plain ones, sparse dimensions (not set in some seconds), charts with
  * seconds in which no dimension is set, charts that pause for some seconds (the parent then fills
  * the second before the next collection by interpolation), and charts with a grid of 5 s.  Without
- * it every chart has every dimension each update_every.  All values fit decimal24 exactly but the
- * interpolated and incremental ones, which lie within its precision.  Thread: any (immutable). */
+ * it every chart has every dimension each update_every.  With a corpus the values are its recorded
+ * ones: dimension d of chart c is series c * n_dims + d of it, absolute, and host h lives 67 s
+ * behind host h - 1.  All values fit decimal24 exactly but the interpolated and incremental ones,
+ * which lie within its precision.  Thread: any (immutable). */
 #ifndef QR_TESTING_MODEL_H
 #define QR_TESTING_MODEL_H
 
@@ -24,11 +26,14 @@
 
 #include "base/guid.h"
 
+struct qr_corpus; /* testing/corpus's. */
+
 struct qr_model {
     uint64_t seed;
     uint32_t n_hosts, n_charts, n_dims;
     uint32_t update_every; /* s, of most charts. */
     bool mix;
+    const struct qr_corpus *corpus; /* Or NULL. */
 };
 
 enum qr_model_kind {
