@@ -38,17 +38,20 @@ static uint64_t encode(const struct qr_corpus *corpus, struct qr_codec *codec, s
     return n;
 }
 
-/* To values and on to doubles, as a reader of them would.  Returns the sum, so that it is done. */
+/* To values and on to doubles, as a reader of them would.  Returns something of them, so that it is
+ * done. */
 static double decode(const struct qr_buf *bytes)
 {
     const struct qr_codec_rows all = {WINDOW_S, 0, WINDOW_S};
     uint32_t values[WINDOW_S];
+    static double doubles[WINDOW_S];
     double sum = 0;
     struct qr_cursor in = qr_cursor_of(qr_buf_slice(bytes));
     while (qr_cursor_left(&in) > 0) {
         qr_bench_must_be_0(qr_codec_decode(&in, &all, values), "decode");
         for (uint32_t i = 0; i < WINDOW_S; i++)
-            sum += qr_value_is_empty(values[i]) ? 0 : qr_value_unpack(values[i]);
+            doubles[i] = qr_value_unpack(values[i]);
+        sum += doubles[WINDOW_S - 1];
     }
     return sum;
 }

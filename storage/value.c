@@ -98,16 +98,17 @@ uint32_t qr_value_pack(double v, uint32_t flags)
     return value | (flags & QR_VALUE_FLAGS);
 }
 
-double qr_value_unpack(uint32_t value)
-{
-    if (qr_value_is_empty(value))
-        return NAN;
-    int e = qr_value_exponent(value);
-    double m = qr_value_mantissa(value);
-    if (e > QR_VALUE_EXPONENT_MAX)
-        return NAN; /* Not a value. */
-    return e < 0 ? m / power_of_10[-e] : m * power_of_10[e];
-}
+#define NONE                                                                                       \
+    {                                                                                              \
+        NAN, 1                                                                                     \
+    }
+const double qr_value_scales[32][2] = {
+    {1, 1},   {1, 1e1}, {1, 1e2}, {1, 1e3},  {1, 1e4},  {1, 1e5},  {1, 1e6}, {1, 1e7},
+    {1e1, 1}, {1e2, 1}, {1e3, 1}, {1e4, 1},  {1e5, 1},  {1e6, 1},  {1e7, 1}, {1e2, 1},
+    {1e4, 1}, {1e6, 1}, {1e8, 1}, {1e10, 1}, {1e12, 1}, {1e14, 1}, NONE,     NONE,
+    NONE,     NONE,     NONE,     NONE,      NONE,      NONE,      NONE,     NONE,
+};
+#undef NONE
 
 bool qr_value_is_canonical(uint32_t value)
 {

@@ -36,14 +36,23 @@
 /* Rounds; `flags` are QR_VALUE_RESET and QR_VALUE_ANOMALOUS. */
 uint32_t qr_value_pack(double v, uint32_t flags);
 
-/* The nearest double; NAN for EMPTY. */
-double qr_value_unpack(uint32_t value);
+/* A value is its mantissa times the first, by the second, of its exponent code: one of them is 1,
+ * so that it is rounded once.  NAN for EMPTY and codes that no value has. */
+extern const double qr_value_scales[32][2];
 
 /* Is it EMPTY, or the one form of a number?  All that qr_value_pack makes is. */
 bool qr_value_is_canonical(uint32_t value);
 
 /* x * 10^e as a value without flags; EMPTY if there is none that is exactly that. */
 uint32_t qr_value_of_decimal(int64_t x, int e);
+
+/* The nearest double; NAN for EMPTY. */
+static inline double qr_value_unpack(uint32_t value)
+{
+    const double *scale = qr_value_scales[value >> 26 & 31];
+    int32_t m = (int32_t)(value & QR_VALUE_MANTISSA_MAX);
+    return (double)(value >> 31 ? -m : m) * scale[0] / scale[1];
+}
 
 static inline bool qr_value_is_empty(uint32_t value)
 {

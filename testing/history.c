@@ -40,6 +40,7 @@ struct history {
     struct qr_rng rng; /* For what happens to members: the log does not depend on it. */
     struct member members[N_MEMBERS];
     struct qr_history_result *result;
+    uint32_t shard_metrics;
     bool failed;
 };
 
@@ -81,7 +82,7 @@ static void open_member(struct member *member)
                                            .disk = &member->disk.disk,
                                            .dir = DIR,
                                            .window_s = QR_HISTORY_WINDOW_S,
-                                           .shard_metrics = 300};
+                                           .shard_metrics = member->history->shard_metrics};
     const struct qr_store_events store_events = {.data = member, .bad_block = on_bad_block};
     const struct qr_machine_events events = {.data = member, .fatal = on_fatal};
     int err = qr_store_open(&member->store, &config, &store_events);
@@ -420,6 +421,7 @@ bool qr_history_run(uint64_t seed, struct qr_history_result *result)
     history->result = result;
     qr_history_log_init(&history->log, seed);
     qr_rng_seed(&history->rng, ~seed);
+    history->shard_metrics = 1 + (uint32_t)qr_rng_below(&history->rng, 60);
     for (int k = 0; k < N_MEMBERS; k++)
         start_member(history, (enum kind)k);
     history->log.store = history->members[STEADY].store;
