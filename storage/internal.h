@@ -3,6 +3,7 @@
 #define QR_STORAGE_INTERNAL_H
 
 #include "base/log.h"
+#include "storage/files.h"
 #include "storage/index_cache.h"
 #include "storage/jobs.h"
 #include "storage/scrub.h"
@@ -19,6 +20,8 @@ struct qr_store {
     struct qr_epoch epoch;
     struct qr_jobs jobs;
     struct qr_jobs odd_jobs; /* Seals of every other shard. */
+    struct qr_jobs chores;   /* What nothing waits for. */
+    struct qr_files files;
     _Atomic(struct qr_state *) state;
     _Atomic bool found_damage; /* By a reader; the writer has to look at the blocks. */
     _Atomic uint64_t n_bad_pages;

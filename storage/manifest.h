@@ -15,9 +15,16 @@
 
 enum qr_block_health {
     QR_BLOCK_SOUND,
-    QR_BLOCK_DAMAGED, /* A page failed: the others are served until another copy is fetched. */
-    QR_BLOCK_MISSING  /* Not here, or not what the group agreed on. */
+    QR_BLOCK_DAMAGED,  /* A page failed: the others are served until another copy is fetched. */
+    QR_BLOCK_MISSING,  /* Not here, or not what the group agreed on. */
+    QR_BLOCK_UNCHECKED /* From a snapshot: its file has not been looked for yet (storage/files). */
 };
+
+/* Is it used as it is, or must it be fetched? */
+static inline bool qr_block_is_here(int health)
+{
+    return health == QR_BLOCK_SOUND || health == QR_BLOCK_UNCHECKED;
+}
 
 struct qr_manifest;
 

@@ -99,7 +99,7 @@ static void on_sealed(struct qr_job *job)
     if (state->detached) { /* A restore came in between: this file may be anything's. */
         seal_free(seal);
         if (qr_list_empty(&state->seals))
-            qr_epoch_retire(&store->epoch, state, qr_state_release);
+            qr_epoch_retire(&store->epoch, state, qr_state_release_later);
         qr_epoch_collect(&store->epoch);
         return;
     }
@@ -126,8 +126,7 @@ static void on_sealed(struct qr_job *job)
 /* Of two queues, so that two workers write the shards of a window, and one those of a shard. */
 static struct qr_jobs *queue_of(const struct qr_seal *seal)
 {
-    struct qr_store *store = seal->state->store;
-    return seal->id.shard % 2 == 0 ? &store->jobs : &store->odd_jobs;
+    return qr_files_queue(seal->state->store, seal->id.shard);
 }
 
 /* A generation before it has failed, and may not come after it: the lower one wins. */

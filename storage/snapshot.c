@@ -206,7 +206,7 @@ static int take_manifest(struct qr_state *state, struct qr_cursor *in)
             qr_ballot_decode(&ballot, in);
         if (in->failed || (i != 0 && qr_block_id_compare(&set->at[i - 1]->id, &id) >= 0))
             return QR_E_MALFORMED;
-        struct qr_block *block = qr_block_new(&id, bytes, hash, QR_BLOCK_MISSING);
+        struct qr_block *block = qr_block_new(&id, bytes, hash, QR_BLOCK_UNCHECKED);
         if (block == NULL)
             return UV_ENOMEM;
         block->confirmed = confirmed;

@@ -12,7 +12,7 @@
 /* Appends; no window is frozen.  0 or UV_ENOMEM; on error `out` is as before. */
 int qr_snapshot_encode(const struct qr_state *state, struct qr_buf *out);
 
-/* Fills an empty state; its blocks are taken to be MISSING.  0, QR_E_MALFORMED, QR_E_CORRUPT,
+/* Fills an empty state; its blocks are UNCHECKED.  0, QR_E_MALFORMED, QR_E_CORRUPT,
  * QR_E_VERSION or UV_ENOMEM, and then it may hold a part. */
 int qr_snapshot_decode(struct qr_state *state, struct qr_slice bytes);
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "storage/confirm.h"
+#include "storage/internal.h"
 
 int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoch *epoch,
                  uint32_t window_s)
@@ -47,6 +48,35 @@ void qr_state_release(void *memory)
     qr_confirm_release(state);
     free(atomic_load(&state->gaps));
     free(state);
+}
+
+struct release {
+    struct qr_job job;
+    struct qr_state *state;
+};
+
+static void run_release(struct qr_job *job)
+{
+    qr_state_release(QR_CONTAINER_OF(job, struct release, job)->state);
+}
+
+static void on_released(struct qr_job *job)
+{
+    free(QR_CONTAINER_OF(job, struct release, job));
+}
+
+void qr_state_release_later(void *memory)
+{
+    struct qr_state *state = memory;
+    struct release *release = state->store->closing ? NULL : calloc(1, sizeof *release);
+    if (release == NULL) {
+        qr_state_release(state);
+        return;
+    }
+    release->state = state;
+    release->job.run = run_release;
+    release->job.done = on_released;
+    qr_jobs_add(&state->store->chores, &release->job);
 }
 
 int qr_state_add_gap(struct qr_state *state, const struct qr_gap *gap)

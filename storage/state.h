@@ -40,6 +40,8 @@ int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoc
 void qr_state_set_epoch(struct qr_state *state, struct qr_epoch *epoch);
 /* No reader inside, no job running. */
 void qr_state_release(void *state);
+/* The same by a job of the store's: freeing 1 M metrics takes some 100 ms.  On the loop. */
+void qr_state_release_later(void *state);
 
 /* Drops gaps that end at or before edge_s.  0 or UV_ENOMEM. */
 int qr_state_expire_gaps(struct qr_state *state, int64_t edge_s);

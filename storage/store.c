@@ -32,79 +32,20 @@ int qr_store_path(const struct qr_store *store, const struct qr_block_id *id,
     return path_of(store, name, "", path, QR_PATH_BYTES_MAX);
 }
 
-/* ---- files that nobody needs any more ---- */
-
-struct removal {
-    struct qr_job job;
-    struct qr_disk *disk;
-    char path[QR_PATH_BYTES_MAX];
-};
-
-static void run_removal(struct qr_job *job)
-{
-    struct removal *removal = QR_CONTAINER_OF(job, struct removal, job);
-    removal->disk->unlink(removal->disk, removal->path);
-}
-
-static void on_removed(struct qr_job *job)
-{
-    free(QR_CONTAINER_OF(job, struct removal, job));
-}
-
-/* Called when no reader sees the block.  What is not removed (no memory, the store closes, the
- * disk fails) is found by qr_store_sweep after the next start. */
+/* Called when no reader sees the block. */
 static void remove_file(void *data, const struct qr_block *block)
 {
-    struct qr_store *store = data;
-    struct removal *removal = store->closing ? NULL : calloc(1, sizeof *removal);
-    if (removal == NULL)
-        return;
-    if (qr_store_path(store, &block->id, removal->path) != 0) {
-        free(removal);
-        return;
-    }
-    removal->disk = store->config.disk;
-    removal->job.run = run_removal;
-    removal->job.done = on_removed;
-    qr_jobs_add(&store->jobs, &removal->job);
+    qr_files_remove(data, &block->id);
 }
 
-static int new_state(struct qr_store *store, struct qr_state **state)
+static int new_state(struct qr_store *store, struct qr_epoch *epoch, struct qr_state **state)
 {
-    int err = qr_state_new(state, store, &store->epoch, store->config.window_s);
+    int err = qr_state_new(state, store, epoch, store->config.window_s);
     if (err != 0)
         return err;
     (*state)->manifest.doomed = remove_file;
     (*state)->manifest.data = store;
     return 0;
-}
-
-struct sweep {
-    struct qr_store *store;
-    unsigned n_removed;
-};
-
-static void sweep_file(void *data, const char *name)
-{
-    struct sweep *sweep = data;
-    const struct qr_state *state = qr_store_state(sweep->store);
-    struct qr_disk *disk = sweep->store->config.disk;
-    struct qr_block_id id;
-    char path[QR_PATH_BYTES_MAX];
-    if (!qr_block_parse_name(&id, name) || qr_manifest_find(&state->manifest, &id) != NULL ||
-        qr_seal_find(state, &id) != NULL || qr_store_path(sweep->store, &id, path) != 0)
-        return;
-    if (disk->unlink(disk, path) == 0)
-        sweep->n_removed++;
-}
-
-unsigned qr_store_sweep(struct qr_store *store)
-{
-    struct sweep sweep = {store, 0};
-    store->config.disk->list(store->config.disk, store->dir, sweep_file, &sweep);
-    if (sweep.n_removed != 0)
-        qr_info("block files that the manifest does not name were removed n=%u", sweep.n_removed);
-    return sweep.n_removed;
 }
 
 /* ---- life ---- */
@@ -142,6 +83,8 @@ int qr_store_open(struct qr_store **store, const struct qr_store_config *config,
     qr_epoch_init(&s->epoch);
     qr_jobs_init(&s->jobs, config->loop);
     qr_jobs_init(&s->odd_jobs, config->loop);
+    qr_jobs_init(&s->chores, config->loop);
+    qr_files_init(&s->files, s);
     qr_scrub_init(&s->scrub, s);
     qr_tiler_init(&s->tiler, &s->epoch, config->loop);
     struct qr_state *state = NULL;
@@ -156,7 +99,7 @@ int qr_store_open(struct qr_store **store, const struct qr_store_config *config,
     if (err == 0)
         err = config->disk->list(config->disk, s->dir, remove_tmp, s);
     if (err == 0)
-        err = new_state(s, &state);
+        err = new_state(s, &s->epoch, &state);
     if (err != 0) {
         qr_index_cache_release(&s->indexes);
         free(s->dir);
@@ -184,7 +127,7 @@ void qr_store_close(struct qr_store *store)
 
 unsigned qr_store_busy(const struct qr_store *store)
 {
-    return store->jobs.n + store->odd_jobs.n + store->tiler.jobs.n;
+    return store->jobs.n + store->odd_jobs.n + store->chores.n + store->tiler.jobs.n;
 }
 
 /* ---- writing ---- */
@@ -413,9 +356,10 @@ int qr_store_apply_retain(struct qr_store *store, int64_t before_s)
 
 void qr_store_note_damage(struct qr_store *store, struct qr_block *block, int status)
 {
-    int sound = QR_BLOCK_SOUND;
-    atomic_compare_exchange_strong(
-        &block->health, &sound, (int)(status == UV_ENOENT ? QR_BLOCK_MISSING : QR_BLOCK_DAMAGED));
+    int found = status == UV_ENOENT ? QR_BLOCK_MISSING : QR_BLOCK_DAMAGED;
+    int sound = QR_BLOCK_SOUND, unchecked = QR_BLOCK_UNCHECKED;
+    if (!atomic_compare_exchange_strong(&block->health, &sound, found))
+        atomic_compare_exchange_strong(&block->health, &unchecked, found);
     atomic_fetch_add_explicit(&store->n_bad_pages, 1, memory_order_relaxed);
     atomic_store(&store->found_damage, true);
 }
@@ -439,7 +383,7 @@ void qr_store_poll(struct qr_store *store)
     for (uint32_t i = 0; (set = atomic_load(&state->manifest.set)) != NULL && i < set->n; i++) {
         struct qr_block *block = set->at[i];
         int health = atomic_load(&block->health);
-        if (health == QR_BLOCK_SOUND || block->reported)
+        if (qr_block_is_here(health) || block->reported)
             continue;
         block->reported = true;
         qr_store_report_block(store, &block->id,
@@ -527,36 +471,6 @@ int qr_store_snapshot(struct qr_store *store, struct qr_buf *out)
     return err;
 }
 
-/* Which files of the manifest are here; only their footers are read. */
-static void find_files(struct qr_store *store, struct qr_state *state)
-{
-    const struct qr_block_set *set = atomic_load(&state->manifest.set);
-    struct qr_disk *disk = store->config.disk;
-    char path[QR_PATH_BYTES_MAX];
-    for (uint32_t i = 0; set != NULL && i < set->n; i++) {
-        struct qr_block *block = set->at[i];
-        int err = qr_store_path(store, &block->id, path);
-        if (err == 0)
-            err = qr_block_check(disk, path, block->bytes, block->hash);
-        if (err == 0)
-            atomic_store(&block->health, QR_BLOCK_SOUND);
-    }
-}
-
-static void report_missing(struct qr_store *store, const struct qr_state *state)
-{
-    const struct qr_block_set *set;
-    for (uint32_t i = 0; (set = atomic_load(&state->manifest.set)) != NULL && i < set->n; i++) {
-        struct qr_block *block = set->at[i];
-        if (atomic_load(&block->health) == QR_BLOCK_SOUND)
-            continue;
-        block->reported = true;
-        if (store->events.sealed != NULL)
-            store->events.sealed(store->events.data, &block->id, QR_E_UNKNOWN, block->bytes,
-                                 block->hash);
-    }
-}
-
 int qr_store_decode(struct qr_store *store, struct qr_slice snapshot, struct qr_state **state)
 {
     /* Its own until it is published: nobody reads what it outgrows meanwhile. */
@@ -565,13 +479,14 @@ int qr_store_decode(struct qr_store *store, struct qr_slice snapshot, struct qr_
         return UV_ENOMEM;
     qr_epoch_init(own);
     struct qr_state *next = NULL;
-    int err = qr_state_new(&next, store, own, store->config.window_s);
+    int err = new_state(store, own, &next);
     if (err == 0 && snapshot.len != 0)
         err = qr_snapshot_decode(next, snapshot);
     if (err == 0) {
         qr_state_set_epoch(next, &store->epoch);
         *state = next;
     } else if (next != NULL) {
+        qr_epoch_collect(own); /* before what it is part of */
         qr_store_discard(next);
     }
     qr_epoch_release(own);
@@ -586,16 +501,13 @@ void qr_store_discard(struct qr_state *state)
 
 void qr_store_replace(struct qr_store *store, struct qr_state *state)
 {
-    state->manifest.doomed = remove_file;
-    state->manifest.data = store;
-    find_files(store, state);
     struct qr_state *old = qr_store_state(store);
     atomic_store(&store->state, state);
     if (!qr_seal_detach(old))
-        qr_epoch_retire(&store->epoch, old, qr_state_release);
+        qr_epoch_retire(&store->epoch, old, qr_state_release_later);
     qr_epoch_collect(&store->epoch);
     qr_scrub_restart(&store->scrub);
-    report_missing(store, state);
+    qr_files_check(&store->files);
 }
 
 int qr_store_restore(struct qr_store *store, struct qr_slice snapshot)
@@ -622,7 +534,7 @@ unsigned qr_store_missing(const struct qr_store *store, struct qr_block_name *na
     unsigned n = 0;
     for (uint32_t i = 0; set != NULL && i < set->n && n < max; i++) {
         const struct qr_block *block = set->at[i];
-        if (atomic_load(&block->health) == QR_BLOCK_SOUND)
+        if (qr_block_is_here(atomic_load(&block->health)))
             continue;
         qr_block_format_name(&block->id, names[n].name);
         names[n].bytes = block->bytes;
@@ -643,7 +555,7 @@ int qr_store_block_path(const struct qr_store *store, const char *name, char *pa
 int qr_store_fetch_path(const struct qr_store *store, const char *name, char *path, size_t len)
 {
     const struct qr_block *block = find_named(store, name);
-    if (block == NULL || atomic_load(&block->health) == QR_BLOCK_SOUND)
+    if (block == NULL || qr_block_is_here(atomic_load(&block->health)))
         return QR_E_UNKNOWN;
     return path_of(store, name, ".fetch.tmp", path, len);
 }
@@ -665,7 +577,7 @@ int qr_store_fetch_enter(struct qr_store *store, const struct qr_block_name *fil
     struct qr_disk *disk = store->config.disk;
     struct qr_block *block = find_named(store, file->name);
     if (block == NULL || block->bytes != file->bytes || block->hash != file->hash ||
-        atomic_load(&block->health) == QR_BLOCK_SOUND)
+        qr_block_is_here(atomic_load(&block->health)))
         return QR_E_UNKNOWN;
     int err = qr_store_path(store, &block->id, path);
     if (err == 0)
@@ -821,7 +733,7 @@ void qr_store_get_stats(const struct qr_store *store, struct qr_store_stats *sta
     stats->n_blocks = set != NULL ? set->n : 0;
     for (uint32_t i = 0; set != NULL && i < set->n; i++) {
         stats->block_bytes += set->at[i]->bytes;
-        if (atomic_load(&set->at[i]->health) != QR_BLOCK_SOUND) {
+        if (!qr_block_is_here(atomic_load(&set->at[i]->health))) {
             stats->n_missing++;
             stats->missing_bytes += set->at[i]->bytes;
         }

@@ -238,9 +238,8 @@ unsigned qr_store_unvoted(const struct qr_store *store, uint32_t member,
 /* Once a second: verifies the next block file in the background (storage/scrub). */
 void qr_store_scrub(struct qr_store *store);
 
-/* After the log is replayed: removes block files that the manifest does not name.  Returns how
- * many.  Blocks on the disk. */
-unsigned qr_store_sweep(struct qr_store *store);
+/* After the log is replayed: has block files removed that the manifest does not name. */
+void qr_store_sweep(struct qr_store *store);
 
 /* Snapshot: manifest + catalog + unsealed tail, as they are at begin.  begin and end are C, encode
  * is for any thread; in between nothing is applied, while readers, restores and what this member
@@ -258,8 +257,9 @@ int qr_store_snapshot(struct qr_store *store, struct qr_buf *out);
 
 /* Restore: decode makes a state beside the one in use, on any thread; an empty slice is the initial
  * state.  QR_E_MALFORMED, QR_E_CORRUPT, QR_E_VERSION, UV_ENOMEM.  replace (C) puts it in place:
- * from then on it is what readers see, and block files that this member lacks or that do not verify
- * are listed by qr_store_missing until they are put.  Else discard (any thread). */
+ * from then on it is what readers see.  A job looks for the block files; those that are not here,
+ * or whose footer is not what the manifest says, are reported by events.sealed and listed by
+ * qr_store_missing until they are put.  Else discard (any thread). */
 int qr_store_decode(struct qr_store *store, struct qr_slice snapshot, struct qr_state **state);
 void qr_store_replace(struct qr_store *store, struct qr_state *state);
 void qr_store_discard(struct qr_state *state);

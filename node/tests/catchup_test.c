@@ -186,6 +186,19 @@ static void damage(const char *path, long at)
     fclose(file);
 }
 
+static bool is_looked_for(void)
+{
+    return qr_store_busy(members[1].store) == 0;
+}
+
+/* Member 2 is told of the first one's files, and has looked for them. */
+static void pass_snapshot(struct qr_buf *snapshot)
+{
+    assert_int_equal(qr_store_snapshot(members[0].store, snapshot), 0);
+    assert_int_equal(qr_store_restore(members[1].store, qr_buf_slice(snapshot)), 0);
+    assert_true(run_until(is_looked_for));
+}
+
 static void a_missing_file_comes_from_the_peer_and_a_bad_one_is_not_taken(void **state)
 {
     (void)state;
@@ -193,8 +206,7 @@ static void a_missing_file_comes_from_the_peer_and_a_bad_one_is_not_taken(void *
     struct qr_block_name name;
     char path[1024], copy[1024];
     fill_and_seal(members[0].store, T0);
-    assert_int_equal(qr_store_snapshot(members[0].store, &snapshot), 0);
-    assert_int_equal(qr_store_restore(members[1].store, qr_buf_slice(&snapshot)), 0);
+    pass_snapshot(&snapshot);
     assert_int_equal(qr_store_missing(members[1].store, &name, 1), 1);
     assert_true(name.bytes > 2 * QR_PART_BYTES_MAX); /* several parts */
     assert_int_equal(qr_store_block_path(members[0].store, name.name, path, sizeof path), 0);
@@ -230,8 +242,7 @@ static void a_file_that_no_peer_has_does_not_keep_the_others_waiting(void **stat
     char path[1024], aside[1024];
     fill_and_seal(members[0].store, T0 - 1200);
     fill_and_seal(members[0].store, T0 - 600);
-    assert_int_equal(qr_store_snapshot(members[0].store, &snapshot), 0);
-    assert_int_equal(qr_store_restore(members[1].store, qr_buf_slice(&snapshot)), 0);
+    pass_snapshot(&snapshot);
     assert_int_equal(qr_store_missing(members[1].store, names, 3), 2);
     assert_int_equal(qr_store_block_path(members[0].store, names[0].name, path, sizeof path), 0);
     snprintf(aside, sizeof aside, "%.1000s.aside", path);
@@ -309,8 +320,7 @@ static void what_is_missing_is_read_from_the_peer_meanwhile(void **state)
     uint64_t n_reads, n_bytes;
     paused = true;
     fill_and_seal(members[0].store, T0 + 3000);
-    assert_int_equal(qr_store_snapshot(members[0].store, &snapshot), 0);
-    assert_int_equal(qr_store_restore(members[1].store, qr_buf_slice(&snapshot)), 0);
+    pass_snapshot(&snapshot);
     assert_int_equal(qr_store_missing(members[1].store, &name, 1), 1);
     assert_true(run_until(is_linked));
     query_on_a_worker();

@@ -74,7 +74,7 @@ static int decode(struct qr_slice bytes, struct qr_buf *again)
         assert_int_equal(block->bytes, 1234);
         assert_int_equal(block->hash, 0xabcdef);
         assert_true(block->confirmed);
-        assert_int_equal(atomic_load(&block->health), QR_BLOCK_MISSING);
+        assert_int_equal(atomic_load(&block->health), QR_BLOCK_UNCHECKED);
         assert_int_equal(qr_snapshot_encode(state, again), 0);
     }
     qr_epoch_release(&epoch);
