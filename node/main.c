@@ -87,7 +87,7 @@ static void size_pool(const struct qr_config *config)
 {
     char text[16];
     unsigned n =
-        QR_INGEST_LANES * config->ingest_loops + QR_ROSTER_LANES + 3 /* seals, tiles */ + 4;
+        QR_INGEST_LANES * config->ingest_loops + QR_ROSTER_LANES + 5 /* store, snapshot */ + 4;
     snprintf(text, sizeof text, "%u", n);
     setenv("UV_THREADPOOL_SIZE", text, 0);
 }

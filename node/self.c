@@ -24,6 +24,7 @@ struct figures {
     uint64_t rss_bytes, head_bytes, block_bytes;
     uint64_t loop_busy_us, loop_stall_us;
     uint64_t term, commit, applied, proposed, dropped, refused, resent, snapshots;
+    uint64_t backlog, backlog_bytes;
     uint64_t latency_p50_us, latency_p99_us, commit_p50_us, commit_p99_us;
     uint64_t link_sent, link_received, frames_sent, frames_received, dead_peers, link_refused;
     uint64_t hosts, charts, dims, samples, duplicates, blocks, missing, bad_pages;
@@ -80,6 +81,18 @@ static const struct chart charts[] = {
      "raft",
      0,
      {RATE("committed", commit, 1), RATE("applied", applied, 1), RATE("proposed", proposed, 1)}},
+    {"quorate.apply_backlog",
+     "Committed and not yet applied here",
+     "entries",
+     "raft",
+     0,
+     {GAUGE("entries", backlog, 1)}},
+    {"quorate.apply_backlog_bytes",
+     "Bytes of entries that are committed and not yet applied here",
+     "MiB",
+     "raft",
+     1,
+     {GAUGE("bytes", backlog_bytes, MIB)}},
     {"quorate.raft_events",
      "What does not happen on a quiet day",
      "events/s",
@@ -369,6 +382,8 @@ static void read_cluster(struct figures *f, const struct qr_self_sources *s)
     f->refused = group.n_refused;
     f->resent = group.n_resent;
     f->snapshots = group.n_snapshots;
+    f->backlog = group.n_backlog;
+    f->backlog_bytes = group.backlog_bytes;
     f->commit_p50_us = group.commit_latency_us_p50;
     f->commit_p99_us = group.commit_latency_us_p99;
     qr_roster_latency(s->roster, &f->latency_p50_us, &f->latency_p99_us);

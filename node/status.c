@@ -297,6 +297,10 @@ static void add_counters(struct qr_json *json, const struct qr_status *status)
     qr_json_u64(json, "peer_reads", status->n_peer_reads);
     qr_json_u64(json, "proposed", group->n_proposed);
     qr_json_u64(json, "applied", group->n_applied);
+    qr_json_u64(json, "apply_backlog", group->n_backlog);
+    qr_json_u64(json, "apply_backlog_bytes", group->backlog_bytes);
+    qr_json_u64(json, "apply_pause_us_max", group->apply_pause_us_max);
+    qr_json_u64(json, "apply_slice_us_max", group->apply_slice_us_max);
     qr_json_u64(json, "dropped", group->n_dropped);
     qr_json_u64(json, "refused", group->n_refused);
     qr_json_u64(json, "resent", group->n_resent);
