@@ -323,7 +323,7 @@ static void queue_tile(struct qr_head *head, const struct qr_head_slab *slab, ui
     uintptr_t ref = atomic_load_explicit(&slab->tiles[tile], memory_order_relaxed);
     if (slab->window->frozen || ref == 0 || qr_tile_is_encoded(ref) || qr_tile_raw_of(ref)->queued)
         return;
-    const struct qr_tile_due due = {head->now_s + grace_s, slab->at, tile};
+    const struct qr_tile_due due = {head->now_s + (head->loading ? 0 : grace_s), slab->at, tile};
     if (queue_add(&slab->window->queue, &due) != 0)
         return;
     qr_tile_raw_of(ref)->queued = true;

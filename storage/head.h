@@ -101,6 +101,7 @@ struct qr_head {
     int64_t now_s; /* The log's time, as the owner says: only tiles rest by it. */
     uint32_t n_freezes;
     uint32_t n_left; /* Tiles queued since the owner set it to 0. */
+    bool loading;    /* Rows come all at once, and tiles need not rest. */
     _Atomic uint64_t bytes;
 };
 

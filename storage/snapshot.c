@@ -11,6 +11,7 @@
 #include "storage/catalog_bytes.h"
 #include "storage/chunk.h"
 #include "storage/confirm.h"
+#include "storage/tiler.h"
 
 #define MAGIC   "QRSTATE"
 #define VERSION 3
@@ -62,6 +63,7 @@ struct tail {
     struct qr_codec codec;
     struct qr_grid grid;
     struct qr_buf chunk, chunks;
+    struct qr_tiler tiler; /* Reading. */
 };
 
 static void tail_release(struct tail *tail)
@@ -253,6 +255,7 @@ static int take_window_rows(struct qr_state *state, struct qr_cursor *in, struct
             err = put_rows(state, chart, &tail->grid);
         if (err != 0)
             return err;
+        qr_tiler_note(&tail->tiler, &state->head);
     }
     return 0;
 }
@@ -263,6 +266,9 @@ static int take_tail(struct qr_state *state, struct qr_cursor *in)
     int64_t last = -1;
     int err = 0;
     uint64_t n_charts;
+    /* Encoded on the way: raw, half a window of a million metrics is a gigabyte. */
+    qr_tiler_init(&tail.tiler, state->epoch, NULL);
+    state->head.loading = true;
     while (err == 0 && (n_charts = qr_cursor_varint_max(in, UINT32_MAX)) != 0) {
         int64_t start_s = take_window(state, in);
         if (in->failed || start_s < last)
@@ -271,6 +277,9 @@ static int take_tail(struct qr_state *state, struct qr_cursor *in)
             err = take_window_rows(state, in, &tail, n_charts, start_s);
         last = start_s;
     }
+    qr_tiler_step(&tail.tiler, &state->head);
+    qr_tiler_release(&tail.tiler);
+    state->head.loading = false;
     tail_release(&tail);
     return err != 0 ? err : in->failed ? QR_E_MALFORMED : 0;
 }

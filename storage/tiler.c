@@ -104,6 +104,7 @@ void qr_tiler_step(struct qr_tiler *tiler, struct qr_head *head)
     if (batch == NULL)
         return;
     batch->n = qr_head_take(head, batch->items, QR_TILER_BATCH);
+    tiler->more = batch->n == QR_TILER_BATCH;
     if (batch->n == 0)
         return;
     tiler->busy = true;

@@ -22,6 +22,7 @@ struct qr_tiler {
     struct qr_epoch *epoch;
     /* Of the job, while it waits or runs: */
     bool busy;
+    bool more; /* The last job took all it could. */
     int slot;
     struct qr_head *head;
     struct qr_tiler_batch *batch;
@@ -40,7 +41,7 @@ void qr_tiler_step(struct qr_tiler *tiler, struct qr_head *head);
 /* The owner calls it after each row: now and then it is a step. */
 static inline void qr_tiler_note(struct qr_tiler *tiler, struct qr_head *head)
 {
-    if (head->n_left < QR_TILER_BATCH / 4)
+    if (tiler->busy || (!tiler->more && head->n_left < QR_TILER_BATCH / 4))
         return;
     head->n_left = 0;
     qr_tiler_step(tiler, head);

@@ -128,12 +128,53 @@ static void changed_bytes_do_no_harm(void **state)
     qr_buf_release(&bytes);
 }
 
+/* Raw, all that a member restores would take five times the memory. */
+static void what_is_restored_is_encoded(void **unused)
+{
+    (void)unused;
+    struct qr_epoch epoch;
+    struct qr_state *state, *restored;
+    struct qr_host *host;
+    struct qr_chart *chart;
+    struct qr_buf bytes = {0};
+    struct qr_grid grid = {0};
+    uint32_t n_new, n_old;
+    qr_epoch_init(&epoch);
+    assert_int_equal(qr_state_new(&state, NULL, &epoch, 600), 0);
+    assert_int_equal(qr_catalog_put_host(&state->catalog, host_def(3), &host), 0);
+    assert_int_equal(
+        qr_catalog_put_chart(&state->catalog, host, chart_def("c", "n", 1, 0, 2), &chart), 0);
+    for (int64_t t = 1200; t < 1800; t++)
+        assert_int_equal(qr_head_put(&state->head, chart, 1, 2, t, (uint32_t[]){7, (uint32_t)t}, 2,
+                                     &n_new, &n_old),
+                         0);
+    assert_int_equal(qr_snapshot_encode(state, &bytes), 0);
+    assert_int_equal(qr_state_new(&restored, NULL, &epoch, 600), 0);
+    assert_int_equal(qr_snapshot_decode(restored, qr_buf_slice(&bytes)), 0);
+    const struct qr_head_slab *slab = qr_head_first(qr_catalog_chart(&restored->catalog, 1)->head);
+    uint32_t n_raw = 0, n_tiles = qr_head_n_tiles(slab);
+    assert_true(n_tiles > 8);
+    for (uint32_t i = 0; i < n_tiles; i++)
+        n_raw += !qr_tile_is_encoded(slab->tiles[i]);
+    assert_int_equal(n_raw, 1); /* Where the next row goes. */
+    assert_true(restored->head.bytes < state->head.bytes / 2);
+    assert_int_equal(qr_head_copy(slab, 0, 600, &grid), 0);
+    for (uint32_t i = 0; i < 600; i++)
+        assert_int_equal(qr_grid_at(&grid, i, 1), 1200 + i);
+    qr_grid_release(&grid);
+    qr_buf_release(&bytes);
+    qr_epoch_release(&epoch);
+    qr_state_release(state);
+    qr_state_release(restored);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_state_survives_its_bytes),
         cmocka_unit_test(the_envelope_is_checked_first),
         cmocka_unit_test(changed_bytes_do_no_harm),
+        cmocka_unit_test(what_is_restored_is_encoded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
