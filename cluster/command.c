@@ -27,6 +27,7 @@ static const char *const type_names[] = {
     [QR_COMMAND_SEAL] = "seal",
     [QR_COMMAND_SEALED] = "sealed",
     [QR_COMMAND_RETAIN] = "retain",
+    [QR_COMMAND_FORGET] = "forget",
 };
 
 static bool is_known(unsigned type)

@@ -37,7 +37,8 @@ enum qr_command_type {
     QR_COMMAND_SEAL = 7,        /* a window of time becomes block files         (storage/store) */
     QR_COMMAND_SEALED = 8,      /* a member's vote on what a block file is      (storage/store) */
     QR_COMMAND_RETAIN = 9,      /* drop what is older                           (storage/store) */
-    QR_COMMAND_TYPE_MAX = QR_COMMAND_RETAIN
+    QR_COMMAND_FORGET = 10,     /* charts and hosts are removed                 (storage/store) */
+    QR_COMMAND_TYPE_MAX = QR_COMMAND_FORGET
 };
 
 struct qr_command {

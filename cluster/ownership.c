@@ -73,6 +73,12 @@ void qr_ownership_advance(struct qr_ownership *ownership, uint32_t host, uint32_
     ownership->owners[host].block_seq = block_seq;
 }
 
+void qr_ownership_drop(struct qr_ownership *ownership, uint32_t host)
+{
+    if (host < ownership->n)
+        ownership->owners[host] = (struct qr_owner){0};
+}
+
 int qr_ownership_encode(const struct qr_ownership *ownership, struct qr_buf *out)
 {
     uint32_t n = 0;

@@ -48,6 +48,9 @@ int qr_ownership_check(const struct qr_ownership *ownership, uint32_t host, uint
 /* Notes that a block was taken; the check was 0. */
 void qr_ownership_advance(struct qr_ownership *ownership, uint32_t host, uint32_t block_seq);
 
+/* The host is gone, and its id with it: nobody owns it, now or ever. */
+void qr_ownership_drop(struct qr_ownership *ownership, uint32_t host);
+
 /* Appends the state: varint n, then for each owned host, by id: varint host, member, epoch, block
  * seq.  0 or an error of the buffer. */
 int qr_ownership_encode(const struct qr_ownership *ownership, struct qr_buf *out);

@@ -117,3 +117,27 @@ int qr_sealed_decode(struct qr_sealed *sealed, struct qr_slice body)
     sealed->hash = qr_cursor_u64(&in);
     return qr_cursor_done(&in) ? 0 : QR_E_MALFORMED;
 }
+
+int qr_forget_encode(struct qr_buf *out, const struct qr_forget_body *body)
+{
+    qr_buf_add_u8(out, body->only_expired);
+    int err = qr_buf_add_varint(out, body->n);
+    for (uint32_t i = 0; i < body->n; i++) {
+        qr_buf_add_varint(out, body->what[i].host);
+        err = qr_buf_add_varint(out, body->what[i].chart);
+    }
+    return err;
+}
+
+int qr_forget_decode(struct qr_forget_body *body, struct qr_slice bytes)
+{
+    struct qr_cursor in = qr_cursor_of(bytes);
+    uint8_t bits = qr_cursor_u8(&in);
+    body->only_expired = (bits & 1) != 0;
+    body->n = (uint32_t)qr_cursor_varint_max(&in, QR_FORGET_MAX);
+    for (uint32_t i = 0; i < body->n; i++) {
+        body->what[i].host = (uint32_t)qr_cursor_varint_max(&in, UINT32_MAX);
+        body->what[i].chart = (uint32_t)qr_cursor_varint_max(&in, UINT32_MAX);
+    }
+    return qr_cursor_done(&in) && bits <= 1 && body->n != 0 ? 0 : QR_E_MALFORMED;
+}

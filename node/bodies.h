@@ -8,6 +8,8 @@
  *   SEALED      block id (storage/block_id), varint bytes, u64 hash: what the entry's member
  *               wrote
  *   RETAIN      zigzag before_s
+ *   FORGET      u8 bits (1 only what is expired), varint n, n of: varint host, varint chart (0: the
+ *               host and all its charts)
  *
  * (HOST is a host definition alone, SAMPLES storage/entry's.)  docs/formats/log-bodies.md is the
  * byte table.  Decoders demand that all input is used.  Thread: any. */
@@ -72,5 +74,19 @@ int qr_time_body_encode(struct qr_buf *out, int64_t time_s); /* SEAL and RETAIN 
 int qr_time_body_decode(int64_t *time_s, struct qr_slice body);
 int qr_sealed_encode(struct qr_buf *out, const struct qr_sealed *sealed);
 int qr_sealed_decode(struct qr_sealed *sealed, struct qr_slice body);
+
+/* ---- FORGET ---- */
+
+/* So many charts are removed in some milliseconds. */
+#define QR_FORGET_MAX 2048
+
+struct qr_forget_body {
+    bool only_expired;
+    uint32_t n;
+    struct qr_forgotten what[QR_FORGET_MAX];
+};
+
+int qr_forget_encode(struct qr_buf *out, const struct qr_forget_body *body);
+int qr_forget_decode(struct qr_forget_body *body, struct qr_slice in);
 
 #endif

@@ -63,6 +63,8 @@ static const struct option options[] = {
     PATH("tls", "key", tls_key, "member.key", "Its private key."),
     PATH("web", "certificate", web_certificate, "", "Certificate for TLS on the public port."),
     PATH("web", "key", web_key, "", "Its private key."),
+    TEXT("web", "allow management from", allow_management, "localhost",
+         "Addresses from which `quoratectl forget` is taken: Netdata's simple patterns."),
     NUMBER("web", "ingest loops", ingest_loops, "2", 1, 64,
            "Threads that serve children and HTTP clients."),
     NUMBER("web", "tick ms", tick_ms, "250", 20, 5000,

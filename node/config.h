@@ -8,7 +8,7 @@
  *   [cluster]  name, id, member <id> = host:port (the link address of each member),
  *              election timeout ms, heartbeat ms, snapshot threshold, snapshot trailing
  *   [tls]      ca, certificate, key                  between members
- *   [web]      certificate, key (of the public port), ingest loops, tick ms
+ *   [web]      certificate, key (of the public port), allow management from, ingest loops, tick ms
  *   [store]    window seconds, retention hours, disk reserve MiB
  *   [stream]   file                                  stream.conf with API keys
  *   [log]      level
@@ -50,6 +50,7 @@ struct qr_config {
     /* [web] */
     char web_certificate[QR_PATH_BYTES_MAX];
     char web_key[QR_PATH_BYTES_MAX];
+    char allow_management[256];
     uint32_t ingest_loops;
     uint32_t tick_ms;
     /* [store] */

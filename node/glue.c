@@ -13,12 +13,14 @@ int qr_glue_init(struct qr_glue *glue, struct qr_store *store, uint32_t member, 
 {
     *glue = (struct qr_glue){.store = store, .member = member, .n_members = n_members};
     glue->gaps = calloc(QR_STATE_GAPS_MAX, sizeof *glue->gaps);
-    return glue->gaps != NULL ? 0 : UV_ENOMEM;
+    glue->forget = calloc(1, sizeof *glue->forget);
+    return glue->gaps != NULL && glue->forget != NULL ? 0 : UV_ENOMEM;
 }
 
 void qr_glue_release(struct qr_glue *glue)
 {
     free(glue->gaps);
+    free(glue->forget);
     free(glue->newest_index);
     *glue = (struct qr_glue){0};
 }
@@ -66,7 +68,13 @@ static int apply_host(struct qr_glue *glue, const struct qr_command *command, ui
     uint32_t id = 0;
     err = qr_store_apply_host(glue->store, def, &id);
     mix(effect, id);
-    return err;
+    if (err != 0)
+        return err;
+    /* A new one has been away since now, until it is connected. */
+    const struct qr_host *host = qr_store_host_by_id(glue->store, id);
+    return atomic_load(&host->state_changed_us) != 0
+               ? 0
+               : qr_store_apply_connected(glue->store, id, false, command->time_us);
 }
 
 static int check_owner(const struct qr_ownership *ownership, const struct qr_command *command,
@@ -117,23 +125,29 @@ static int apply_charts(struct qr_glue *glue, const struct qr_command *command,
 }
 
 static int apply_rows(struct qr_glue *glue, const struct qr_command *command,
-                      struct qr_entry_reader *reader, uint32_t host, uint64_t *effect)
+                      struct qr_entry_reader *reader, const struct qr_entry_host *block,
+                      uint64_t *effect)
 {
     struct qr_entry_row row;
     uint64_t n_rows = 0;
     uint64_t n_new = 0;
     uint64_t n_refused = 0;
+    bool is_gone = false; /* A chart that the session still knows by its id. */
     while (qr_entry_next_row(reader, &row)) {
         uint32_t cells = 0;
-        int err = qr_store_apply_row(glue->store, host, row.chart, command->time_us / 1000000,
-                                     row.end_s, row.values, row.n, &cells);
+        int err =
+            qr_store_apply_row(glue->store, block->host, row.chart, command->time_us / 1000000,
+                               row.end_s, row.values, row.n, &cells);
         if (err == UV_ENOMEM)
             return err;
         n_rows++;
         glue->log_samples += row.n;
         n_new += cells;
         n_refused += err != 0;
+        is_gone = is_gone || err == QR_E_UNKNOWN;
     }
+    if (is_gone && command->member == glue->member && glue->refused != NULL)
+        glue->refused(glue->data, block->host, block->epoch, QR_E_UNKNOWN);
     glue->n_rows += n_rows;
     glue->n_rows_refused += n_refused;
     mix(effect, n_rows << 32 | n_refused);
@@ -162,7 +176,7 @@ static int apply_samples(struct qr_glue *glue, const struct qr_command *command,
         }
         mix(effect, (uint64_t)block.host << 32 | (uint32_t)verdict);
         if (verdict == 0) {
-            err = apply_rows(glue, command, reader, block.host, effect);
+            err = apply_rows(glue, command, reader, &block, effect);
             qr_ownership_advance(ownership, block.host, block.block_seq);
             note_index(glue, block.host, index);
         } else if (verdict == QR_E_FENCED) {
@@ -216,6 +230,34 @@ static int apply_sealed(struct qr_glue *glue, const struct qr_command *command)
     return qr_store_apply_vote(glue->store, &sealed.id, &vote, glue->n_members);
 }
 
+/* A host that is gone has no owner: what is on its way from one is fenced. */
+static int forget_one(struct qr_glue *glue, const struct qr_forgotten *what, bool only_expired,
+                      struct qr_ownership *ownership, uint64_t *effect)
+{
+    uint32_t n;
+    int err = qr_store_apply_forget(glue->store, what, only_expired, &n);
+    if (err == UV_ENOMEM)
+        return err;
+    mix(effect, (uint64_t)n << 32 | (uint32_t)err);
+    if (n != 0 && what->chart == 0)
+        qr_ownership_drop(ownership, what->host);
+    if (n != 0 && !only_expired && glue->forgotten != NULL)
+        glue->forgotten(glue->data, what->host);
+    return 0;
+}
+
+static int apply_forget(struct qr_glue *glue, const struct qr_command *command,
+                        struct qr_ownership *ownership, uint64_t *effect)
+{
+    struct qr_forget_body *body = glue->forget;
+    int err = qr_forget_decode(body, command->body);
+    if (err != 0)
+        return err;
+    for (uint32_t i = 0; i < body->n && err == 0; i++)
+        err = forget_one(glue, &body->what[i], body->only_expired, ownership, effect);
+    return err != 0 ? err : qr_store_apply_forgotten(glue->store);
+}
+
 static int apply(void *data, const struct qr_command *command, struct qr_ownership *ownership,
                  uint64_t index, uint64_t *effect)
 {
@@ -240,6 +282,8 @@ static int apply(void *data, const struct qr_command *command, struct qr_ownersh
         return apply_time(glue, command);
     case QR_COMMAND_SEALED:
         return apply_sealed(glue, command);
+    case QR_COMMAND_FORGET:
+        return apply_forget(glue, command, ownership, effect);
     default:
         return QR_E_UNSUPPORTED;
     }

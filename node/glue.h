@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "cluster/sink.h"
+#include "node/bodies.h"
 #include "storage/store.h"
 
 /* Some 4 million unsealed samples, encoded in 40 ms. */
@@ -25,6 +26,8 @@ struct qr_glue {
     uint32_t n_members; /* Of the group. */
     /* A block of this member was refused for another reason than fencing. */
     void (*refused)(void *data, uint32_t host, uint32_t epoch, int error);
+    /* A person had the host, or a chart of it, removed. */
+    void (*forgotten)(void *data, uint32_t host);
     void *data;
     uint64_t index;          /* Of the newest entry applied. */
     uint64_t snapshot_index; /* When the last snapshot was taken. */
@@ -35,6 +38,7 @@ struct qr_glue {
     uint32_t n_hosts;
     uint64_t restored_index; /* Of the last snapshot: data of a host not in the table is older. */
     struct qr_gap *gaps;     /* Scratch. */
+    struct qr_forget_body *forget;
     uint64_t n_rows, n_rows_refused, n_fenced_blocks, n_refused_blocks;
     uint64_t log_samples, log_bytes; /* Of SAMPLES entries applied here. */
 };

@@ -221,6 +221,7 @@ static ssize_t parse_whole(struct qr_http_request *request, struct qr_slice in, 
     struct qr_slice rest = qr_slice_of(request->text.base, in.len - 2);
     struct qr_slice target = take_until(&rest, "\r\n");
     request->options = target.base[0] == 'O';
+    request->post = target.base[0] == 'P';
     take_until(&target, " ");
     const char *version = memmem(target.base, target.len, " HTTP/", 6);
     if (version == NULL)
@@ -243,7 +244,8 @@ ssize_t qr_http_parse(struct qr_http_request *request, struct qr_slice in, int *
 {
     if (in.len == 0)
         return QR_E_PARTIAL;
-    if (!may_begin(in, "GET ") && !may_begin(in, "OPTIONS "))
+    if (!may_begin(in, "GET ") && !may_begin(in, "OPTIONS ") &&
+        !may_begin(in, "POST /api/quorate/"))
         return refuse(status, sentence, not_understood);
     const char *end = memmem(in.base, in.len, "\r\n\r\n", 4);
     size_t len = end != NULL ? (size_t)(end + 4 - in.base) : in.len;

@@ -2,10 +2,11 @@
  *
  * Pure: bytes to a request, a response to bytes; sockets are node/web's.
  *
- *   request  = ("GET " | "OPTIONS ") target " HTTP/" .. CRLF { header CRLF } CRLF
+ *   request  = ("GET " | "OPTIONS " | "POST ") target " HTTP/" .. CRLF { header CRLF } CRLF
  *   target   = path [ ("?" | "%3F") query ]
  *
- * Any other method, more than QR_HTTP_REQUEST_BYTES_MAX bytes, bytes behind the empty line (bodies,
+ * POST is for what changes something, below /api/quorate/ (node/manage), and has no body.  Any
+ * other method, more than QR_HTTP_REQUEST_BYTES_MAX bytes, bytes behind the empty line (bodies,
  * pipelining) and a target that does not decode to UTF-8 are refused with 400.  Path and query are
  * decoded as wholes (%XX, "+" is a blank; bad hex stays as it is) and split afterwards: an encoded
  * separator separates.  Repeated separators count once.  Keep-alive must be asked for.
@@ -39,7 +40,7 @@ struct qr_http_param {
 
 /* Slices lie in `text`, which the struct owns. */
 struct qr_http_request {
-    bool options;              /* OPTIONS, otherwise GET. */
+    bool options, post;        /* OPTIONS or POST, otherwise GET. */
     struct qr_slice path;      /* Decoded, starts with '/', repeated slashes collapsed. */
     struct qr_slice raw_query; /* As it came, behind the '?'. */
     uint32_t n_params;

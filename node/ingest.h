@@ -37,8 +37,9 @@ struct qr_ingest_config {
     struct qr_roster *roster;
     struct qr_api *api;
     const struct qr_stream_conf *stream_conf;
-    struct qr_tls_context *tls; /* NULL: plain only. */
-    struct qr_guid own_guid;    /* A child that says it is this is our own host. */
+    const char *allow_management; /* From whose addresses: node/manage. */
+    struct qr_tls_context *tls;   /* NULL: plain only. */
+    struct qr_guid own_guid;      /* A child that says it is this is our own host. */
     unsigned
         conns_max; /* Of this loop: strangers may not take the descriptors that the log needs. */
 };

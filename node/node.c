@@ -15,6 +15,7 @@
 #include "node/api.h"
 #include "node/bodies.h"
 #include "node/catchup.h"
+#include "node/cleaner.h"
 #include "node/glue.h"
 #include "node/incarnation.h"
 #include "node/ingest.h"
@@ -51,6 +52,7 @@ struct qr_node {
     struct qr_group *group;
     struct qr_roster *roster;
     struct qr_keeper *keeper;
+    struct qr_cleaner *cleaner;
     struct qr_parts *parts;
     struct qr_peer_disk *peer_disk;
     struct qr_catchup *catchup;
@@ -138,6 +140,13 @@ static void on_refused(void *data, uint32_t host, uint32_t epoch, int error)
     struct qr_node *node = data;
     if (node->roster != NULL)
         qr_roster_refused(node->roster, host, epoch, error);
+}
+
+static void on_forgotten(void *data, uint32_t host)
+{
+    struct qr_node *node = data;
+    if (node->roster != NULL)
+        qr_roster_forgotten(node->roster, host);
 }
 
 /* ---- events of the store ---- */
@@ -228,6 +237,7 @@ static void on_beat(uv_timer_t *timer)
         qr_store_scrub(node->store);
         qr_self_collect(node->self);
         qr_keeper_tick(node->keeper);
+        qr_cleaner_tick(node->cleaner);
     }
 }
 
@@ -275,6 +285,7 @@ static int open_store(struct qr_node *node)
         err =
             qr_glue_init(&node->glue, node->store, node->config.member_id, node->config.n_members);
     node->glue.refused = on_refused;
+    node->glue.forgotten = on_forgotten;
     node->glue.data = node;
     node->glue.snapshot_wait = SNAPSHOT_WAIT_THRESHOLDS * node->config.snapshot_threshold;
     return err;
@@ -336,6 +347,27 @@ static int open_group(struct qr_node *node)
     return err;
 }
 
+static bool leads(void *data)
+{
+    const struct qr_node *node = data;
+    struct qr_group_status status;
+    qr_group_get_status(node->group, &status);
+    return status.role == QR_GROUP_LEADER && status.ready;
+}
+
+static int propose_forget(void *data, struct qr_slice body,
+                          void (*done)(void *cleaner, int status, uint64_t index), void *cleaner)
+{
+    const struct qr_node *node = data;
+    return qr_group_propose(node->group, QR_COMMAND_FORGET, body, done, cleaner);
+}
+
+static int open_cleaner(struct qr_node *node)
+{
+    const struct qr_cleaner_log log = {node, leads, propose_forget};
+    return qr_cleaner_new(&node->cleaner, node->loop, &log, node->store, &qr_clock_system);
+}
+
 static int open_keepers(struct qr_node *node)
 {
     int err = qr_roster_new(&node->roster, &node->mailbox, node->loop, node->store,
@@ -344,6 +376,8 @@ static int open_keepers(struct qr_node *node)
         return err;
     qr_roster_set_group(node->roster, node->group);
     err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config, &qr_clock_system);
+    if (err == 0)
+        err = open_cleaner(node);
     if (err == 0)
         err = qr_parts_new(&node->parts, node->loop, node->link, node->store, GROUP_ID,
                            node->config.member_id, node->config.members, node->config.n_members);
@@ -414,6 +448,7 @@ static int start_ingest(struct qr_node *node)
         .roster = node->roster,
         .api = &node->api,
         .stream_conf = &node->stream_conf,
+        .allow_management = c->allow_management,
         .tls = node->web_tls,
         .own_guid = node->api.host_guid,
         .conns_max = conns_max(c->ingest_loops),

@@ -536,6 +536,73 @@ void qr_roster_batch(struct qr_roster *roster, struct qr_batch *batch)
     qr_mailbox_post(roster->mailbox, &request->message);
 }
 
+/* ---- forgetting ---- */
+
+static void run_forget_done(struct qr_message *message)
+{
+    struct qr_forget_request *request = QR_CONTAINER_OF(message, struct qr_forget_request, message);
+    request->done(request);
+}
+
+static void answer_forget(struct qr_forget_request *request, int status)
+{
+    request->status = status;
+    request->message.run = run_forget_done;
+    qr_mailbox_post(request->home, &request->message);
+}
+
+static void on_forget_done(struct proposal *proposal, int status)
+{
+    answer_forget(proposal->data, status);
+}
+
+/* The ids that are meant now: what comes later under the same name is not. */
+static int find_forgotten(struct qr_roster *roster, struct qr_forget_request *request,
+                          struct qr_forgotten *what)
+{
+    int slot = qr_store_enter(roster->store);
+    const struct qr_host *host = qr_store_host_by_name(roster->store, request->host);
+    if (host == NULL && qr_guid_parse(&request->guid, request->host) == 0)
+        host = qr_store_host_by_guid(roster->store, &request->guid);
+    const struct qr_chart *chart = NULL;
+    if (host != NULL && request->chart.len > 0)
+        chart = qr_store_chart_find(roster->store, host, request->chart);
+    request->host_known = host != NULL;
+    bool found = host != NULL && (chart != NULL || request->chart.len == 0);
+    if (found) {
+        request->guid = host->guid;
+        *what = (struct qr_forgotten){host->id, chart != NULL ? chart->id : 0};
+    }
+    qr_store_leave(roster->store, slot);
+    return found ? 0 : QR_E_UNKNOWN;
+}
+
+static void run_forget(struct qr_message *message)
+{
+    struct qr_forget_request *request = QR_CONTAINER_OF(message, struct qr_forget_request, message);
+    struct qr_roster *roster = request->roster;
+    struct qr_forget_body *body = calloc(1, sizeof *body);
+    struct qr_buf bytes = {0};
+    int err = body != NULL ? find_forgotten(roster, request, &body->what[0]) : UV_ENOMEM;
+    if (err == 0) {
+        body->n = 1;
+        err = qr_forget_encode(&bytes, body);
+    }
+    free(body);
+    if (err == 0)
+        propose(roster, QR_COMMAND_FORGET, &bytes, on_forget_done, request);
+    else
+        answer_forget(request, err);
+    qr_buf_release(&bytes);
+}
+
+void qr_roster_forget(struct qr_roster *roster, struct qr_forget_request *request)
+{
+    request->roster = roster;
+    request->message.run = run_forget;
+    qr_mailbox_post(roster->mailbox, &request->message);
+}
+
 /* ---- detach and close ---- */
 
 static void run_detach(struct qr_message *message)
@@ -572,6 +639,15 @@ void qr_roster_refused(struct qr_roster *roster, uint32_t host, uint32_t epoch, 
                      feed->peer, host, epoch, qr_strerror(error));
             close_feed(feed, "the log refused a block: the child will replay it");
         }
+    }
+}
+
+void qr_roster_forgotten(struct qr_roster *roster, uint32_t host)
+{
+    QR_LIST_FOREACH (node, &roster->feeds) {
+        struct qr_feed *feed = QR_CONTAINER_OF(node, struct qr_feed, node);
+        if (feed->owned && feed->host == host)
+            close_feed(feed, "someone had it forgotten: it comes back as new");
     }
 }
 

@@ -37,6 +37,22 @@ void qr_roster_note(struct qr_roster *roster, struct qr_feed_note *note);
 void qr_roster_batch(struct qr_roster *roster, struct qr_batch *batch);
 void qr_roster_detach(struct qr_roster *roster, struct qr_feed *feed);
 
+/* A person's wish to have a host or a chart removed; comes back as its own answer. */
+struct qr_forget_request {
+    struct qr_message message;
+    struct qr_mailbox *home;
+    void (*done)(struct qr_forget_request *request); /* On `home`. */
+    struct qr_slice host;                            /* Its name or GUID. */
+    struct qr_slice chart;                           /* Its id or name; empty: the host. */
+    /* The answer: 0, QR_E_UNKNOWN (no such host or, if host_known, chart), or why the log did not
+     * take it. */
+    int status;
+    bool host_known;
+    struct qr_guid guid;
+    struct qr_roster *roster; /* The roster's. */
+};
+void qr_roster_forget(struct qr_roster *roster, struct qr_forget_request *request);
+
 /* ---- from the group's events, consensus ---- */
 
 void qr_roster_owned(struct qr_roster *roster, const struct qr_owner *owner, uint64_t nonce);
@@ -44,6 +60,8 @@ void qr_roster_owned(struct qr_roster *roster, const struct qr_owner *owner, uin
 void qr_roster_restored(struct qr_roster *roster);
 /* The log refused a block of this host that this member proposed: its feed starts over. */
 void qr_roster_refused(struct qr_roster *roster, uint32_t host, uint32_t epoch, int error);
+/* The host, or a chart of it, was removed on demand: its feed starts over, and makes it new. */
+void qr_roster_forgotten(struct qr_roster *roster, uint32_t host);
 void qr_roster_close_all(struct qr_roster *roster, const char *reason);
 /* Once the log is read: children that an earlier life of this member left as connected, and that
  * are not, are so no longer. */

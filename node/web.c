@@ -1,12 +1,14 @@
 #include "node/web.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/error.h"
 #include "base/limits.h"
 #include "node/http.h"
 #include "node/ingest.h"
+#include "node/manage.h"
 
 struct web {
     struct qr_conn *conn; /* NULL once closed. */
@@ -15,6 +17,8 @@ struct web {
     struct qr_http_response response;
     struct qr_buf answer;
     struct qr_job job;
+    struct qr_manage manage;
+    char peer_ip[48]; /* Of who asks to manage. */
     bool working;
     _Atomic bool wanted; /* Read by the worker. */
 };
@@ -62,9 +66,8 @@ static void compute(struct qr_job *job)
     qr_http_render(&web->response, &web->request, qr_clock_real_s(config->clock), &web->answer);
 }
 
-static void on_computed(struct qr_job *job)
+static void on_answered(struct web *web)
 {
-    struct web *web = QR_CONTAINER_OF(job, struct web, job);
     bool keep_alive = web->request.keep_alive;
     bool failed = web->answer.failed || web->answer.len == 0;
     qr_http_response_release(&web->response);
@@ -76,6 +79,36 @@ static void on_computed(struct qr_job *job)
         qr_conn_close(web->conn); /* no memory for the answer */
     else
         send_answer(web, keep_alive);
+}
+
+static void on_computed(struct qr_job *job)
+{
+    on_answered(QR_CONTAINER_OF(job, struct web, job));
+}
+
+/* ---- requests that change something: their answer comes from the consensus loop ---- */
+
+static void on_managed(struct qr_manage *manage)
+{
+    struct web *web = QR_CONTAINER_OF(manage, struct web, manage);
+    qr_http_render(&web->response, &web->request,
+                   qr_clock_real_s(qr_ingest_config(web->ingest)->clock), &web->answer);
+    on_answered(web);
+}
+
+static void manage(struct web *web)
+{
+    const struct qr_ingest_config *config = qr_ingest_config(web->ingest);
+    snprintf(web->peer_ip, sizeof web->peer_ip, "%s", web->conn->peer_ip);
+    web->manage = (struct qr_manage){.request = &web->request,
+                                     .response = &web->response,
+                                     .peer_ip = web->peer_ip,
+                                     .allow = config->allow_management,
+                                     .roster = config->roster,
+                                     .home = qr_ingest_mailbox(web->ingest),
+                                     .done = on_managed};
+    if (qr_manage_handle(&web->manage))
+        on_managed(&web->manage);
 }
 
 static void refuse(struct web *web, int status, const char *sentence)
@@ -112,6 +145,10 @@ static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
     qr_http_response_init(&web->response);
     web->working = true;
     qr_conn_pause(conn);
+    if (web->request.post) {
+        manage(web);
+        return used;
+    }
     web->job.run = compute;
     web->job.done = on_computed;
     qr_ingest_add_job(web->ingest, &web->job);

@@ -45,6 +45,24 @@ static void refuses_ids_out_of_range(void **state)
     qr_ownership_release(&o);
 }
 
+static void a_host_that_is_gone_has_no_owner(void **state)
+{
+    (void)state;
+    struct qr_ownership o;
+    qr_ownership_init(&o);
+    struct qr_owner owner;
+    struct qr_buf bytes = {0};
+    qr_ownership_drop(&o, 5);
+    assert_int_equal(qr_ownership_take(&o, 7, 1, &owner), 0);
+    qr_ownership_drop(&o, 7);
+    assert_int_equal(qr_ownership_check(&o, 7, 1, 1, 1), QR_E_FENCED);
+    assert_int_equal(qr_ownership_get(&o, 7).member, 0);
+    assert_int_equal(qr_ownership_encode(&o, &bytes), 0);
+    assert_int_equal(bytes.len, 1);
+    qr_buf_release(&bytes);
+    qr_ownership_release(&o);
+}
+
 static void fill(struct qr_ownership *o)
 {
     struct qr_owner owner;
@@ -104,6 +122,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_owner_fences_the_old_one),
         cmocka_unit_test(refuses_ids_out_of_range),
+        cmocka_unit_test(a_host_that_is_gone_has_no_owner),
         cmocka_unit_test(comes_back_from_a_snapshot),
         cmocka_unit_test(every_cut_is_malformed_and_changes_nothing),
     };

@@ -24,6 +24,8 @@ static void help_all(const struct qr_ctl_command *commands, struct qr_buf *out)
 static void help_one(const struct qr_ctl_command *command, struct qr_buf *out)
 {
     qr_buf_printf(out, "Usage: quoratectl %s", command->name);
+    if (command->words != NULL)
+        qr_buf_printf(out, " %s", command->words);
     for (const struct qr_ctl_option *o = command->options; o->name != NULL; o++)
         qr_buf_printf(out, o->required ? " %s%s%s" : " [%s%s%s]", o->name,
                       o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
@@ -69,6 +71,10 @@ static int read_args(const struct qr_ctl_command *command, int argc, char **argv
     for (int i = 0; i < argc; i++) {
         const char *value;
         int row = find_option(command, argv[i], &value);
+        if (row < 0 && argv[i][0] != '-' && args->n_words < command->words_max) {
+            args->words[args->n_words++] = argv[i];
+            continue;
+        }
         if (row < 0) {
             qr_buf_printf(err, "quoratectl %s: what is %s?\n", command->name, argv[i]);
             return refuse(command, err);
@@ -85,6 +91,10 @@ static int read_args(const struct qr_ctl_command *command, int argc, char **argv
             return refuse(command, err);
         }
         args->values[row][args->n[row]++] = value;
+    }
+    if (args->n_words < command->words_min) {
+        qr_buf_printf(err, "quoratectl %s: %s is missing\n", command->name, command->words);
+        return refuse(command, err);
     }
     for (int i = 0; i < QR_CTL_OPTIONS_MAX && command->options[i].name != NULL; i++) {
         if (!command->options[i].required || args->n[i] > 0)

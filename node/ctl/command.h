@@ -18,6 +18,7 @@ enum qr_ctl_exit { QR_CTL_DONE = 0, QR_CTL_DEGRADED = 1, QR_CTL_FAILED = 2 };
 
 #define QR_CTL_OPTIONS_MAX 8
 #define QR_CTL_VALUES_MAX  16
+#define QR_CTL_WORDS_MAX   4
 
 struct qr_ctl_option {
     const char *name;     /* "--dir" */
@@ -30,6 +31,8 @@ struct qr_ctl_option {
 struct qr_ctl_args {
     const char *values[QR_CTL_OPTIONS_MAX][QR_CTL_VALUES_MAX];
     unsigned n[QR_CTL_OPTIONS_MAX];
+    const char *words[QR_CTL_WORDS_MAX]; /* What stands alone, in order. */
+    unsigned n_words;
 };
 
 /* Where a command writes; the caller prints.  `json`: one JSON object on out, if the command did
@@ -43,6 +46,9 @@ struct qr_ctl_command {
     const char *name;
     const char *line; /* what it does, in one line */
     const char *more; /* further lines for its own help, or "" */
+    const char
+        *words; /* What may stand alone, as the help says it: "HOST [CHART]"; NULL: nothing */
+    unsigned words_min, words_max;
     struct qr_ctl_option options[QR_CTL_OPTIONS_MAX];
     int (*run)(const struct qr_ctl_io *io, const struct qr_ctl_args *args);
 };

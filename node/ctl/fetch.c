@@ -33,13 +33,9 @@ static int judge(CURL *curl, CURLcode code, const struct qr_buf *body, const cha
     return 0;
 }
 
-int qr_ctl_fetch(const char *url, bool insecure, struct qr_buf *body,
-                 char reason[QR_CTL_FETCH_REASON])
+static void set_options(CURL *curl, const char *url, bool insecure, struct qr_buf *body,
+                        char *detail)
 {
-    char detail[CURL_ERROR_SIZE] = "";
-    CURL *curl = curl_easy_init();
-    if (curl == NULL)
-        return UV_ENOMEM;
     qr_buf_clear(body);
     body->max = QR_CTL_FETCH_BYTES_MAX;
     curl_easy_setopt(curl, CURLOPT_URL, url);
@@ -55,8 +51,39 @@ int qr_ctl_fetch(const char *url, bool insecure, struct qr_buf *body,
         curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
     }
+}
+
+int qr_ctl_fetch(const char *url, bool insecure, struct qr_buf *body,
+                 char reason[QR_CTL_FETCH_REASON])
+{
+    char detail[CURL_ERROR_SIZE] = "";
+    CURL *curl = curl_easy_init();
+    if (curl == NULL)
+        return UV_ENOMEM;
+    set_options(curl, url, insecure, body, detail);
     CURLcode code = curl_easy_perform(curl);
     int err = judge(curl, code, body, detail, reason);
+    curl_easy_cleanup(curl);
+    return err;
+}
+
+int qr_ctl_post(const char *url, bool insecure, struct qr_buf *body, long *status,
+                char reason[QR_CTL_FETCH_REASON])
+{
+    char detail[CURL_ERROR_SIZE] = "";
+    CURL *curl = curl_easy_init();
+    if (curl == NULL)
+        return UV_ENOMEM;
+    set_options(curl, url, insecure, body, detail);
+    curl_easy_setopt(curl, CURLOPT_POST, 1L);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)QR_CTL_POST_TIMEOUT_MS);
+    CURLcode code = curl_easy_perform(curl);
+    int err = judge(curl, code, body, detail, reason);
+    if (code == CURLE_OK) {
+        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+        err = 0;
+    }
     curl_easy_cleanup(curl);
     return err;
 }

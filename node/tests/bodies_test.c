@@ -78,12 +78,40 @@ static void charts_are_counted_in_front(void **state)
     qr_charts_body_release(&body);
 }
 
+static void forgets_round_trip(void **state)
+{
+    (void)state;
+    static struct qr_forget_body in = {true, 2, {{1000000, 4000000000u}, {7, 0}}}, out;
+    struct qr_buf body = {0};
+    assert_int_equal(qr_forget_encode(&body, &in), 0);
+    assert_int_equal(qr_forget_decode(&out, qr_buf_slice(&body)), 0);
+    assert_true(out.only_expired);
+    assert_int_equal(out.n, 2);
+    assert_memory_equal(out.what, in.what, 2 * sizeof in.what[0]);
+    for (size_t len = 0; len < body.len; len++)
+        assert_int_equal(qr_forget_decode(&out, qr_slice_of(body.base, len)), QR_E_MALFORMED);
+    qr_buf_add_u8(&body, 0);
+    assert_int_equal(qr_forget_decode(&out, qr_buf_slice(&body)), QR_E_MALFORMED);
+    qr_buf_clear(&body);
+    in.n = QR_FORGET_MAX;
+    assert_int_equal(qr_forget_encode(&body, &in), 0);
+    assert_int_equal(qr_forget_decode(&out, qr_buf_slice(&body)), 0);
+    body.base[0] = 2;
+    assert_int_equal(qr_forget_decode(&out, qr_buf_slice(&body)), QR_E_MALFORMED);
+    qr_buf_clear(&body);
+    in.n = 0; /* An entry that says nothing is not ours. */
+    assert_int_equal(qr_forget_encode(&body, &in), 0);
+    assert_int_equal(qr_forget_decode(&out, qr_buf_slice(&body)), QR_E_MALFORMED);
+    qr_buf_release(&body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(host_state_round_trip),
         cmocka_unit_test(seals_round_trip),
         cmocka_unit_test(charts_are_counted_in_front),
+        cmocka_unit_test(forgets_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

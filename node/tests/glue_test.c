@@ -20,6 +20,7 @@ struct fixture {
     struct qr_ownership ownership;
     uint64_t index, effect;
     int refused;
+    uint32_t forgotten;
     struct qr_entry_base base; /* Of a session that writes chart 1. */
 };
 
@@ -29,6 +30,12 @@ static void on_refused(void *data, uint32_t host, uint32_t epoch, int error)
     (void)epoch;
     struct fixture *f = data;
     f->refused = error;
+}
+
+static void on_forgotten(void *data, uint32_t host)
+{
+    struct fixture *f = data;
+    f->forgotten = host;
 }
 
 static void on_sealed(void *data, const struct qr_block_id *id, int status, uint64_t bytes,
@@ -52,6 +59,7 @@ static void open_fixture(struct fixture *f)
     assert_int_equal(qr_store_open(&f->store, &config, &events), 0);
     assert_int_equal(qr_glue_init(&f->glue, f->store, 1, 1), 0);
     f->glue.refused = on_refused;
+    f->glue.forgotten = on_forgotten;
     f->glue.data = f;
     f->sink = qr_glue_sink(&f->glue);
     qr_ownership_init(&f->ownership);
@@ -213,6 +221,49 @@ static void the_first_value_stays_and_a_jump_is_told(void **state)
     assert_int_equal(add_row(&f, host, 1, owner.epoch, 4, T0 + 2, 6), 0); /* 3 is missing */
     assert_int_equal(f.refused, QR_E_GAP);
     assert_true(stored(&f, T0 + 2) == 0);
+    close_fixture(&f);
+}
+
+static int forget(struct fixture *f, uint32_t host, uint32_t chart, bool only_expired)
+{
+    static struct qr_forget_body what;
+    struct qr_buf body = {0};
+    what = (struct qr_forget_body){only_expired, 1, {{host, chart}}};
+    assert_int_equal(qr_forget_encode(&body, &what), 0);
+    return apply(f, QR_COMMAND_FORGET, 3, &body);
+}
+
+/* Whoever still knows it by its id is told, and starts over. */
+static void what_is_forgotten_is_told_to_its_session(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct qr_owner owner;
+    open_fixture(&f);
+    uint32_t host = add_host(&f, 1);
+    qr_ownership_take(&f.ownership, host, 1, &owner);
+    add_chart(&f, host, 1, owner.epoch);
+    add_row(&f, host, 1, owner.epoch, 1, T0 + 1, 5);
+    uint64_t effect = f.effect;
+    assert_int_equal(forget(&f, host, 1, true), 0); /* It has data. */
+    assert_int_equal(f.forgotten, 0);
+    assert_true(stored(&f, T0 + 1) == 5);
+    assert_int_equal(forget(&f, host, 1, false), 0);
+    assert_true(f.effect != effect);
+    assert_int_equal(f.forgotten, host);
+    assert_null(qr_store_chart_by_id(f.store, 1));
+    /* A row that is written in full does not need the chart: its session would not notice. */
+    f.refused = 0;
+    qr_entry_base_reset(&f.base);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 2, T0 + 2, 6), 0);
+    assert_int_equal(f.refused, QR_E_UNKNOWN);
+    assert_int_equal(forget(&f, host, 0, false), 0);
+    assert_int_equal(qr_ownership_get(&f.ownership, host).member, 0);
+    assert_int_equal(add_chart(&f, host, 1, owner.epoch), QR_E_FENCED);
+    assert_int_equal(add_row(&f, host, 1, owner.epoch, 3, T0 + 3, 6), 0);
+    assert_int_equal(f.glue.n_fenced_blocks, 1);
+    assert_int_equal(forget(&f, host, 0, false), 0); /* Twice is once. */
+    assert_int_equal(add_host(&f, 1), host + 1);
     close_fixture(&f);
 }
 
@@ -378,7 +429,7 @@ static void refuses_bodies_that_are_cut_or_too_long(void **state)
     add_host(&f, 1);
     static const enum qr_command_type types[] = {
         QR_COMMAND_HOST,   QR_COMMAND_CHARTS, QR_COMMAND_SAMPLES, QR_COMMAND_HOST_STATE,
-        QR_COMMAND_SEALED, QR_COMMAND_SEAL,   QR_COMMAND_RETAIN};
+        QR_COMMAND_SEALED, QR_COMMAND_SEAL,   QR_COMMAND_RETAIN,  QR_COMMAND_FORGET};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         struct qr_buf empty = {0};
         struct qr_buf garbage = {0};
@@ -401,6 +452,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_older_epoch_adds_nothing),
         cmocka_unit_test(the_first_value_stays_and_a_jump_is_told),
+        cmocka_unit_test(what_is_forgotten_is_told_to_its_session),
         cmocka_unit_test(a_block_without_its_base_is_refused_as_a_whole),
         cmocka_unit_test(rows_that_do_not_count_move_the_base),
         cmocka_unit_test(a_snapshot_waits_for_a_small_head_but_not_for_ever),

@@ -113,7 +113,9 @@ static const struct {
     const char *text, *sentence;
 } refused[] = {
     {"HEAD / HTTP/1.1\r\n\r\n", not_understood},
-    {"P", not_understood},
+    {"PU", not_understood},
+    {"POST /api/v1/info", not_understood},
+    {"POST /api/quorate/v1/forget HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", not_understood},
     {"get / HTTP/1.1\r\n\r\n", not_understood},
     {"GETS", not_understood},
     {"GET /\r\n\r\n", not_understood},

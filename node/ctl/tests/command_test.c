@@ -26,6 +26,16 @@ static const struct qr_ctl_command commands[] = {
                     {"--fast", NULL, "Runs.", false}},
         .run = note,
     },
+    {
+        .name = "carry",
+        .line = "Carries.",
+        .more = "",
+        .words = "WHAT [WHERE]",
+        .words_min = 1,
+        .words_max = 2,
+        .options = {{"--fast", NULL, "Runs.", false}},
+        .run = note,
+    },
     {0},
 };
 
@@ -64,6 +74,16 @@ static void gives_options_to_the_command(void **state)
     assert_true(seen_json);
 }
 
+static void gives_words_to_the_command(void **state)
+{
+    (void)state;
+    assert_int_equal(run("carry stone --fast uphill"), QR_CTL_DEGRADED);
+    assert_int_equal(seen.n_words, 2);
+    assert_string_equal(seen.words[0], "stone");
+    assert_string_equal(seen.words[1], "uphill");
+    assert_int_equal(seen.n[0], 1);
+}
+
 static const struct {
     const char *words;
     int code;
@@ -81,6 +101,10 @@ static const struct {
     {"walk --to x --tofu y", 2, "", "what is --tofu?"},
     {"walk --to x --fast=1", 2, "", "--fast takes no value"},
     {"walk --to x y", 2, "", "what is y?"},
+    {"help carry", 0, "quoratectl carry WHAT [WHERE] [--fast] [--json]", ""},
+    {"carry --fast", 2, "", "WHAT [WHERE] is missing"},
+    {"carry a b c", 2, "", "what is c?"},
+    {"carry a --b", 2, "", "what is --b?"},
 };
 
 static void explains_itself(void **state)
@@ -99,6 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_options_to_the_command),
+        cmocka_unit_test(gives_words_to_the_command),
         cmocka_unit_test(explains_itself),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

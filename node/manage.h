@@ -1,0 +1,37 @@
+/* node/manage.h — requests that change the cluster's state, over HTTP.
+ *
+ *   POST /api/quorate/v1/forget?host=NAME-OR-GUID[&chart=ID-OR-NAME]
+ *     200 {"forgotten":true, "host":.., "machine_guid":.., "chart":..}  applied on this member
+ *     403 not from this address; 404 there is no such host or chart; 503 the log did not take it
+ *
+ * Only from addresses that `allow management from` matches (by default this machine's own), and
+ * never from a page of a browser: these say where they come from (Origin), and are refused.
+ *
+ * Thread: the ingest loop's. */
+#ifndef QR_NODE_MANAGE_H
+#define QR_NODE_MANAGE_H
+
+#include <stdbool.h>
+
+#include "base/mailbox.h"
+#include "node/http.h"
+#include "node/roster.h"
+
+/* Does `allow management from` let this address in?  "localhost" is 127.0.0.1 and ::1. */
+bool qr_manage_allows(const char *pattern, const char *peer_ip);
+
+struct qr_manage {
+    const struct qr_http_request *request;
+    struct qr_http_response *response;
+    const char *peer_ip;
+    const char *allow; /* The pattern. */
+    struct qr_roster *roster;
+    struct qr_mailbox *home;
+    void (*done)(struct qr_manage *manage); /* The response is filled; on `home`. */
+    struct qr_forget_request forget;
+};
+
+/* Fills the response.  True: now; false: later, then `done` is called. */
+bool qr_manage_handle(struct qr_manage *manage);
+
+#endif

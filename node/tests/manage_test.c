@@ -1,0 +1,64 @@
+#include "node/manage.h"
+
+#include "testing/cmocka.h"
+
+static void only_named_addresses_manage(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *allow, *peer;
+        bool yes;
+    } cases[] = {
+        {"localhost", "127.0.0.1", true},      {"localhost", "::1", true},
+        {"localhost", "127.0.0.2", false},     {"localhost", "10.0.0.1", false},
+        {"localhost", "unknown", false},       {"", "127.0.0.1", false},
+        {"10.* localhost", "10.1.2.3", true},  {"10.* localhost", "110.1.2.3", false},
+        {"!10.0.0.7 10.*", "10.0.0.7", false}, {"!10.0.0.7 10.*", "127.0.0.1", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(qr_manage_allows(cases[i].allow, cases[i].peer), cases[i].yes);
+}
+
+/* What is refused at once, and with what. */
+static void strangers_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *request, *peer;
+        int status;
+    } cases[] = {
+        {"POST /api/quorate/v1/forget?host=a HTTP/1.1\r\n\r\n", "10.0.0.1", 403},
+        {"POST /api/quorate/v1/forget?host=a HTTP/1.1\r\nOrigin: http://x\r\n\r\n", "127.0.0.1",
+         403},
+        {"POST /api/quorate/v1/forget HTTP/1.1\r\n\r\n", "127.0.0.1", 400},
+        {"POST /api/quorate/v1/other HTTP/1.1\r\n\r\n", "127.0.0.1", 404},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct qr_http_request request;
+        struct qr_http_response response;
+        int status;
+        const char *sentence;
+        assert_true(qr_http_parse(&request, qr_slice_str(cases[i].request), &status, &sentence) >
+                    0);
+        assert_true(request.post);
+        qr_http_response_init(&response);
+        struct qr_manage manage = {.request = &request,
+                                   .response = &response,
+                                   .peer_ip = cases[i].peer,
+                                   .allow = "localhost"};
+        assert_true(qr_manage_handle(&manage));
+        assert_int_equal(response.status, cases[i].status);
+        assert_true(response.body.len > 0);
+        qr_http_response_release(&response);
+        qr_http_request_release(&request);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_named_addresses_manage),
+        cmocka_unit_test(strangers_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
