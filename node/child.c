@@ -49,6 +49,7 @@ struct session_chart {
     uint32_t n_places;
     uint32_t width; /* Cells of a row in the log. */
     uint32_t *places;
+    bool refused;              /* There are too many: its rows are dropped. */
     bool queued;               /* To be defined, ... */
     bool defining;             /* ... or asked for: rows wait for the answer. */
     struct qr_buf held;        /* Rows that wait: i64 end, u32 n, n values. */
@@ -289,6 +290,8 @@ static void on_row(void *data, struct qr_stream_chart *chart, const struct qr_st
         close_session(s, "no memory for a row");
         return;
     }
+    if (sc->refused)
+        return;
     for (uint32_t i = 0; i < row->n; i++)
         values[i] = pack_cell(row->values[i], row->flags[i]);
     if (!sc->defining && !sc->queued && sc->id != 0)
@@ -368,6 +371,7 @@ static void on_define(void *data, struct qr_stream_chart *chart)
     if (!sc->queued)
         s->queue[s->n_queue++] = sc;
     sc->queued = true;
+    sc->refused = false; /* There may be room by now. */
 }
 
 static void take_places(struct session *s, struct session_chart *sc, struct qr_feed_chart *answer)
@@ -384,15 +388,31 @@ static void take_places(struct session *s, struct session_chart *sc, struct qr_f
     release_held(s, sc);
 }
 
+/* Without an answer to its definition the child does not send it; or it does, in vain. */
+static void refuse_chart(struct session *s, struct session_chart *sc, const char *refusal)
+{
+    char name[128];
+    qr_log_escape(name, sizeof name, sc->chart->id);
+    qr_ingest_complain(s->ingest, "chart refused child=%s chart=\"%s\" reason=\"%s\"", s->name,
+                       name, refusal);
+    sc->refused = true;
+    s->held_bytes -= sc->held.len;
+    qr_buf_release(&sc->held);
+}
+
 static void resume_chart(struct session *s, struct session_chart *sc, struct qr_feed_chart *answer)
 {
-    if (answer->status != 0) {
+    if (answer->status != 0 && answer->refusal == NULL) {
         close_session(s, qr_strerror(answer->status));
         return;
     }
     sc->defining = false;
     if (sc->queued)
         return; /* it was defined again meanwhile: that answer counts */
+    if (answer->refusal != NULL) {
+        refuse_chart(s, sc, answer->refusal);
+        return;
+    }
     take_places(s, sc, answer);
     if (s->state != S_STREAMING)
         return;

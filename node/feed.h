@@ -84,6 +84,7 @@ struct qr_feed_chart {
     bool changes;          /* The roster's: the catalog has another definition, or none. */
     /* The answer. */
     int status;
+    const char *refusal; /* With QR_E_LIMIT: which, as a clause for a sentence. */
     uint32_t chart;
     uint32_t *places; /* Of the session's dimensions among the chart's; n_dims of them. */
     int64_t watermark_s;

@@ -99,13 +99,17 @@ int qr_places_resolve(struct qr_store *store, const struct qr_host *host,
     const struct qr_chart *chart = chart_by_def(store, host, told);
     item->places = calloc(told->n_dims + 1, sizeof *item->places);
     if (chart == NULL || item->places == NULL) {
+        if (chart == NULL && host != NULL)
+            item->refusal = qr_store_refusal(host, told);
         free(told);
-        return chart == NULL ? QR_E_UNKNOWN : UV_ENOMEM;
+        return chart != NULL ? UV_ENOMEM : item->refusal != NULL ? QR_E_LIMIT : QR_E_UNKNOWN;
     }
     const struct qr_chart_def *known = atomic_load(&chart->def);
     for (uint32_t i = 0; i < told->n_dims && err == 0; i++)
         if (find_dim(known, told->dims[i].id, i, &item->places[i]) == NULL)
-            err = QR_E_UNKNOWN;
+            err = QR_E_LIMIT;
+    if (err != 0)
+        item->refusal = "it, or its host, would have more dimensions than allowed";
     item->chart = chart->id;
     item->watermark_s = atomic_load(&chart->watermark_s);
     free(told);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/limits.h"
 #include "storage/value.h"
 #include "testing/cmocka.h"
 
@@ -190,12 +191,52 @@ static void tells_a_change_from_a_repetition(void **state)
     qr_buf_release(&other);
 }
 
+/* What the log has refused is told apart from what it has not got yet, with the reason. */
+static void a_host_that_is_full_is_named(void **state)
+{
+    (void)state;
+    struct qr_buf body = {0};
+    uint32_t id;
+    int slot = qr_store_enter(store);
+    struct qr_host *host = qr_store_host_by_id(store, host_id);
+    struct qr_chart_def one = {.id = "one more",
+                               .name = "one more",
+                               .title = "",
+                               .units = "",
+                               .family = "",
+                               .context = "",
+                               .plugin = "",
+                               .module = ""};
+    assert_int_equal(qr_chart_def_encode(&body, &one), 0);
+    struct qr_feed_chart early = {.body = body}, late = {.body = body};
+    assert_int_equal(qr_places_resolve(store, host, &early), QR_E_UNKNOWN);
+    assert_null(early.refusal);
+    for (unsigned i = atomic_load(&host->n_charts); i < QR_CHARTS_PER_HOST_MAX; i++) {
+        char name[16];
+        struct qr_chart_def def = one;
+        struct qr_buf bytes = {0};
+        snprintf(name, sizeof name, "c%u", i);
+        def.id = def.name = name;
+        assert_int_equal(qr_chart_def_encode(&bytes, &def), 0);
+        assert_int_equal(qr_store_apply_chart(store, host_id, decoded(&bytes), &id), 0);
+        qr_buf_release(&bytes);
+    }
+    assert_int_equal(qr_store_apply_chart(store, host_id, decoded(&body), &id), QR_E_LIMIT);
+    assert_int_equal(qr_places_resolve(store, host, &late), QR_E_LIMIT);
+    assert_non_null(strstr(late.refusal, "100000"));
+    free(early.places);
+    free(late.places);
+    qr_store_leave(store, slot);
+    qr_buf_release(&body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_what_is_missing_behind_the_watermark),
         cmocka_unit_test(what_cannot_be_read_is_not_known_to_be_missing),
         cmocka_unit_test(tells_a_change_from_a_repetition),
+        cmocka_unit_test(a_host_that_is_full_is_named),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
