@@ -324,7 +324,7 @@ void qr_child_sealed(struct qr_child *child)
 /* Is more than the log takes now, or more than may wait for definitions, here already? */
 static bool must_wait(struct session *s)
 {
-    if (qr_ingest_grown(s->ingest, s->outbox.bytes))
+    if (qr_ingest_grown(s->ingest, s->outbox.bytes, qr_child_replicating(&s->child) != 0))
         s->waits_for_credit = true;
     return s->waits_for_credit || s->held_bytes > HELD_BYTES_MAX;
 }

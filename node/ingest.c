@@ -34,7 +34,7 @@ struct qr_ingest {
     struct qr_list children;
     unsigned n_conns;
     unsigned credits;
-    uint64_t turn; /* See gather(). */
+    uint64_t turns[2]; /* Of live children and of those that refill: see gather(). */
     bool draining, short_of_credit;
     _Atomic bool accepting;
     struct qr_ingest_stats stats;
@@ -80,20 +80,22 @@ struct gathered {
     unsigned n;
 };
 
-/* Takes blocks of children until the batch is full.  Children take turns: those that a full batch
- * left out come first in the next one. */
-static void gather(struct qr_ingest *ingest, struct gathered *gathered, struct qr_batch *batch)
+/* Takes blocks of live children, or of those that refill, until the batch is full.  Children take
+ * turns: those that a full batch left out come first in the next one. */
+static void gather(struct qr_ingest *ingest, bool refills, struct gathered *gathered,
+                   struct qr_batch *batch)
 {
+    uint64_t turn = ingest->turns[refills];
     size_t bytes = 0;
     QR_LIST_FOREACH (node, &ingest->children) {
         struct qr_child *child = QR_CONTAINER_OF(node, struct qr_child, node);
         if (gathered->n == BLOCKS_PER_BATCH || bytes >= QR_BATCH_BYTES_MAX)
             return;
-        if (child->turn == ingest->turn)
+        if (child->turn == turn || (qr_child_replicating(child) != 0) != refills)
             continue;
         int64_t oldest_us = 0;
         struct qr_entry_block *block = qr_child_seal(child, &oldest_us);
-        child->turn = ingest->turn;
+        child->turn = turn;
         if (block == NULL)
             continue;
         gathered->children[gathered->n] = child;
@@ -103,7 +105,7 @@ static void gather(struct qr_ingest *ingest, struct gathered *gathered, struct q
         if (batch->oldest_us == 0 || oldest_us < batch->oldest_us)
             batch->oldest_us = oldest_us;
     }
-    ingest->turn++;
+    ingest->turns[refills] += 2; /* Even or odd: never the other kind's. */
 }
 
 void qr_ingest_flush(struct qr_ingest *ingest)
@@ -111,14 +113,14 @@ void qr_ingest_flush(struct qr_ingest *ingest)
     send_batch(ingest);
 }
 
-static bool send_one(struct qr_ingest *ingest)
+static bool send_one(struct qr_ingest *ingest, bool refills)
 {
     struct gathered gathered;
     struct qr_batch *batch = calloc(1, sizeof *batch);
     if (batch == NULL)
         return false;
     gathered.n = 0;
-    gather(ingest, &gathered, batch);
+    gather(ingest, refills, &gathered, batch);
     int err =
         gathered.n == 0 ? UV_ENOENT : qr_entry_encode(&batch->body, gathered.blocks, gathered.n);
     assert(err != QR_E_LIMIT); /* blocks are bounded so that a batch of them fits */
@@ -138,11 +140,19 @@ static bool send_one(struct qr_ingest *ingest)
     return true;
 }
 
+static unsigned credits_for(const struct qr_ingest *ingest, bool refills)
+{
+    unsigned kept = refills ? QR_INGEST_CREDITS_LIVE : 0;
+    return ingest->credits > kept ? ingest->credits - kept : 0;
+}
+
 static void send_batch(struct qr_ingest *ingest)
 {
-    /* A round that begins where a full batch ended may find nothing left: look once more. */
-    for (unsigned n_empty = 0; ingest->credits > 0 && n_empty < 2;)
-        n_empty = send_one(ingest) ? 0 : n_empty + 1;
+    for (int refills = 0; refills <= 1; refills++) {
+        /* A round that begins where a full batch ended may find nothing left: look once more. */
+        for (unsigned n_empty = 0; credits_for(ingest, refills) > 0 && n_empty < 2;)
+            n_empty = send_one(ingest, refills) ? 0 : n_empty + 1;
+    }
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -158,13 +168,13 @@ static void on_tick(uv_timer_t *timer)
     ingest->stats.n_replicating = n_replicating;
 }
 
-bool qr_ingest_grown(struct qr_ingest *ingest, size_t bytes)
+bool qr_ingest_grown(struct qr_ingest *ingest, size_t bytes, bool refills)
 {
     if (bytes < QR_BATCH_BYTES_MAX / 2)
         return false;
-    if (ingest->credits > 0)
+    if (credits_for(ingest, refills) > 0)
         send_batch(ingest);
-    if (ingest->credits > 0)
+    if (credits_for(ingest, refills) > 0)
         return false;
     ingest->short_of_credit = true;
     return true;
@@ -374,7 +384,8 @@ int qr_ingest_start(struct qr_ingest **started, const struct qr_ingest_config *c
         return UV_ENOMEM;
     ingest->config = *config;
     ingest->credits = QR_INGEST_CREDITS;
-    ingest->turn = 1;
+    ingest->turns[0] = 2;
+    ingest->turns[1] = 1;
     qr_list_init(&ingest->conns);
     qr_list_init(&ingest->children);
     int err = uv_loop_init(&ingest->loop);

@@ -5,6 +5,9 @@
  * its way: with QR_INGEST_CREDITS batches unanswered the loop keeps collecting until a batch is
  * full, then stops reading its children; their own buffers hold the data.
  *
+ * Children that refill their past have batches of their own, sent after those of the others, and
+ * leave them a credit: what is live does not wait for what is old.
+ *
  * Thread: the loop's own, where not marked A (any). */
 #ifndef QR_NODE_INGEST_H
 #define QR_NODE_INGEST_H
@@ -23,8 +26,9 @@
 #include "node/stream_conf.h"
 #include "storage/jobs.h"
 
-#define QR_INGEST_CREDITS 4u
-#define QR_INGEST_LANES   4u /* Workers that an ingest loop keeps busy at most. */
+#define QR_INGEST_CREDITS      4u
+#define QR_INGEST_CREDITS_LIVE 1u /* Of these, what refills may not take. */
+#define QR_INGEST_LANES        4u /* Workers that an ingest loop keeps busy at most. */
 
 struct qr_conn;
 struct qr_child;
@@ -94,6 +98,6 @@ void qr_ingest_child_gone(struct qr_ingest *ingest, struct qr_child *child);
 /* Sends what is there now, as far as there is credit. */
 void qr_ingest_flush(struct qr_ingest *ingest);
 /* So many bytes of a child's rows wait; true: the child must pause (qr_child_resume follows). */
-bool qr_ingest_grown(struct qr_ingest *ingest, size_t bytes);
+bool qr_ingest_grown(struct qr_ingest *ingest, size_t bytes, bool refills);
 
 #endif
