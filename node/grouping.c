@@ -280,6 +280,32 @@ int qr_grouping_add(struct qr_grouping *g, double v)
     return 0;
 }
 
+bool qr_grouping_takes_sums(const struct qr_grouping_spec *spec)
+{
+    return spec->kind == QR_GROUP_AVERAGE || spec->kind == QR_GROUP_SUM ||
+           spec->kind == QR_GROUP_MIN || spec->kind == QR_GROUP_MAX;
+}
+
+bool qr_grouping_add_sum(struct qr_grouping *g, const struct qr_aggregate *sum)
+{
+    bool nearest = g->spec->kind == QR_GROUP_MIN;
+    if (sum->count == 0)
+        return true;
+    if (g->spec->kind == QR_GROUP_AVERAGE || g->spec->kind == QR_GROUP_SUM) {
+        g->a += qr_aggregate_number(sum->sum);
+        g->n += sum->count;
+        return true;
+    }
+    /* By absolute value: of both signs it cannot be told which, or which came first. */
+    if (!qr_grouping_takes_sums(g->spec) || (sum->min < 0 && sum->max > 0))
+        return false;
+    double v = qr_aggregate_number((sum->min >= 0) == nearest ? sum->min : sum->max);
+    if (qr_grouping_add(g, v) != 0)
+        return false;
+    g->n += sum->count - 1;
+    return true;
+}
+
 /* ---- taking ---- */
 
 static int compare_doubles(const void *a, const void *b)

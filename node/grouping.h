@@ -24,6 +24,7 @@
 
 #include "base/slice.h"
 #include "node/window.h"
+#include "storage/aggregate.h"
 
 enum qr_grouping_kind {
     QR_GROUP_AVERAGE,
@@ -72,6 +73,11 @@ void qr_grouping_release(struct qr_grouping *grouping);
 
 /* 0 or UV_ENOMEM. */
 int qr_grouping_add(struct qr_grouping *grouping, double v);
+
+/* The same for all values that are added up there.  False: for this kind that is not enough. */
+bool qr_grouping_add_sum(struct qr_grouping *grouping, const struct qr_aggregate *sum);
+/* Can it be, for this kind, whatever the values? */
+bool qr_grouping_takes_sums(const struct qr_grouping_spec *spec);
 
 /* The value of the row, NAN for none; the next row starts. */
 double qr_grouping_take(struct qr_grouping *grouping);

@@ -56,8 +56,10 @@ struct reader {
     struct qr_table_column *columns;
     uint32_t first_column, n;
     struct lane *lanes;
-    uint32_t row;       /* The next to be finished. */
-    int64_t last_end_s; /* Of the point before. */
+    struct qr_dims dims; /* Of the columns. */
+    uint32_t row;        /* The next to be finished. */
+    int64_t last_end_s;  /* Of the point before. */
+    bool forgot;         /* Its values: it was one of those that were added up. */
 };
 
 static int64_t row_time(const struct reader *r)
@@ -109,9 +111,10 @@ struct point {
     uint32_t row; /* Of the slab. */
 };
 
-static uint32_t cell_of(const struct reader *r, const struct point *point, uint32_t i)
+/* Of column i. */
+static uint32_t cell_of(const struct point *point, uint32_t i)
 {
-    return qr_slab_at(point->slab, point->row, r->columns[i].dim);
+    return qr_slab_at(point->slab, point->row, i);
 }
 
 static double value_of(const struct reader *r, uint32_t cell)
@@ -130,7 +133,7 @@ static int add_point_at(struct reader *r, const struct point *point, int64_t at_
         part -= (double)(point->end_s - at_s) / (double)(point->end_s - point->start_s);
     for (uint32_t i = 0; i < r->n; i++) {
         struct lane *lane = &r->lanes[i];
-        uint32_t cell = cell_of(r, point, i);
+        uint32_t cell = cell_of(point, i);
         double v = value_of(r, cell);
         if (wide && part < 1 && !isnan(lane->last))
             v = lane->last + (v - lane->last) * part; /* NAN stays NAN. */
@@ -145,7 +148,7 @@ static void remember(struct reader *r, const struct point *point)
 {
     r->last_end_s = point->end_s;
     for (uint32_t i = 0; i < r->n; i++)
-        r->lanes[i].last = value_of(r, cell_of(r, point, i));
+        r->lanes[i].last = value_of(r, cell_of(point, i));
 }
 
 /* Does the point end within the row that is being made?  The first row takes one more than the
@@ -177,8 +180,106 @@ static int add_point(struct reader *r, const struct point *point)
     return err;
 }
 
+/* ---- rows that are added up ---- */
+
+/* A row that has fewer values is not worth it. */
+#define SUMMED_MIN 8
+
+/* Points as wide as the granularity, which are never interpolated, in rows of many of them. */
+static bool takes_sums(const struct reader *r)
+{
+    return qr_grouping_takes_sums(r->how->grouping) && !r->how->anomaly_bit &&
+           r->columns[0].def->update_every <= 1 && r->table->window.step_s >= SUMMED_MIN;
+}
+
+static void add_sum(struct lane *lane, struct qr_table_column *column,
+                    const struct qr_aggregate *sum)
+{
+    lane->n_points += (uint32_t)sum->count;
+    lane->anomalies += 100 * (double)sum->n_anomalous;
+    lane->reset = lane->reset || sum->n_resets != 0;
+    column->has_value = column->has_value || sum->count != 0;
+    column->has_nonzero = column->has_nonzero || sum->min != 0 || sum->max != 0;
+}
+
+/* Can the groups take all of them?  Where values of both signs meet, some cannot. */
+static bool groups_take(const struct reader *r, const struct qr_query_sums *sums)
+{
+    for (uint32_t i = 0; i < r->n * sums->n; i++) {
+        struct qr_grouping group = r->lanes[0].grouping;
+        if (!qr_grouping_add_sum(&group, &sums->at[i]))
+            return false;
+    }
+    return true;
+}
+
+static void add_sums(struct reader *r, const struct qr_query_sums *sums)
+{
+    for (uint32_t bucket = 0; bucket < sums->n; bucket++) {
+        while (r->row < sums->first_bucket + bucket)
+            finish_row(r);
+        for (uint32_t i = 0; i < r->n; i++) {
+            const struct qr_aggregate *sum = &sums->at[(size_t)i * sums->n + bucket];
+            bool added = qr_grouping_add_sum(&r->lanes[i].grouping, sum);
+            assert(added);
+            (void)added;
+            add_sum(&r->lanes[i], &r->columns[i], sum);
+        }
+    }
+    int64_t before_s = r->table->window.before_s;
+    int64_t last_s = sums->last_s < before_s ? sums->last_s : before_s;
+    r->table->n_points += (uint64_t)(last_s - sums->first_s + 1) * r->n;
+    if (row_time(r) == last_s)
+        finish_row(r);
+    r->last_end_s = last_s;
+    r->forgot = true;
+}
+
+/* 1, 0: rows have to be read, or an error. */
+static int try_sums(struct reader *r, struct qr_query *query)
+{
+    const struct qr_window *window = &r->table->window;
+    const struct qr_buckets buckets = {window->first_row_s, window->step_s, window->n_rows};
+    struct qr_query_sums sums;
+    int err = qr_query_sum(query, &buckets, &sums);
+    if (err != 1)
+        return err;
+    if (sums.step_s == 1 && groups_take(r, &sums)) {
+        add_sums(r, &sums);
+        return 1;
+    }
+    qr_query_back(query);
+    return 0;
+}
+
+/* The last point was one of those that were added up, and now its values are needed. */
+static int recall(struct reader *r)
+{
+    struct qr_query *query;
+    struct qr_slab slab;
+    int err =
+        qr_query_open(&query, r->how->store, r->columns[0].chart, r->last_end_s, r->last_end_s);
+    if (err != 0)
+        return err;
+    qr_query_select(query, &r->dims);
+    err = qr_query_next(query, &slab);
+    for (uint32_t i = 0; i < r->n && err >= 0; i++)
+        r->lanes[i].last = err == 1 ? qr_value_unpack(qr_slab_at(&slab, 0, i)) : NAN;
+    qr_query_close(query);
+    r->forgot = false;
+    return err < 0 ? err : 0;
+}
+
+/* ---- all rows ---- */
+
 static int add_slab(struct reader *r, const struct qr_slab *slab)
 {
+    if (r->forgot && slab->step_s > 1 && slab->first_s - slab->step_s == r->last_end_s) {
+        int err = recall(r);
+        if (err != 0)
+            return err;
+    }
+    r->forgot = false;
     for (uint32_t i = 0; i < slab->n_rows && !finished(r); i++) {
         int64_t end_s = slab->first_s + (int64_t)i * slab->step_s;
         struct point point = {end_s - slab->step_s, end_s, slab, i};
@@ -188,6 +289,24 @@ static int add_slab(struct reader *r, const struct qr_slab *slab)
             return err;
     }
     return 0;
+}
+
+static int read_slabs(struct reader *r, struct qr_query *query)
+{
+    bool can_sum = takes_sums(r);
+    struct qr_slab slab;
+    int err = 0;
+    while (err == 0 && !finished(r)) {
+        int more = can_sum ? try_sums(r, query) : 0;
+        if (more == 1)
+            continue;
+        if (more == 0)
+            more = qr_query_next(query, &slab);
+        if (more <= 0)
+            return more;
+        err = add_slab(r, &slab);
+    }
+    return err;
 }
 
 static int read_chart(struct reader *r)
@@ -201,19 +320,21 @@ static int read_chart(struct reader *r)
                             window->before_s + margin_s);
     if (err != 0)
         return err;
-    struct qr_slab slab;
-    while (err == 0 && !finished(r)) {
-        int more = qr_query_next(query, &slab);
-        if (more <= 0) {
-            err = more;
-            break;
-        }
-        err = add_slab(r, &slab);
-    }
+    qr_query_select(query, &r->dims);
+    err = read_slabs(r, query);
     qr_query_close(query);
     while (err == 0 && !finished(r))
         finish_row(r);
     return err;
+}
+
+/* The dimensions of n columns from the first on, to be freed; NULL: no memory. */
+static uint32_t *select_dims(const struct qr_table *table, uint32_t first, uint32_t n)
+{
+    uint32_t *dims = malloc(n * sizeof *dims);
+    for (uint32_t i = 0; i < n && dims != NULL; i++)
+        dims[i] = table->columns[first + i].dim;
+    return dims;
 }
 
 static int read_columns(struct qr_table *table, const struct qr_table_read *how, uint32_t first,
@@ -225,9 +346,14 @@ static int read_columns(struct qr_table *table, const struct qr_table_read *how,
                        .first_column = first,
                        .n = n,
                        .last_end_s = INT64_MIN};
+    uint32_t *dims = select_dims(table, first, n);
     r.lanes = calloc(n, sizeof *r.lanes);
-    if (r.lanes == NULL)
+    if (r.lanes == NULL || dims == NULL) {
+        free(r.lanes);
+        free(dims);
         return UV_ENOMEM;
+    }
+    r.dims = (struct qr_dims){dims, n};
     for (uint32_t i = 0; i < n; i++) {
         qr_grouping_init(&r.lanes[i].grouping, how->grouping, &table->window);
         r.lanes[i].last = NAN;
@@ -236,6 +362,7 @@ static int read_columns(struct qr_table *table, const struct qr_table_read *how,
     for (uint32_t i = 0; i < n; i++)
         qr_grouping_release(&r.lanes[i].grouping);
     free(r.lanes);
+    free(dims);
     return err;
 }
 

@@ -1,6 +1,7 @@
 #include "storage/grid.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
 
 #include "storage/value.h"
@@ -30,6 +31,17 @@ int qr_grid_reset(struct qr_grid *grid, int64_t first_s, uint32_t step_s, uint32
     for (size_t i = 0; i < n; i++)
         grid->values[i] = QR_VALUE_EMPTY;
     return 0;
+}
+
+int qr_grid_select(struct qr_grid *grid, const struct qr_grid *from, const uint32_t *dims,
+                   uint32_t n_dims)
+{
+    int err = qr_grid_reset(grid, from->first_s, from->step_s, from->n_rows, n_dims);
+    for (uint32_t i = 0; i < n_dims && err == 0; i++)
+        if (dims[i] < from->n_dims)
+            memcpy(qr_grid_column(grid, i), qr_grid_column(from, dims[i]),
+                   from->n_rows * sizeof *grid->values);
+    return err;
 }
 
 static uint64_t gcd(uint64_t a, uint64_t b)

@@ -40,6 +40,10 @@ void qr_grid_release(struct qr_grid *grid);
 int qr_grid_reset(struct qr_grid *grid, int64_t first_s, uint32_t step_s, uint32_t n_rows,
                   uint32_t n_dims);
 
+/* Some columns of another, EMPTY where that has none.  0 or UV_ENOMEM. */
+int qr_grid_select(struct qr_grid *grid, const struct qr_grid *from, const uint32_t *dims,
+                   uint32_t n_dims);
+
 /* Adds the values of `later` where `grid` has none; the result may have a finer step and more rows
  * and dimensions.  `spare` is memory for it, and is swapped with grid's.  0 or UV_ENOMEM. */
 int qr_grid_overlay(struct qr_grid *grid, const struct qr_grid *later, struct qr_grid *spare);

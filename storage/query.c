@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
 
 #include "base/error.h"
@@ -22,9 +23,13 @@ struct qr_query {
     int64_t first_s, last_s;
     struct part *parts; /* By window, then rank. */
     size_t n_parts, capacity, at;
+    size_t summed_at;           /* Where qr_query_sum began. */
+    const struct qr_dims *dims; /* NULL: all. */
     uint32_t n_bad;
     struct qr_grid rows, part, chunk, spare;
     struct qr_block_reader reader;
+    struct qr_aggregate *sums;
+    size_t sums_capacity;
 };
 
 /* ---- what there is ---- */
@@ -109,6 +114,11 @@ int qr_query_open(struct qr_query **query, struct qr_store *store, const struct 
     return 0;
 }
 
+void qr_query_select(struct qr_query *query, const struct qr_dims *dims)
+{
+    query->dims = dims;
+}
+
 void qr_query_close(struct qr_query *query)
 {
     qr_grid_release(&query->rows);
@@ -116,6 +126,7 @@ void qr_query_close(struct qr_query *query)
     qr_grid_release(&query->chunk);
     qr_grid_release(&query->spare);
     qr_block_reader_release(&query->reader);
+    free(query->sums);
     free(query->parts);
     free(query);
 }
@@ -147,29 +158,61 @@ static int read_slab(struct qr_query *query, const struct qr_head_slab *slab, st
     uint32_t first, n;
     if (!clip(query, slab->first_s, slab->step_s, slab->n_rows, &first, &n))
         return 0;
-    int err = qr_head_copy(slab, first, n, grid);
+    int err = qr_head_copy(slab, first, n, query->dims != NULL ? &query->chunk : grid);
+    if (err == 0 && query->dims != NULL)
+        err = qr_grid_select(grid, &query->chunk, query->dims->at, query->dims->n);
     return err != 0 ? err : 1;
 }
 
-/* What the chart has in the sub-windows of the query's span: 1, or 0: nothing. */
-static int read_chunks(struct qr_query *query, const struct qr_block_index *index,
-                       struct qr_disk *disk, const char *path, struct qr_grid *grid)
+/* A place that a file is read from. */
+struct source {
+    const struct qr_block_index *index;
+    struct qr_disk *disk;
+    const char *path;
+};
+
+static int open_chunk(struct qr_query *query, const struct source *source, uint32_t row,
+                      struct qr_chunk *chunk)
 {
-    uint32_t row, n = qr_block_find(index, query->chart->host->id, query->chart->id, query->first_s,
-                                    query->last_s, &row);
-    int err = 0;
-    for (uint32_t i = 0; i < n && err == 0; i++) {
-        struct qr_grid *part = i == 0 ? grid : &query->chunk;
-        err = qr_block_read(&query->reader, index, disk, path, row + i, part);
-        if (err == 0 && i != 0)
-            err = qr_grid_overlay(grid, part, &query->spare);
-    }
-    return err != 0 ? err : n != 0;
+    const struct qr_block_head *head = &source->index->head;
+    struct qr_slice bytes;
+    int err =
+        qr_block_chunk(&query->reader, source->index, source->disk, source->path, row, &bytes);
+    if (err == 0 &&
+        qr_chunk_open(chunk, bytes,
+                      qr_block_sub_start_s(head, qr_block_row_at(source->index, row).sub),
+                      head->sub_s) != 0)
+        err = QR_E_CORRUPT;
+    return err;
 }
 
-/* The same from one place: 1, 0: nothing, or an error. */
+/* What does something with a file: 1, 0: the chart has nothing there, or an error. */
+typedef int qr_reader(struct qr_query *query, const struct source *source, void *data);
+
+/* A qr_reader: rows to a grid. */
+static int read_rows(struct qr_query *query, const struct source *source, void *data)
+{
+    struct qr_grid *grid = data;
+    struct qr_chunk chunk;
+    uint32_t row, n = qr_block_find(source->index, query->chart->host->id, query->chart->id,
+                                    query->first_s, query->last_s, &row);
+    bool have_rows = false;
+    for (uint32_t i = 0; i < n; i++) {
+        int err = open_chunk(query, source, row + i, &chunk);
+        if (err == 0)
+            err = qr_chunk_read(&chunk, query->dims, query->first_s, query->last_s,
+                                have_rows ? &query->chunk : grid);
+        if (err == 1 && have_rows)
+            err = qr_grid_overlay(grid, &query->chunk, &query->spare);
+        if (err < 0)
+            return err == QR_E_MALFORMED ? QR_E_CORRUPT : err;
+        have_rows = have_rows || err == 1;
+    }
+    return have_rows;
+}
+
 static int read_block_from(struct qr_query *query, struct qr_block *block, struct qr_disk *disk,
-                           struct qr_grid *grid)
+                           qr_reader *reader, void *data)
 {
     struct qr_index_cache *indexes = &query->store->indexes;
     char path[QR_PATH_BYTES_MAX];
@@ -180,24 +223,24 @@ static int read_block_from(struct qr_query *query, struct qr_block *block, struc
                                  &cached);
     if (err != 0)
         return err;
-    err = read_chunks(query, cached->index, disk, path, grid);
+    err = reader(query, &(struct source){cached->index, disk, path}, data);
     qr_index_cache_put(indexes, cached);
     return err;
 }
 
-/* The same from this member's file or, if that cannot be had, a peer's; QR_E_CORRUPT: from none. */
-static int read_block(struct qr_query *query, struct qr_block *block, struct qr_grid *grid)
+/* From this member's file or, if that cannot be had, a peer's; QR_E_CORRUPT: from none. */
+static int read_block(struct qr_query *query, struct qr_block *block, qr_reader *reader, void *data)
 {
     const struct qr_store_config *config = &query->store->config;
     int err = UV_ENOENT;
     if (atomic_load(&block->health) != QR_BLOCK_MISSING) {
-        err = read_block_from(query, block, config->disk, grid);
+        err = read_block_from(query, block, config->disk, reader, data);
         if (err != UV_ENOENT && err != QR_E_CORRUPT)
             return err;
         qr_store_note_damage(query->store, block, err);
     }
     if (config->peers != NULL)
-        err = read_block_from(query, block, config->peers, grid);
+        err = read_block_from(query, block, config->peers, reader, data);
     return err >= 0 ? err : QR_E_CORRUPT;
 }
 
@@ -216,7 +259,7 @@ static int read_window(struct qr_query *query)
             continue;
         struct qr_grid *grid = have_rows ? &query->part : &query->rows;
         err = part->slab != NULL ? read_slab(query, part->slab, grid)
-                                 : read_block(query, part->block, grid);
+                                 : read_block(query, part->block, read_rows, grid);
         if (err == 1 && have_rows)
             err = qr_grid_overlay(&query->rows, grid, &query->spare);
         else if (err == 1)
@@ -250,6 +293,150 @@ int qr_query_next(struct qr_query *query, struct qr_slab *slab)
         return 1;
     }
     return 0;
+}
+
+/* ---- sums ---- */
+
+/* A qr_reader: is there something? */
+static int has_rows(struct qr_query *query, const struct source *source, void *data)
+{
+    (void)data;
+    uint32_t row;
+    return qr_block_find(source->index, query->chart->host->id, query->chart->id, query->first_s,
+                         query->last_s, &row) != 0;
+}
+
+/* Is what the chart has in the next window in one file, and nothing elsewhere?  1, 0, or an error;
+ * *end is the window's last part and one. */
+static int find_lone_block(struct qr_query *query, struct qr_block **lone, size_t *end)
+{
+    size_t at = query->at;
+    int64_t window = at < query->n_parts ? query->parts[at].window_start_s : 0;
+    *lone = NULL;
+    for (; at < query->n_parts && query->parts[at].window_start_s == window; at++) {
+        const struct part *part = &query->parts[at];
+        if (part->slab != NULL)
+            return 0;
+        int found = read_block(query, part->block, has_rows, NULL);
+        if (found < 0 || (found == 1 && *lone != NULL))
+            return found < 0 ? found : 0;
+        if (found == 1)
+            *lone = part->block;
+    }
+    *end = at;
+    return *lone != NULL && (at == query->n_parts ||
+                             query->parts[at].window_start_s >= qr_block_id_end_s(&(*lone)->id));
+}
+
+/* Room for the sums of n buckets in each dimension, zeroed. */
+static int reserve_sums(struct qr_query *query, uint32_t n_dims, uint32_t n)
+{
+    size_t n_sums = (size_t)n_dims * n;
+    if (n_sums > query->sums_capacity) {
+        free(query->sums);
+        query->sums = malloc(n_sums * sizeof *query->sums);
+        query->sums_capacity = query->sums != NULL ? n_sums : 0;
+        if (query->sums == NULL)
+            return UV_ENOMEM;
+    }
+    if (n_sums != 0)
+        memset(query->sums, 0, n_sums * sizeof *query->sums);
+    return 0;
+}
+
+struct summing {
+    const struct qr_buckets *buckets;
+    struct qr_query_sums *sums;
+};
+
+/* A qr_reader: sums of a file that has one chunk in the span; of others, 0. */
+static int read_sums(struct qr_query *query, const struct source *source, void *data)
+{
+    struct summing *summing = data;
+    struct qr_query_sums *sums = summing->sums;
+    struct qr_chunk chunk;
+    uint32_t row, first, n;
+    if (qr_block_find(source->index, query->chart->host->id, query->chart->id, query->first_s,
+                      query->last_s, &row) != 1)
+        return 0;
+    int err = open_chunk(query, source, row, &chunk);
+    if (err != 0)
+        return err;
+    if (!clip(query, chunk.first_s, chunk.step_s, chunk.n_rows, &first, &n))
+        return 0;
+    sums->first_s = chunk.first_s + (int64_t)first * chunk.step_s;
+    sums->last_s = sums->first_s + (int64_t)(n - 1) * chunk.step_s;
+    sums->step_s = chunk.step_s;
+    sums->n_dims = query->dims != NULL ? query->dims->n : chunk.n_dims;
+    sums->n = qr_buckets_find(summing->buckets, sums->first_s, sums->last_s, &sums->first_bucket);
+    struct qr_buckets part = *summing->buckets;
+    part.first_s += (int64_t)sums->first_bucket * part.step_s;
+    part.n = sums->n;
+    /* All of what is in the buckets is in the span: else rows have to be looked at. */
+    if (sums->n == 0 || part.first_s - part.step_s + 1 < query->first_s ||
+        part.first_s + (int64_t)(part.n - 1) * part.step_s > query->last_s)
+        return 0;
+    err = reserve_sums(query, sums->n_dims, sums->n);
+    if (err == 0)
+        err = qr_chunk_aggregate(&chunk, query->dims, &part, query->sums);
+    sums->at = query->sums;
+    return err == 0 ? 1 : err == QR_E_MALFORMED ? QR_E_CORRUPT : err;
+}
+
+int qr_query_sum(struct qr_query *query, const struct qr_buckets *buckets,
+                 struct qr_query_sums *sums)
+{
+    struct qr_block *block;
+    struct summing summing = {buckets, sums};
+    size_t end = query->at;
+    int err = find_lone_block(query, &block, &end);
+    if (err == 1)
+        err = read_block(query, block, read_sums, &summing);
+    if (err == QR_E_CORRUPT)
+        return 0; /* qr_query_next will say so. */
+    if (err == 1) {
+        query->summed_at = query->at;
+        query->at = end;
+    }
+    return err;
+}
+
+void qr_query_back(struct qr_query *query)
+{
+    query->at = query->summed_at;
+}
+
+static void add_rows(const struct qr_slab *slab, const struct qr_buckets *buckets, uint32_t n_dims,
+                     struct qr_aggregate *sums)
+{
+    for (uint32_t row = 0; row < slab->n_rows; row++) {
+        int64_t end_s = slab->first_s + (int64_t)row * slab->step_s;
+        uint32_t i;
+        if (qr_buckets_find(buckets, end_s, end_s, &i) == 1)
+            for (uint32_t d = 0; d < n_dims; d++)
+                qr_aggregate_add(&sums[(size_t)d * buckets->n + i], qr_slab_at(slab, row, d));
+    }
+}
+
+int qr_query_aggregate(struct qr_query *query, const struct qr_buckets *buckets, uint32_t n_dims,
+                       struct qr_aggregate *sums)
+{
+    struct qr_query_sums part;
+    struct qr_slab slab;
+    int more;
+    do {
+        more = qr_query_sum(query, buckets, &part);
+        for (uint32_t d = 0; more == 1 && d < n_dims && d < part.n_dims; d++)
+            for (uint32_t i = 0; i < part.n; i++)
+                qr_aggregate_merge(&sums[(size_t)d * buckets->n + part.first_bucket + i],
+                                   &part.at[(size_t)d * part.n + i]);
+        if (more == 0) {
+            more = qr_query_next(query, &slab);
+            if (more == 1)
+                add_rows(&slab, buckets, n_dims, sums);
+        }
+    } while (more == 1);
+    return more;
 }
 
 uint32_t qr_query_n_bad(const struct qr_query *query)

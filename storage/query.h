@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "storage/chunk.h"
 #include "storage/store.h"
 #include "storage/value.h"
 
@@ -25,7 +26,8 @@ struct qr_slab {
     int64_t first_s; /* End time of the first row. */
     uint32_t step_s;
     uint32_t n_rows;
-    uint32_t n_dims;        /* Columns; dimensions added later are absent in older slabs. */
+    uint32_t n_dims;        /* Columns; dimensions added later are absent in older slabs, unless
+                             * they are selected: then they are EMPTY. */
     uint32_t stride;        /* From column to column. */
     const uint32_t *values; /* The iterator's until the next call. */
 };
@@ -45,8 +47,33 @@ static inline uint32_t qr_slab_at(const struct qr_slab *slab, uint32_t row, uint
 /* Points whose end time is in [first_s, last_s].  0 or UV_ENOMEM. */
 int qr_query_open(struct qr_query **query, struct qr_store *store, const struct qr_chart *chart,
                   int64_t first_s, int64_t last_s);
+/* Before the first slab: only these dimensions, in ascending order and the caller's until close.
+ * Column i is dimension dims->at[i]. */
+void qr_query_select(struct qr_query *query, const struct qr_dims *dims);
 /* 1 and the next slab, 0 at the end, or an error (an I/O error; the query may not go on). */
 int qr_query_next(struct qr_query *query, struct qr_slab *slab);
+
+/* What lies in one file alone can be added up as it is stored: */
+struct qr_query_sums {
+    int64_t first_s, last_s;       /* Rows of the span that were read, in buckets or not, .. */
+    uint32_t step_s;               /* .. and the step from each to the next. */
+    uint32_t first_bucket, n;      /* Which of the buckets they are in. */
+    uint32_t n_dims;               /* As in slabs. */
+    const struct qr_aggregate *at; /* n of each dimension; the iterator's until the next call. */
+};
+
+/* In place of the next slab the sums of its rows, of those that are in any of the buckets.  1; 0:
+ * cannot be, nothing is passed, qr_query_next has to give it; or an error as above. */
+int qr_query_sum(struct qr_query *query, const struct qr_buckets *buckets,
+                 struct qr_query_sums *sums);
+/* Right after sums: goes back, so that qr_query_next gives their rows. */
+void qr_query_back(struct qr_query *query);
+
+/* All that is left: adds dimension d of bucket i to sums[d * buckets->n + i]; `n_dims` of them, or
+ * those that are selected.  0 or an error as above. */
+int qr_query_aggregate(struct qr_query *query, const struct qr_buckets *buckets, uint32_t n_dims,
+                       struct qr_aggregate *sums);
+
 uint32_t qr_query_n_bad(const struct qr_query *query);
 void qr_query_close(struct qr_query *query);
 

@@ -163,6 +163,104 @@ static void seconds_are_grouped_as_if_by_hand(void **state)
     }
 }
 
+static void seal(struct fixture *f, int64_t until_s)
+{
+    int64_t starts[64];
+    unsigned n = qr_store_sealable(f->store, until_s, starts, 64);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(qr_store_apply_seal(f->store, starts[i]), 0);
+}
+
+#define TABLES 400
+
+/* Of four kinds in turn, or all of one. */
+static void read_random_windows(struct fixture *f, const struct chart_rows *own,
+                                struct qr_table *tables, const char *group)
+{
+    static const char *const groups[] = {"average", "sum", "min", "max"};
+    struct qr_rng rng;
+    qr_rng_seed(&rng, 12);
+    for (size_t i = 0; i < TABLES; i++)
+        read_window(f, &tables[i], own, T0 - 80 + (int64_t)qr_rng_below(&rng, 400),
+                    1 + (int64_t)qr_rng_below(&rng, 90), 1 + (uint32_t)qr_rng_below(&rng, 12),
+                    group != NULL ? group : groups[i % 4]);
+}
+
+/* The same, but for the last bits of doubles. */
+static void assert_same_tables(const struct qr_table *a, const struct qr_table *b)
+{
+    size_t n = (size_t)a->window.n_rows * a->n_columns;
+    assert_memory_equal(a->resets, b->resets, n);
+    for (size_t i = 0; i < n; i++) {
+        double x = a->values[i], y = b->values[i];
+        assert_true(isnan(x) ? isnan(y) : fabs(x - y) <= 1e-13 * (fabs(x) + 1000));
+        assert_true(a->anomalies[i] == b->anomalies[i]);
+    }
+    for (uint32_t c = 0; c < a->n_columns; c++) {
+        assert_int_equal(a->columns[c].has_value, b->columns[c].has_value);
+        assert_int_equal(a->columns[c].has_nonzero, b->columns[c].has_nonzero);
+    }
+}
+
+/* What is in memory is read row by row, what is in a file is added up as it is stored. */
+static void a_seal_changes_no_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct chart_rows own = add_own(f, 1);
+    struct qr_rng rng;
+    static struct qr_table before[TABLES], after[TABLES];
+    qr_rng_seed(&rng, 13);
+    for (int64_t t = -50; t < 350; t++) {
+        uint32_t flags = t / 9 % 6 == 0 ? QR_VALUE_ANOMALOUS : 0, n_new;
+        flags |= t % 77 == 0 ? QR_VALUE_RESET : 0;
+        uint32_t cells[] = {
+            qr_value_pack((double)qr_rng_below(&rng, 100000) / 100, flags),
+            qr_value_pack((double)qr_rng_below(&rng, 200) - (t < 200 ? 190 : 0), flags)};
+        if (qr_rng_below(&rng, 9) == 0)
+            cells[qr_rng_below(&rng, 2)] = QR_VALUE_EMPTY;
+        if (t / 40 % 4 != 1 || t % 40 > 20)
+            assert_int_equal(qr_store_apply_row(f->store, f->parent, own.chart->id, NOW, T0 + t,
+                                                cells, 2, &n_new),
+                             0);
+    }
+    read_random_windows(f, &own, before, NULL);
+    for (unsigned round = 0; round < 2; round++) {
+        if (round == 1)
+            seal(f, T0 + 340);
+        read_random_windows(f, &own, after, NULL);
+        for (size_t i = 0; i < TABLES; i++) {
+            assert_same_tables(&before[i], &after[i]);
+            qr_table_release(&after[i]);
+        }
+    }
+    static struct qr_table by_row[TABLES]; /* As many points, of a kind that is not added up. */
+    read_random_windows(f, &own, after, NULL);
+    read_random_windows(f, &own, by_row, "incremental_sum");
+    for (size_t i = 0; i < TABLES; i++) {
+        assert_int_equal(after[i].n_points, by_row[i].n_points);
+        qr_table_release(&after[i]);
+        qr_table_release(&by_row[i]);
+        qr_table_release(&before[i]);
+    }
+}
+
+/* Points of two seconds go on from the last of those that were added up. */
+static void a_wide_point_remembers_what_was_added_up(void **state)
+{
+    struct fixture *f = *state;
+    struct chart_rows own = add_own(f, 1);
+    for (int64_t t = 0; t < SEAL_WINDOW_S; t++)
+        put(f, &own, T0 + t, 7, 1);
+    for (int64_t t = SEAL_WINDOW_S + 1; t < 2 * SEAL_WINDOW_S; t += 2)
+        put(f, &own, T0 + t, 9, 2);
+    seal(f, T0 + 3 * SEAL_WINDOW_S);
+    struct qr_table table;
+    read_window(f, &table, &own, T0 + SEAL_WINDOW_S, 20, 2, "sum");
+    assert_column(&table, 0, (double[]){19 * 7 + 8, 10 * 9}); /* 8: between 7 and 9. */
+    assert_column(&table, 1, (double[]){19 * 1 + 1.5, 10 * 2});
+    qr_table_release(&table);
+}
+
 static void too_many_cells_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -189,6 +287,8 @@ int main(void)
         WITH_FIXTURE(the_first_row_of_wide_points_takes_one_more),
         WITH_FIXTURE(flags_reach_their_cells),
         WITH_FIXTURE(seconds_are_grouped_as_if_by_hand),
+        WITH_FIXTURE(a_seal_changes_no_answer),
+        WITH_FIXTURE(a_wide_point_remembers_what_was_added_up),
         WITH_FIXTURE(too_many_cells_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

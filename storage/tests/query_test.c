@@ -3,7 +3,7 @@
 #include <uv.h>
 
 #include "base/log.h"
-#include "storage/tests/fixture.h"
+#include "storage/tests/member.h"
 #include "testing/memory_disk.h"
 
 struct fixture {
@@ -129,6 +129,93 @@ static void a_failing_disk_is_an_error(void **state)
     expect(fixture->store, 1200, 2000, "1210+1*1/2 ", 0); /* It was the disk, not the file. */
 }
 
+/* Random spans, dimensions and buckets of a chart: sums, and rows, are those of the history. */
+static unsigned check_sums(const struct history *history, struct qr_store *store,
+                           struct qr_rng *rng)
+{
+    uint32_t c = (uint32_t)qr_rng_below(rng, HISTORY_CHARTS), at[HISTORY_DIMS];
+    struct qr_dims dims = {at, 0};
+    for (uint32_t d = 0; d < HISTORY_DIMS; d++)
+        if (qr_rng_below(rng, 3) != 0)
+            at[dims.n++] = d;
+    int64_t first_s = (int64_t)qr_rng_below(rng, HISTORY_S),
+            last_s = first_s + (int64_t)qr_rng_below(rng, HISTORY_S);
+    struct qr_buckets buckets = {.first_s = (int64_t)qr_rng_below(rng, HISTORY_S),
+                                 .step_s = 1 + (int64_t)qr_rng_below(rng, 300),
+                                 .n = 1 + (uint32_t)qr_rng_below(rng, 40)};
+    static struct qr_aggregate sums[HISTORY_DIMS * 40], expected[HISTORY_DIMS * 40];
+    memset(sums, 0, sizeof sums);
+    memset(expected, 0, sizeof expected);
+    for (int64_t t = first_s; t <= last_s && t < HISTORY_S; t++) {
+        int64_t past_s = t - buckets.first_s + buckets.step_s - 1;
+        if (past_s >= 0 && past_s / buckets.step_s < buckets.n)
+            for (uint32_t i = 0; i < dims.n; i++)
+                qr_aggregate_add(&expected[i * buckets.n + past_s / buckets.step_s],
+                                 history->cells[c][t][at[i]]);
+    }
+    struct qr_query *query;
+    struct qr_query_sums part;
+    assert_int_equal(
+        qr_query_open(&query, store, qr_store_chart_by_id(store, c + 1), first_s, last_s), 0);
+    qr_query_select(query, &dims);
+    assert_int_equal(qr_query_aggregate(query, &buckets, dims.n, sums), 0);
+    assert_int_equal(qr_query_n_bad(query), 0);
+    assert_memory_equal(sums, expected, sizeof sums);
+    qr_query_close(query);
+    /* Was it one of those that are added up as they are stored?  Then again, row by row. */
+    unsigned n_summed = 0;
+    struct qr_slab slab;
+    assert_int_equal(
+        qr_query_open(&query, store, qr_store_chart_by_id(store, c + 1), first_s, last_s), 0);
+    qr_query_select(query, &dims);
+    int more = 1;
+    while (more == 1) {
+        int64_t sum_first_s = -1;
+        if (qr_query_sum(query, &buckets, &part) == 1) {
+            n_summed++;
+            sum_first_s = part.first_s;
+            qr_query_back(query);
+        }
+        more = qr_query_next(query, &slab);
+        if (sum_first_s != -1) {
+            assert_int_equal(more, 1);
+            assert_int_equal(slab.first_s, part.first_s);
+            assert_int_equal(slab.first_s + (int64_t)(slab.n_rows - 1) * slab.step_s, part.last_s);
+            assert_int_equal(slab.n_dims, part.n_dims);
+        }
+        for (uint32_t row = 0; more == 1 && row < slab.n_rows; row++)
+            for (uint32_t i = 0; i < dims.n; i++)
+                assert_int_equal(
+                    qr_slab_at(&slab, row, i),
+                    history->cells[c][slab.first_s + (int64_t)row * slab.step_s][at[i]]);
+    }
+    assert_int_equal(more, 0);
+    qr_query_close(query);
+    return n_summed;
+}
+
+static void sums_are_those_of_the_rows(void **state)
+{
+    (void)state;
+    static struct history history;
+    unsigned n_summed = 0;
+    for (uint64_t seed = 100; seed < 106; seed++) {
+        struct member member;
+        struct qr_rng rng;
+        qr_rng_seed(&rng, seed);
+        history_init(&history, seed);
+        start(&member);
+        while (history_step(&history, member.store))
+            continue;
+        int slot = qr_store_enter(member.store);
+        for (int round = 0; round < 400; round++)
+            n_summed += check_sums(&history, member.store, &rng);
+        qr_store_leave(member.store, slot);
+        stop(&member);
+    }
+    assert_true(n_summed > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +223,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(generations_become_one_slab, make, drop),
         cmocka_unit_test_setup_teardown(a_window_with_a_bad_file_is_left_out, make, drop),
         cmocka_unit_test_setup_teardown(a_failing_disk_is_an_error, make, drop),
+        cmocka_unit_test(sums_are_those_of_the_rows),
     };
     qr_log_open(-1, QR_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
