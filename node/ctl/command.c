@@ -4,10 +4,12 @@
 
 /* ---- help ---- */
 
-static void help_exit_codes(struct qr_buf *out)
+static void help_exit_codes(const char *exits, struct qr_buf *out)
 {
-    qr_buf_add_str(out, "\nExit code: 0 done, and healthy; 1 the cluster is degraded; "
-                        "2 not done, or the cluster is down.\n");
+    qr_buf_printf(out, "\nExit code: %s.\n",
+                  exits != NULL ? exits
+                                : "0 done, and healthy; 1 the cluster is degraded; "
+                                  "2 not done, or the cluster is down");
 }
 
 static void help_all(const struct qr_ctl_command *commands, struct qr_buf *out)
@@ -18,7 +20,7 @@ static void help_all(const struct qr_ctl_command *commands, struct qr_buf *out)
         qr_buf_printf(out, "  %-10s %s\n", c->name, c->line);
     qr_buf_add_str(out, "  help       Says this, or with a command how to use that.\n"
                         "\n  --json     Prints one JSON object for programs.\n");
-    help_exit_codes(out);
+    help_exit_codes(NULL, out);
 }
 
 static void help_one(const struct qr_ctl_command *command, struct qr_buf *out)
@@ -34,7 +36,7 @@ static void help_one(const struct qr_ctl_command *command, struct qr_buf *out)
         qr_buf_printf(out, "  %s %-*s %s\n", o->name, (int)(30 - strlen(o->name)),
                       o->value != NULL ? o->value : "", o->sentence);
     qr_buf_printf(out, "  %-31s %s\n", "--json", "Prints one JSON object for programs.");
-    help_exit_codes(out);
+    help_exit_codes(command->exits, out);
 }
 
 /* ---- arguments ---- */
@@ -65,6 +67,7 @@ static int refuse(const struct qr_ctl_command *command, struct qr_buf *err)
     return QR_CTL_FAILED;
 }
 
+/* Words are gathered at the beginning of argv, whose order so changes. */
 static int read_args(const struct qr_ctl_command *command, int argc, char **argv,
                      struct qr_ctl_args *args, struct qr_buf *err)
 {
@@ -72,7 +75,7 @@ static int read_args(const struct qr_ctl_command *command, int argc, char **argv
         const char *value;
         int row = find_option(command, argv[i], &value);
         if (row < 0 && argv[i][0] != '-' && args->n_words < command->words_max) {
-            args->words[args->n_words++] = argv[i];
+            argv[args->n_words++] = argv[i];
             continue;
         }
         if (row < 0) {
@@ -154,7 +157,7 @@ int qr_ctl_run(const struct qr_ctl_command *commands, int argc, char **argv, str
         help_one(command, out);
         return QR_CTL_DONE;
     }
-    struct qr_ctl_args args = {0};
+    struct qr_ctl_args args = {.words = (const char *const *)argv + at + 1};
     int code = read_args(command, argc - at - 1, argv + at + 1, &args, err);
     if (code != QR_CTL_DONE)
         return code;

@@ -1,7 +1,7 @@
 /* node/ctl/command.h — what a command of quoratectl is: a row with its options, its help and its
  * function.  Reading the arguments and printing the help come from the same rows.
  *
- * Exit codes, of every command:
+ * Exit codes, of every command that does not say its own:
  *   0  done; the cluster is healthy
  *   1  the cluster is degraded: it works, someone should look
  *   2  not done: wrong usage, unreachable, refused, or the cluster is down
@@ -18,7 +18,6 @@ enum qr_ctl_exit { QR_CTL_DONE = 0, QR_CTL_DEGRADED = 1, QR_CTL_FAILED = 2 };
 
 #define QR_CTL_OPTIONS_MAX 8
 #define QR_CTL_VALUES_MAX  16
-#define QR_CTL_WORDS_MAX   4
 
 struct qr_ctl_option {
     const char *name;     /* "--dir" */
@@ -31,7 +30,7 @@ struct qr_ctl_option {
 struct qr_ctl_args {
     const char *values[QR_CTL_OPTIONS_MAX][QR_CTL_VALUES_MAX];
     unsigned n[QR_CTL_OPTIONS_MAX];
-    const char *words[QR_CTL_WORDS_MAX]; /* What stands alone, in order. */
+    const char *const *words; /* What stands alone, in order. */
     unsigned n_words;
 };
 
@@ -44,10 +43,11 @@ struct qr_ctl_io {
 
 struct qr_ctl_command {
     const char *name;
-    const char *line; /* what it does, in one line */
-    const char *more; /* further lines for its own help, or "" */
-    const char
-        *words; /* What may stand alone, as the help says it: "HOST [CHART]"; NULL: nothing */
+    const char *line;  /* what it does, in one line */
+    const char *more;  /* further lines for its own help, or "" */
+    const char *exits; /* what its exit codes mean; NULL: as above */
+    /* What may stand alone, as the help says it: "HOST [CHART]"; NULL: nothing. */
+    const char *words;
     unsigned words_min, words_max;
     struct qr_ctl_option options[QR_CTL_OPTIONS_MAX];
     int (*run)(const struct qr_ctl_io *io, const struct qr_ctl_args *args);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/compiler.h"
+#include "node/ctl/blocks.h"
 #include "node/ctl/command.h"
 #include "node/ctl/forget.h"
 #include "node/ctl/init.h"
@@ -16,7 +17,8 @@ static void print(FILE *to, struct qr_buf *text)
 
 int main(int argc, char **argv)
 {
-    const struct qr_ctl_command commands[] = {qr_ctl_init, qr_ctl_status, qr_ctl_forget, {0}};
+    const struct qr_ctl_command commands[] = {
+        qr_ctl_init, qr_ctl_status, qr_ctl_forget, qr_ctl_blocks, {0}};
     struct qr_buf out, err;
     qr_buf_init(&out, 0);
     qr_buf_init(&err, 0);

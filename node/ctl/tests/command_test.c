@@ -30,6 +30,7 @@ static const struct qr_ctl_command commands[] = {
         .name = "carry",
         .line = "Carries.",
         .more = "",
+        .exits = "0 carried; 1 dropped",
         .words = "WHAT [WHERE]",
         .words_min = 1,
         .words_max = 2,
@@ -44,7 +45,7 @@ static struct qr_buf out, err;
 static int run(const char *words)
 {
     static char text[256]; /* what the command sees points into it */
-    char *argv[16];
+    static char *argv[16]; /* So do the words. */
     int argc = 0;
     snprintf(text, sizeof text, "quoratectl %s", words);
     char *rest = text;
@@ -102,6 +103,7 @@ static const struct {
     {"walk --to x --fast=1", 2, "", "--fast takes no value"},
     {"walk --to x y", 2, "", "what is y?"},
     {"help carry", 0, "quoratectl carry WHAT [WHERE] [--fast] [--json]", ""},
+    {"carry --help", 0, "Exit code: 0 carried; 1 dropped.", ""},
     {"carry --fast", 2, "", "WHAT [WHERE] is missing"},
     {"carry a b c", 2, "", "what is c?"},
     {"carry a --b", 2, "", "what is --b?"},
