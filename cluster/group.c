@@ -82,9 +82,7 @@ struct qr_group {
     uv_timer_t beat;
     uv_work_t job_work; /* The FSM's. */
     uint64_t job_started_ns, job_us, pause_us_max, slice_us_max;
-    uv_work_t marker_work;
-    uint64_t marker_written, marker_writing;
-    int marker_err;
+    struct qr_marker marker;
 
     bool role_changed;    /* Since the owner was told. */
     bool barrier_pending; /* `barrier` is the library's. */
@@ -92,7 +90,6 @@ struct qr_group {
     bool transferring;
     bool ready; /* As last given to the proposer. */
     bool disk_low, diverged, failed;
-    bool marker_busy;
     bool closing, raft_closing;
     void (*on_closed)(void *data);
     void *on_closed_data;
@@ -670,30 +667,9 @@ static uint64_t held_index(struct qr_group *group)
 
 static void maybe_free(struct qr_group *group);
 
-static void write_marker(uv_work_t *work)
+static void on_marker_written(void *data)
 {
-    struct qr_group *group = work->data;
-    group->marker_err = qr_marker_write(group->dir, group->marker_writing);
-}
-
-static void on_marker_written(uv_work_t *work, int status)
-{
-    struct qr_group *group = work->data;
-    group->marker_busy = false;
-    if (status == 0 && group->marker_err == 0)
-        group->marker_written = group->marker_writing;
-    maybe_free(group);
-}
-
-static void update_marker(struct qr_group *group)
-{
-    uint64_t index = held_index(group);
-    if (group->marker_busy || index <= group->marker_written)
-        return;
-    group->marker_writing = index;
-    group->marker_work.data = group;
-    group->marker_busy = uv_queue_work(group->config.loop, &group->marker_work, write_marker,
-                                       on_marker_written) == 0;
+    maybe_free(data);
 }
 
 /* ---- the FSM's jobs ---- */
@@ -805,7 +781,7 @@ static void on_beat(uv_timer_t *timer)
         group->housekept_ms = now;
         sync_members(group);
         check_disk(group);
-        update_marker(group);
+        qr_marker_update(&group->marker, held_index(group));
     }
     turn(group);
 }
@@ -955,6 +931,7 @@ static int init(struct qr_group *group)
         return err;
     qr_proposer_init(&group->proposer, config->member_id, config->incarnation,
                      RESEND_TIMEOUTS * config->election_timeout_ms, submit, group);
+    qr_marker_init(&group->marker, config->loop, group->dir, on_marker_written, group);
     qr_fsm_init(&group->fsm, &group->raft, &group->machine);
     group->fsm.submit = submit_job;
     group->fsm.data = group;
@@ -1134,7 +1111,7 @@ void qr_group_get_status(const struct qr_group *group, struct qr_group_status *s
 
 static void maybe_free(struct qr_group *group)
 {
-    if (!group->raft_closing || group->handles_open != 0 || group->marker_busy ||
+    if (!group->raft_closing || group->handles_open != 0 || group->marker.busy ||
         group->fsm.job != QR_FSM_NO_JOB)
         return;
     void (*on_closed)(void *data) = group->on_closed;
@@ -1174,9 +1151,7 @@ static void close_raft(struct qr_group *group)
     group->handles_open++;
     if (group->beat.data != NULL) {
         listen_to_link(group, false);
-        uint64_t index = held_index(group);
-        if (!group->marker_busy && index > group->marker_written)
-            (void)qr_marker_write(group->dir, index);
+        qr_marker_close(&group->marker, held_index(group));
     }
     qr_proposer_cancel(&group->proposer);
     qr_fsm_close(&group->fsm);

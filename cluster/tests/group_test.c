@@ -169,13 +169,23 @@ static bool is_closed(void)
     return closing->closed;
 }
 
-static void stop_member(uint32_t id)
+static void close_group(uint32_t id)
 {
     closing = &cluster->members[id];
     qr_group_close(closing->group, on_closed, closing);
     assert_true(wait_for(is_closed));
-    qr_link_close(closing->link, NULL, NULL);
-    closing->link = NULL;
+}
+
+static void close_link(uint32_t id)
+{
+    qr_link_close(cluster->members[id].link, NULL, NULL);
+    cluster->members[id].link = NULL;
+}
+
+static void stop_member(uint32_t id)
+{
+    close_group(id);
+    close_link(id);
 }
 
 static void remove_dir(const char *dir)
