@@ -314,7 +314,7 @@ static int guard_send(struct raft_io *io, struct raft_io_send *req,
                       const struct raft_message *message, raft_io_send_cb cb)
 {
     struct qr_guard *guard = guard_of(io);
-    if (guard->closing)
+    if (guard->closing || guard->refusing)
         return RAFT_CANCELED;
     if (message->type == RAFT_INSTALL_SNAPSHOT)
         return send_snapshot(guard, req, message, cb);
@@ -330,23 +330,109 @@ static int guard_send(struct raft_io *io, struct raft_io_send *req,
     return guard->below.send(io, req, message, cb);
 }
 
-/* ---- loading a snapshot to send ---- */
+/* ---- snapshots on disk: read or written, never both (G8, G10) ---- */
 
-struct load {
-    struct raft_io_snapshot_get req;
+struct snapshot_job {
+    struct qr_list node; /* in waiting */
     struct qr_guard *guard;
-    struct raft_io_snapshot_get *above;
-    raft_io_snapshot_get_cb cb;
+    bool is_put;
+    struct raft_io_snapshot_get get, *get_above;
+    raft_io_snapshot_get_cb get_cb;
+    struct raft_io_snapshot_put put, *put_above;
+    raft_io_snapshot_put_cb put_cb;
+    unsigned trailing;
+    const struct raft_snapshot *snapshot;
 };
+
+/* G10: any number of readers, or one writer. */
+static bool may_run(const struct qr_guard *guard, const struct snapshot_job *job)
+{
+    return !guard->putting && (!job->is_put || guard->n_getting == 0);
+}
+
+static void on_loaded(struct raft_io_snapshot_get *req, struct raft_snapshot *snapshot, int status);
+static void on_put(struct raft_io_snapshot_put *req, int status);
+
+static int run_job(struct snapshot_job *job)
+{
+    struct qr_guard *guard = job->guard;
+    int rv;
+    if (job->is_put) {
+        rv = guard->below.snapshot_put(guard->io, job->trailing, &job->put, job->snapshot, on_put);
+        guard->putting |= rv == 0;
+    } else {
+        rv = guard->below.snapshot_get(guard->io, &job->get, on_loaded);
+        guard->n_getting += rv == 0;
+    }
+    return rv;
+}
+
+/* In the order in which they came, so that neither kind starves. */
+static void run_waiting(struct qr_guard *guard)
+{
+    while (!guard->closing && !qr_list_empty(&guard->waiting)) {
+        struct snapshot_job *job = QR_CONTAINER_OF(guard->waiting.next, struct snapshot_job, node);
+        if (!may_run(guard, job))
+            return;
+        qr_list_remove(&job->node);
+        int rv = run_job(job);
+        if (rv != 0) {
+            /* The library has been told that it runs.  Closing ends it. */
+            qr_list_add_tail(guard->waiting.next, &job->node); /* First again. */
+            stop(guard, "a snapshot could not be %s: %s", job->is_put ? "written" : "read",
+                 raft_strerror(rv));
+            return;
+        }
+    }
+}
+
+/* Takes the job: runs it, puts it in line, or frees it and returns an error. */
+static int submit_job(struct qr_guard *guard, const struct snapshot_job *of)
+{
+    struct snapshot_job *job = malloc(sizeof *job);
+    if (job == NULL)
+        return RAFT_NOMEM;
+    *job = *of;
+    job->guard = guard;
+    job->get.data = job;
+    job->put.data = job;
+    if (is_on(guard, QR_GUARD_G10) && (!qr_list_empty(&guard->waiting) || !may_run(guard, job))) {
+        qr_list_add_tail(&guard->waiting, &job->node);
+        guard->n_snapshots_waited++;
+        return 0;
+    }
+    int rv = run_job(job);
+    if (rv != 0)
+        free(job);
+    return rv;
+}
+
+/* G8: when a get fails the library frees what it never set.  It is given an empty snapshot instead,
+ * newer than any, and may not send it: then it frees what it has. */
+static void give_up_get(struct qr_guard *guard, const struct snapshot_job *job)
+{
+    struct raft_snapshot *empty = raft_calloc(1, sizeof *empty);
+    struct raft_buffer *buf = raft_calloc(1, sizeof *buf);
+    if (empty == NULL || buf == NULL) {
+        raft_free(empty);
+        raft_free(buf);
+        return; /* It leaks. */
+    }
+    *empty = (struct raft_snapshot){.index = UINT64_MAX, .bufs = buf, .n_bufs = 1};
+    guard->refusing = true;
+    job->get_cb(job->get_above, empty, 0);
+    guard->refusing = false;
+}
 
 static void on_loaded(struct raft_io_snapshot_get *req, struct raft_snapshot *snapshot, int status)
 {
-    struct load *load = req->data;
-    struct qr_guard *guard = load->guard;
-    struct load copy = *load;
-    free(load);
+    struct snapshot_job job = *(struct snapshot_job *)req->data;
+    struct qr_guard *guard = job.guard;
+    free(req->data);
+    guard->n_getting--;
     if (status != 0 && is_on(guard, QR_GUARD_G8)) {
-        /* While closing it leaks; the library would free what was never set. */
+        raft_free(snapshot);
+        give_up_get(guard, &job);
         if (!guard->closing)
             stop(guard, "a snapshot could not be read for a peer: %s", raft_strerror(status));
         return;
@@ -355,8 +441,9 @@ static void on_loaded(struct raft_io_snapshot_get *req, struct raft_snapshot *sn
         guard->loaded_index = snapshot->index;
         guard->loaded_term = snapshot->term;
     }
-    copy.cb(copy.above, snapshot, status); /* Sends it, from inside. */
+    job.get_cb(job.get_above, snapshot, status); /* Sends it, from inside. */
     guard->loaded_index = 0;
+    run_waiting(guard);
 }
 
 static int guard_snapshot_get(struct raft_io *io, struct raft_io_snapshot_get *req,
@@ -367,15 +454,60 @@ static int guard_snapshot_get(struct raft_io *io, struct raft_io_snapshot_get *r
         stop(guard, "a peer needs a snapshot and this member has none");
         return RAFT_NOTFOUND;
     }
-    struct load *load = malloc(sizeof *load);
-    if (load == NULL)
-        return RAFT_NOMEM;
-    *load = (struct load){.req = {.data = load}, .guard = guard, .above = req, .cb = cb};
     req->cb = cb;
-    int rv = guard->below.snapshot_get(io, &load->req, on_loaded);
-    if (rv != 0)
-        free(load);
-    return rv;
+    return submit_job(guard, &(struct snapshot_job){.get_above = req, .get_cb = cb});
+}
+
+/* The package leaves the library's assertions out.  What it does without them when a put fails: one
+ * of its own is forgotten, and tried again soon; a member that installs waits for the end for ever.
+ * While closing a put that went well is not taken over either: canceled, what belongs to it is
+ * freed. */
+static void on_put(struct raft_io_snapshot_put *req, int status)
+{
+    static struct qr_log_limit limit;
+    unsigned held;
+    struct snapshot_job job = *(struct snapshot_job *)req->data;
+    struct qr_guard *guard = job.guard;
+    free(req->data);
+    guard->putting = false;
+    if (guard->closing) {
+        status = RAFT_CANCELED;
+    } else if (status != 0 && job.trailing == 0 && is_on(guard, QR_GUARD_G4)) {
+        stop(guard, "a snapshot could not be installed: %s", raft_strerror(status));
+        return;
+    } else if (status != 0 && qr_log_allowed(&limit, 5, 10000, &held)) {
+        qr_warn("snapshot not written reason=\"%s\" held_back=%u", raft_strerror(status), held);
+    }
+    job.put_cb(job.put_above, status); /* May well ask for the next one. */
+    run_waiting(guard);
+}
+
+static int guard_snapshot_put(struct raft_io *io, unsigned trailing,
+                              struct raft_io_snapshot_put *req,
+                              const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb)
+{
+    struct qr_guard *guard = guard_of(io);
+    req->cb = cb;
+    return submit_job(guard, &(struct snapshot_job){.is_put = true,
+                                                    .put_above = req,
+                                                    .put_cb = cb,
+                                                    .trailing = trailing,
+                                                    .snapshot = snapshot});
+}
+
+/* What waits never begins: as canceled. */
+static void cancel_waiting(struct qr_guard *guard)
+{
+    while (!qr_list_empty(&guard->waiting)) {
+        struct snapshot_job *at = QR_CONTAINER_OF(guard->waiting.next, struct snapshot_job, node);
+        struct snapshot_job job = *at;
+        qr_list_remove(&at->node);
+        free(at);
+        if (job.is_put)
+            job.put_cb(job.put_above, RAFT_CANCELED);
+        else
+            give_up_get(guard, &job);
+    }
 }
 
 /* ---- start, tick, close ---- */
@@ -408,6 +540,7 @@ static void guard_close(struct raft_io *io, raft_io_close_cb cb)
     if (guard->holding)
         free_snapshot(&guard->held);
     guard->holding = false;
+    cancel_waiting(guard);
     guard->below.close(io, cb);
 }
 
@@ -419,6 +552,7 @@ void qr_guard_install(struct qr_guard *guard, struct raft *raft,
         .raft = raft, .io = io, .fail_stop = fail_stop, .data = data, .below = *io};
     guard->tracer = (struct raft_tracer){.impl = guard, .version = 2, .emit = guard_trace};
     qr_list_init(&guard->dropped);
+    qr_list_init(&guard->waiting);
     raft->data = guard;
     io->start = guard_start;
     io->close = guard_close;
@@ -428,6 +562,7 @@ void qr_guard_install(struct qr_guard *guard, struct raft *raft,
     io->set_term = guard_set_term;
     io->set_vote = guard_set_vote;
     io->snapshot_get = guard_snapshot_get;
+    io->snapshot_put = guard_snapshot_put;
 }
 
 void qr_guard_peer_down(struct qr_guard *guard, raft_id peer)

@@ -1,6 +1,6 @@
 /* cluster/guard.h — what stands between the raft library (0.22.1) and us.
  *
- * The library has nine defects that we know of.  The guard wraps the methods of raft_io, above our
+ * The library has ten defects that we know of.  The guard wraps the methods of raft_io, above our
  * own transport and the library's disk back end, so that none of them is met:
  *
  *   G1  A snapshot that arrives while the member takes its own: NULL dereference.  Held back until
@@ -10,7 +10,8 @@
  *   G3  A follower's commit index can go back (a probe whose previous index is below it).  The
  *       message's commit index is raised to ours.  Second line: fsm.c.
  *   G4  The retry of a failed log write crashes one retry period later.  Failed writes, and failed
- *       term, vote, truncate and append calls, stop the member at once: fail-stop.
+ *       term, vote, truncate and append calls, stop the member at once: fail-stop.  So does a
+ *       snapshot that cannot be installed: the member would wait for its end for ever.
  *   G5  A configuration entry that is not the first of its message is remembered at a wrong index.
  *       Messages are cut before it; the follower asks for the rest.
  *   G6  The disk capacity is a 16-bit number of KiB: settings are checked.
@@ -20,9 +21,14 @@
  *   G9  A late refusal of a pre-vote reaches a member that is no candidate any more: a field of the
  *       candidate's part of a union is read, which is a byte of an address then, and if that is 0
  *       the term is raised, which costs the cluster its leader.  Such a message is dropped.
+ *   G10 A snapshot is read on one thread while newer ones are written, and older ones removed, on
+ *       another: a listing that is two writes old finds no snapshot, which passes for success, and
+ *       memory that was never set is sent.  Reading and writing wait for each other, in order;
+ *       several may read.  What waits when the guard closes is canceled first.
  *
- * It also frees a snapshot that arrives while another is being installed, which the library leaks.
- * docs/decisions/0002 tells how they were found.
+ * It also frees what the library leaks: a snapshot that arrives while another is being installed,
+ * and one that is being loaded or installed when the member closes.  docs/decisions/0002 tells how
+ * they were found.
  *
  * Order: raft_init, then the transport's methods, then qr_guard_install, then raft_start.  The
  * guard takes raft->data; io->data is the library's.  Thread: consensus. */
@@ -52,6 +58,7 @@ enum qr_guard_part {
     QR_GUARD_G7 = 1 << 7,
     QR_GUARD_G8 = 1 << 8,
     QR_GUARD_G9 = 1 << 9,
+    QR_GUARD_G10 = 1 << 10,
 };
 
 struct qr_guard_peer {
@@ -79,8 +86,13 @@ struct qr_guard {
     raft_term loaded_term;
     struct qr_guard_peer peers[QR_MEMBERS_MAX]; /* G7 */
     struct qr_list dropped;                     /* Sends to complete with the next tick. */
-    struct raft_tracer tracer;                  /* G4: sees the back end's failed writes. */
+    bool refusing;                              /* G8: the library may not send what it got. */
+    struct qr_list waiting;    /* G10: snapshots to be read or written, in order. */
+    unsigned n_getting;        /* By the back end, now. */
+    bool putting;              /* By the back end, now: then n_getting is 0. */
+    struct raft_tracer tracer; /* G4: sees the back end's failed writes. */
     uint64_t n_held, n_terms_mended, n_commits_raised, n_cut, n_snapshots_sent, n_snapshots_dropped;
+    uint64_t n_snapshots_waited;
 };
 
 /* Wraps raft->io; fail_stop gets a sentence that says why this member must stop. */

@@ -12,7 +12,7 @@ pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 pkg_check_modules(RAFT REQUIRED IMPORTED_TARGET raft)
 
-# Exactly 0.22.1: cluster/guard reaches into struct raft and mends nine defects of this release
+# Exactly 0.22.1: cluster/guard reaches into struct raft and mends ten defects of this release
 # (docs/decisions/0002).  Debian 12's own 0.15.0 loses acknowledged data.
 if(NOT RAFT_VERSION VERSION_EQUAL 0.22.1)
   message(FATAL_ERROR

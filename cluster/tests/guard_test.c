@@ -1,53 +1,19 @@
 /* Each part of the guard, with the test that crashes, diverges or floods without it.
  *
- * What breaks is run in a child process: by the library's own fixture for G1, G2, G3 and G7, by a
- * real log on a real disk whose writes fail for G4.  The rest stands on raft_io made by hand. */
+ * What breaks is run in a child process, by the library's own fixture: G1, G2, G3 and G7.  The rest
+ * stands on raft_io made by hand; guard_disk_test.c has what needs a real disk: G4 and G10. */
 #include "cluster/guard.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "base/compiler.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "cluster/tests/in_child.h"
 #include "cluster/tests/sim.h"
-#include "cluster/transport.h"
 #include "testing/cmocka.h"
-#include "testing/fake_link.h"
-
-/* ---- children ---- */
-
-enum outcome { WELL, WRONG, CRASHED };
-
-static const char *const outcome_names[] = {"well", "wrong", "crashed"};
-
-/* Runs `what(argument)` in a child, which says whether it went well. */
-static enum outcome in_child(bool (*what)(unsigned argument), unsigned argument)
-{
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        static const int signals[] = {SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE};
-        for (size_t i = 0; i < QR_COUNT(signals); i++)
-            signal(signals[i], SIG_DFL); /* Not cmocka's. */
-        int null = open("/dev/null", O_WRONLY);
-        dup2(null, 1);
-        dup2(null, 2);
-        _exit(what(argument) ? 0 : 1);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    if (WIFSIGNALED(status))
-        return CRASHED;
-    return WEXITSTATUS(status) == 0 ? WELL : WRONG;
-}
 
 /* ---- G1, G2, G3: histories ---- */
 
@@ -123,139 +89,6 @@ static void a_silent_follower_is_not_flooded(void **state)
     assert_true(without > 5);
 }
 
-/* ---- G4: a real log whose writes fail ---- */
-
-struct disk {
-    uv_loop_t loop;
-    uv_timer_t alarm;
-    bool alarmed;
-    char dir[32];
-    struct qr_fake_net net;
-    struct qr_transport transport;
-    struct raft raft;
-    struct qr_guard guard;
-    struct memory_sink sink;
-    struct qr_machine machine;
-    struct qr_fsm fsm;
-    unsigned n_applied;
-    struct raft_apply req;
-};
-
-static void on_alarm(uv_timer_t *timer)
-{
-    struct disk *disk = timer->data;
-    disk->alarmed = true;
-}
-
-/* The only clean end of the child. */
-static void on_fail_stop(void *data, const char *sentence)
-{
-    (void)data;
-    _exit(strstr(sentence, "could not be written") != NULL ? 0 : 1);
-}
-
-static void on_disk_applied(struct raft_apply *req, int status, void *result)
-{
-    struct disk *disk = req->data;
-    (void)result;
-    disk->n_applied += status == 0;
-}
-
-static bool append_to(struct disk *disk)
-{
-    struct raft_buffer buf = {.base = raft_calloc(1, 8192), .len = 8192};
-    disk->req.data = disk;
-    int rv = raft_apply(&disk->raft, &disk->req, &buf, 1, on_disk_applied);
-    if (rv != 0)
-        raft_free(buf.base);
-    return rv == 0;
-}
-
-static void turn_until(struct disk *disk, unsigned n_applied, unsigned ms)
-{
-    disk->alarmed = false;
-    uv_timer_start(&disk->alarm, on_alarm, ms, 0);
-    while (!disk->alarmed && disk->n_applied < n_applied)
-        uv_run(&disk->loop, UV_RUN_ONCE);
-}
-
-/* In the child: an entry, then the limit on the size of files falls to nothing, then another. */
-static bool write_to_a_failing_disk(unsigned guard_off)
-{
-    static struct disk disk;
-    const struct qr_sink sink = memory_sink_of(&disk.sink);
-    const struct qr_machine_events events = {0};
-    struct raft_configuration configuration;
-    snprintf(disk.dir, sizeof disk.dir, "/tmp/qr-guard-XXXXXX");
-    if (mkdtemp(disk.dir) == NULL)
-        return false;
-    uv_loop_init(&disk.loop);
-    uv_timer_init(&disk.loop, &disk.alarm);
-    disk.alarm.data = &disk;
-    qr_fake_net_init(&disk.net, &disk.loop, 1);
-    qr_machine_init(&disk.machine, &sink, &events);
-    disk.machine.failed = true; /* The entries are no commands. */
-    qr_fsm_init(&disk.fsm, &disk.raft, &disk.machine);
-    qr_transport_init(&disk.transport, &disk.loop, qr_fake_link_new(&disk.net, 1), 1, disk.dir);
-    if (raft_init(&disk.raft, &disk.transport.io, &disk.fsm.fsm, 1, "a:1") != 0)
-        return false;
-    qr_transport_install(&disk.transport);
-    qr_guard_install(&disk.guard, &disk.raft, on_fail_stop, NULL);
-    disk.guard.off = guard_off;
-    disk.raft.tracer = NULL;
-    raft_uv_set_tracer(&disk.transport.io, qr_guard_tracer(&disk.guard));
-    raft_uv_set_disk_retry(&disk.transport.io, 100);
-    raft_configuration_init(&configuration);
-    raft_configuration_add(&configuration, 1, "a:1", RAFT_VOTER);
-    raft_bootstrap(&disk.raft, &configuration);
-    raft_configuration_close(&configuration);
-    if (raft_start(&disk.raft) != 0)
-        return false;
-    turn_until(&disk, 1, 500); /* Segments are prepared. */
-    if (!append_to(&disk))
-        return false;
-    turn_until(&disk, 1, 5000);
-    if (disk.n_applied != 1)
-        return false;
-
-    signal(SIGXFSZ, SIG_IGN);
-    setrlimit(RLIMIT_FSIZE, &(struct rlimit){1, 1});
-    append_to(&disk);
-    turn_until(&disk, 2, 2000);
-    return false;
-}
-
-static void remove_dirs(void)
-{
-    DIR *tmp = opendir("/tmp");
-    for (struct dirent *e; (e = readdir(tmp)) != NULL;) {
-        char path[300];
-        if (strncmp(e->d_name, "qr-guard-", 9) != 0)
-            continue;
-        snprintf(path, sizeof path, "/tmp/%s", e->d_name);
-        DIR *dir = opendir(path);
-        for (struct dirent *f; dir != NULL && (f = readdir(dir)) != NULL;) {
-            if (f->d_name[0] != '.')
-                unlinkat(dirfd(dir), f->d_name, 0);
-        }
-        if (dir != NULL)
-            closedir(dir);
-        rmdir(path);
-    }
-    closedir(tmp);
-}
-
-static void a_failed_log_write_stops_the_member_at_once(void **state)
-{
-    (void)state;
-    enum outcome with = in_child(write_to_a_failing_disk, 0);
-    enum outcome without = in_child(write_to_a_failing_disk, QR_GUARD_G4);
-    remove_dirs();
-    printf("a failed log write: %s, without G4 %s\n", outcome_names[with], outcome_names[without]);
-    assert_int_equal(with, WELL);
-    assert_int_equal(without, CRASHED);
-}
-
 /* ---- raft_io by hand ---- */
 
 struct hand {
@@ -270,13 +103,18 @@ struct hand {
     unsigned n_sent;
     struct raft_io_send *send_req;
     struct raft_io_append *append_req;
-    struct raft_io_snapshot_get *get_req;
+    struct raft_io_snapshot_get *get_req[8]; /* In the order in which they came. */
+    struct raft_io_snapshot_put *put_req[8];
+    unsigned n_gets, n_puts, trailing;
     unsigned n_received;
     raft_io_recv_cb recv;
     struct raft_message received;
     int status; /* That the library got. */
     unsigned n_called;
-    struct raft_snapshot snapshot;
+    unsigned n_refused;   /* Snapshots that could not be sent. */
+    const char *order[8]; /* Whose callbacks came. */
+    unsigned n_order;
+    struct raft_io_snapshot_put *put_next; /* From inside the next callback of a put. */
 };
 
 static struct hand hand;
@@ -344,9 +182,24 @@ static int hand_get(struct raft_io *io, struct raft_io_snapshot_get *req,
                     raft_io_snapshot_get_cb cb)
 {
     (void)io;
-    hand.get_req = req;
+    if (hand.answer != 0)
+        return hand.answer;
+    hand.get_req[hand.n_gets++] = req;
     req->cb = cb;
-    return hand.answer;
+    return 0;
+}
+
+static int hand_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *req,
+                    const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb)
+{
+    (void)io;
+    if (hand.answer != 0)
+        return hand.answer;
+    assert_int_equal(trailing, hand.trailing);
+    assert_int_equal(snapshot->index, 77);
+    hand.put_req[hand.n_puts++] = req;
+    req->cb = cb;
+    return 0;
 }
 
 static raft_time hand_time(struct raft_io *io)
@@ -407,6 +260,7 @@ static int take_by_hand(void **state)
                                .set_term = hand_set_term,
                                .set_vote = hand_set_vote,
                                .snapshot_get = hand_get,
+                               .snapshot_put = hand_put,
                                .time = hand_time};
     hand.raft.io = &hand.io;
     hand.raft.trail.snapshot.index = 1;
@@ -464,52 +318,258 @@ static void writes_that_closing_cancels_are_no_failure(void **state)
     assert_int_equal(hand.status, RAFT_CANCELED);
 }
 
-/* As the library does: sends from inside the callback, with the term that it decided on. */
+/* As the library does: takes the snapshot over, sends it from inside the callback, with the term
+ * that it decided on, and frees it if it can not. */
 static void library_loaded(struct raft_io_snapshot_get *req, struct raft_snapshot *snapshot,
                            int status)
 {
     static struct raft_io_send send;
-    (void)req;
+    hand.order[hand.n_order++] = req->data;
     hand.n_called++;
     hand.status = status;
     if (status != 0)
-        return;
+        return; /* And frees what was never set. */
+    assert_int_equal(snapshot->n_bufs, 1);
     struct raft_message m = {.type = RAFT_INSTALL_SNAPSHOT,
                              .server_id = 2,
                              .install_snapshot = {.last_index = snapshot->index, .last_term = 3}};
-    assert_int_equal(hand.io.send(&hand.io, &send, &m, on_send_done), 0);
+    hand.n_refused += hand.io.send(&hand.io, &send, &m, on_send_done) != 0;
+    raft_free(snapshot->bufs[0].base);
+    raft_free(snapshot->bufs);
+    raft_free(snapshot);
+}
+
+/* What the back end gives. */
+static struct raft_snapshot *snapshot_at(raft_index index, raft_term term)
+{
+    struct raft_snapshot *snapshot = raft_calloc(1, sizeof *snapshot);
+    *snapshot = (struct raft_snapshot){
+        .index = index, .term = term, .bufs = raft_calloc(1, sizeof *snapshot->bufs), .n_bufs = 1};
+    return snapshot;
+}
+
+static int get(struct raft_io_snapshot_get *req, const char *name)
+{
+    req->data = (void *)name;
+    return hand.io.snapshot_get(&hand.io, req, library_loaded);
+}
+
+static void load(unsigned i)
+{
+    hand.get_req[i]->cb(hand.get_req[i], snapshot_at(50, 4), 0);
+}
+
+static int put(struct raft_io_snapshot_put *req, const char *name);
+
+static void library_put(struct raft_io_snapshot_put *req, int status)
+{
+    hand.order[hand.n_order++] = req->data;
+    hand.n_called++;
+    hand.status = status;
+    struct raft_io_snapshot_put *next = hand.put_next;
+    hand.put_next = NULL;
+    if (next != NULL)
+        assert_int_equal(put(next, "next"), 0);
+}
+
+static int put(struct raft_io_snapshot_put *req, const char *name)
+{
+    static const struct raft_snapshot snapshot = {.index = 77};
+    req->data = (void *)name;
+    return hand.io.snapshot_put(&hand.io, hand.trailing, req, &snapshot, library_put);
+}
+
+static void finish_put(unsigned i, int status)
+{
+    hand.put_req[i]->cb(hand.put_req[i], status);
 }
 
 static void a_snapshot_goes_out_with_its_own_term(void **state)
 {
     (void)state;
     struct raft_io_snapshot_get req;
-    hand.snapshot = (struct raft_snapshot){.index = 50, .term = 4};
-    assert_int_equal(hand.io.snapshot_get(&hand.io, &req, library_loaded), 0);
-    hand.get_req->cb(hand.get_req, &hand.snapshot, 0);
+    assert_int_equal(get(&req, "a"), 0);
+    load(0);
     assert_int_equal(hand.sent.install_snapshot.last_index, 50);
     assert_int_equal(hand.sent.install_snapshot.last_term, 4);
     hand.send_req->cb(hand.send_req, 0);
 
     hand.guard.off = QR_GUARD_G2;
     hand.now += QR_GUARD_RESEND_MS;
-    assert_int_equal(hand.io.snapshot_get(&hand.io, &req, library_loaded), 0);
-    hand.get_req->cb(hand.get_req, &hand.snapshot, 0);
+    assert_int_equal(get(&req, "a"), 0);
+    load(1);
     assert_int_equal(hand.sent.install_snapshot.last_term, 3);
     hand.send_req->cb(hand.send_req, 0);
 }
 
+/* The library would free what was never set: it gets an empty snapshot, and may not send it. */
 static void a_snapshot_that_cannot_be_read_is_a_stop(void **state)
 {
     (void)state;
     struct raft_io_snapshot_get req;
-    assert_int_equal(hand.io.snapshot_get(&hand.io, &req, library_loaded), 0);
-    hand.get_req->cb(hand.get_req, &hand.snapshot, RAFT_IOERR);
+    assert_int_equal(get(&req, "a"), 0);
+    hand.get_req[0]->cb(hand.get_req[0], raft_malloc(sizeof(struct raft_snapshot)), RAFT_IOERR);
     assert_int_equal(hand.n_stops, 1);
-    assert_int_equal(hand.n_called, 0); /* It would free what was never set. */
+    assert_int_equal(hand.status, 0);
+    assert_int_equal(hand.n_refused, 1);
+    assert_int_equal(hand.n_sent, 0);
     hand.raft.trail.snapshot.index = 0;
-    assert_int_not_equal(hand.io.snapshot_get(&hand.io, &req, library_loaded), 0);
+    assert_int_not_equal(get(&req, "a"), 0);
     assert_int_equal(hand.n_stops, 2);
+}
+
+/* Its own it takes again later. */
+static void a_snapshot_that_cannot_be_installed_is_a_stop(void **state)
+{
+    (void)state;
+    struct raft_io_snapshot_put req;
+    hand.trailing = 10;
+    assert_int_equal(put(&req, "a"), 0);
+    finish_put(0, RAFT_IOERR);
+    assert_int_equal(hand.n_stops, 0);
+    assert_int_equal(hand.n_called, 1);
+    assert_int_equal(hand.status, RAFT_IOERR);
+    hand.trailing = 0;
+    assert_int_equal(put(&req, "b"), 0);
+    finish_put(1, RAFT_IOERR);
+    assert_int_equal(hand.n_stops, 1);
+    assert_non_null(strstr(hand.sentence, "installed"));
+    assert_int_equal(hand.n_called, 1); /* The library never hears of it. */
+}
+
+static void assert_order(const char *const *names, unsigned n)
+{
+    assert_int_equal(hand.n_order, n);
+    for (unsigned i = 0; i < n; i++)
+        assert_string_equal(hand.order[i], names[i]);
+}
+
+/* G10 */
+static void snapshots_are_read_or_written_never_both(void **state)
+{
+    (void)state;
+    struct raft_io_snapshot_get a, b, d, e;
+    struct raft_io_snapshot_put c, f;
+    assert_int_equal(get(&a, "a"), 0);
+    assert_int_equal(get(&b, "b"), 0);
+    assert_int_equal(hand.n_gets, 2); /* Two may read, */
+    assert_int_equal(put(&c, "c"), 0);
+    assert_int_equal(get(&d, "d"), 0); /* but not pass by one that is to write. */
+    assert_int_equal(get(&e, "e"), 0);
+    assert_int_equal(put(&f, "f"), 0);
+    assert_int_equal(hand.n_gets, 2);
+    assert_int_equal(hand.n_puts, 0);
+    assert_int_equal(hand.guard.n_snapshots_waited, 4);
+    load(1);
+    assert_int_equal(hand.n_puts, 0);
+    load(0);
+    assert_int_equal(hand.n_puts, 1);
+    assert_int_equal(hand.n_gets, 2);
+    finish_put(0, 0);
+    assert_int_equal(hand.n_gets, 4);
+    assert_int_equal(hand.n_puts, 1);
+    load(2);
+    load(3);
+    assert_int_equal(hand.n_puts, 2);
+    finish_put(1, 0);
+    assert_order((const char *[]){"b", "a", "c", "d", "e", "f"}, 6);
+    assert_int_equal(hand.n_stops, 0);
+    hand.send_req->cb(hand.send_req, 0); /* The one; the others were repeats. */
+
+    hand.guard.off = QR_GUARD_G10;
+    assert_int_equal(get(&a, "a"), 0);
+    assert_int_equal(put(&c, "c"), 0);
+    assert_int_equal(hand.n_gets, 5);
+    assert_int_equal(hand.n_puts, 3);
+    finish_put(2, 0);
+    load(4);
+}
+
+/* As the library does that has applied more than enough meanwhile. */
+static void a_snapshot_that_is_taken_at_once_again_takes_its_turn(void **state)
+{
+    (void)state;
+    struct raft_io_snapshot_put a, next;
+    struct raft_io_snapshot_get b;
+    assert_int_equal(put(&a, "a"), 0);
+    assert_int_equal(get(&b, "b"), 0);
+    hand.put_next = &next;
+    finish_put(0, 0);
+    assert_int_equal(hand.n_gets, 1);
+    assert_int_equal(hand.n_puts, 1);
+    load(0);
+    hand.send_req->cb(hand.send_req, 0);
+    assert_int_equal(hand.n_puts, 2);
+    finish_put(1, 0);
+    assert_order((const char *[]){"a", "b", "next"}, 3);
+}
+
+static void a_waiting_snapshot_that_cannot_begin_is_a_stop(void **state)
+{
+    (void)state;
+    struct raft_io_snapshot_get a, c;
+    struct raft_io_snapshot_put b;
+    assert_int_equal(get(&a, "a"), 0);
+    assert_int_equal(put(&b, "b"), 0);
+    assert_int_equal(get(&c, "c"), 0);
+    load(0);
+    hand.send_req->cb(hand.send_req, 0);
+    hand.answer = RAFT_NOMEM;
+    assert_int_equal(hand.n_puts, 1);
+    finish_put(0, 0); /* c is next */
+    assert_int_equal(hand.n_stops, 1);
+    assert_non_null(strstr(hand.sentence, "read"));
+    assert_int_equal(hand.n_order, 2);
+    hand.io.close(&hand.io, on_hand_closed); /* It is still there to be ended. */
+    assert_order((const char *[]){"a", "b", "c"}, 3);
+    assert_int_equal(hand.n_refused, 1);
+}
+
+/* First what waits, in order; then, as the back end gets to it, what runs: neither begins anew. */
+static void closing_ends_what_waits_and_what_runs(void **state)
+{
+    (void)state;
+    struct raft_io_snapshot_get a, c;
+    struct raft_io_snapshot_put b, d;
+    assert_int_equal(get(&a, "a"), 0);
+    assert_int_equal(put(&b, "b"), 0);
+    assert_int_equal(get(&c, "c"), 0);
+    assert_int_equal(put(&d, "d"), 0);
+    hand.io.close(&hand.io, on_hand_closed);
+    assert_order((const char *[]){"b", "c", "d"}, 3);
+    assert_int_equal(hand.status, RAFT_CANCELED);
+    assert_int_equal(hand.n_refused, 1);
+    load(0);
+    assert_order((const char *[]){"b", "c", "d", "a"}, 4);
+    assert_int_equal(hand.n_refused, 2);
+    assert_int_equal(hand.n_gets, 1);
+    assert_int_equal(hand.n_puts, 0);
+    assert_int_equal(hand.n_sent, 0);
+    assert_int_equal(hand.n_stops, 0);
+}
+
+/* The library would take over neither the one nor the other. */
+static void what_ends_while_closing_ends_as_canceled(void **state)
+{
+    (void)state;
+    static const int statuses[] = {0, RAFT_IOERR, RAFT_CANCELED};
+    struct raft_io_snapshot_get get_req;
+    struct raft_io_snapshot_put put_req;
+    for (size_t i = 0; i < QR_COUNT(statuses); i++) {
+        take_by_hand(state);
+        assert_int_equal(put(&put_req, "a"), 0);
+        hand.io.close(&hand.io, on_hand_closed);
+        finish_put(0, statuses[i]);
+        assert_int_equal(hand.status, RAFT_CANCELED);
+        assert_int_equal(hand.n_called, 1);
+        assert_int_equal(hand.n_stops, 0);
+    }
+    take_by_hand(state);
+    assert_int_equal(get(&get_req, "a"), 0);
+    hand.io.close(&hand.io, on_hand_closed);
+    hand.get_req[0]->cb(hand.get_req[0], raft_malloc(sizeof(struct raft_snapshot)), RAFT_IOERR);
+    assert_int_equal(hand.n_refused, 1);
+    assert_int_equal(hand.n_stops, 0);
 }
 
 static unsigned entries_sent(const enum raft_entry_type *types, unsigned n)
@@ -680,11 +740,16 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(histories_break_without_the_guard),
         cmocka_unit_test(a_silent_follower_is_not_flooded),
-        cmocka_unit_test(a_failed_log_write_stops_the_member_at_once),
         BY_HAND(every_failed_write_is_a_stop),
         BY_HAND(writes_that_closing_cancels_are_no_failure),
         BY_HAND(a_snapshot_goes_out_with_its_own_term),
         BY_HAND(a_snapshot_that_cannot_be_read_is_a_stop),
+        BY_HAND(a_snapshot_that_cannot_be_installed_is_a_stop),
+        BY_HAND(snapshots_are_read_or_written_never_both),
+        BY_HAND(a_snapshot_that_is_taken_at_once_again_takes_its_turn),
+        BY_HAND(a_waiting_snapshot_that_cannot_begin_is_a_stop),
+        BY_HAND(closing_ends_what_waits_and_what_runs),
+        BY_HAND(what_ends_while_closing_ends_as_canceled),
         BY_HAND(a_configuration_is_always_the_first_of_its_message),
         BY_HAND(one_snapshot_a_peer_is_on_its_way),
         BY_HAND(a_snapshot_that_may_be_lost_goes_again_at_once),

@@ -527,6 +527,7 @@ static void print_history(const struct sim *sim, uint64_t seed, const char *wron
         {"mended", m->guard.n_terms_mended},
         {"raised", m->guard.n_commits_raised},
         {"dropped", m->guard.n_snapshots_dropped},
+        {"waited", m->guard.n_snapshots_waited},
         {"backlog", sim->n_backlog_most},
         {"led late", sim->n_led_late},
         {"decoding", sim->n_restored_late},
