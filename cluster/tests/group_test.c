@@ -335,6 +335,21 @@ static void start_all(unsigned n)
     assert_true(wait_for(all_ready));
 }
 
+/* Three members with such long timeouts that no stall of the machine is taken for one of them.  The
+ * first election has short ones: nobody waits for it. */
+static void start_patient(uint32_t election_ms, uint32_t heartbeat_ms)
+{
+    start_all(3);
+    cluster->election_ms = election_ms;
+    cluster->heartbeat_ms = heartbeat_ms;
+    for (uint32_t id = 1; id <= 3; id++) {
+        stop_member(id);
+        start_member(id);
+        assert_true(wait_for(all_ready));
+    }
+    assert_true(wait_for(all_equal));
+}
+
 /* ---- one member ---- */
 
 static void a_single_member_commits(void **state)
@@ -486,13 +501,7 @@ static void three_members_elect_and_agree(void **state)
 static void followers_see_commits_at_once(void **state)
 {
     (void)state;
-    setup_cluster(3);
-    cluster->election_ms = 1500;
-    cluster->heartbeat_ms = 1000;
-    for (uint32_t id = 1; id <= 3; id++)
-        start_member(id);
-    assert_true(wait_for(all_ready));
-    assert_true(wait_for(all_equal));
+    start_patient(12000, 2000);
     uint32_t id = follower();
     struct member *m = &cluster->members[id];
     uint64_t started = qr_clock_mono_ms(&qr_clock_system);
@@ -503,7 +512,7 @@ static void followers_see_commits_at_once(void **state)
     }
     uint64_t took = qr_clock_mono_ms(&qr_clock_system) - started;
     printf("20 entries of a follower, one by one: %llu ms\n", (unsigned long long)took);
-    assert_true(took < 5000); /* Some 10 s with the heartbeats alone. */
+    assert_true(took < 15000); /* Some 80 s with the heartbeats alone. */
     assert_true(wait_for(all_equal));
     assert_sound();
     teardown_cluster();
@@ -584,19 +593,15 @@ static void a_cut_off_leader_is_replaced_and_nothing_is_lost_or_doubled(void **s
 static void a_leader_whose_connections_close_is_replaced_early(void **state)
 {
     (void)state;
-    setup_cluster(3);
-    cluster->election_ms = 2000;
-    cluster->heartbeat_ms = 100;
-    for (uint32_t id = 1; id <= 3; id++)
-        start_member(id);
-    assert_true(wait_for(all_ready));
+    /* The two that are left begin 1.2 s apart, the first of them after 3 s. */
+    start_patient(12000, 600);
     old_leader = leader();
     uint64_t started = qr_clock_mono_ms(&qr_clock_system);
     isolate(old_leader, true);
     assert_true(wait_for(has_other_leader));
     uint64_t took = qr_clock_mono_ms(&qr_clock_system) - started;
     printf("another leader after %llu ms\n", (unsigned long long)took);
-    assert_true(took < 1900); /* 2 to 4 s of silence else. */
+    assert_true(took < 10800); /* 12 to 24 s of silence else, from the last heartbeat on. */
     isolate(old_leader, false);
     assert_true(wait_for(all_ready));
     assert_sound();
@@ -608,20 +613,20 @@ static bool majority_equal_and_ready(void)
     return all_ready() && all_equal();
 }
 
+/* When the leader is gone another one leads already: no timeout, and no closed connection, had to
+ * tell the others. */
 static void closing_hands_leadership_over(void **state)
 {
     (void)state;
-    start_all(3);
+    start_patient(20000, 100);
     propose(2, 30, 100);
     assert_true(wait_for(all_equal));
     old_leader = leader();
-    uint64_t started = qr_clock_mono_ms(&qr_clock_system);
-    stop_member(old_leader);
+    assert_int_not_equal(old_leader, 0);
+    close_group(old_leader);
+    assert_int_not_equal(leader(), 0);
+    close_link(old_leader);
     assert_true(wait_for(has_other_leader));
-    /* Without the hand-over it takes an election timeout of silence first. */
-    uint64_t took = qr_clock_mono_ms(&qr_clock_system) - started;
-    printf("leadership moved in %llu ms\n", (unsigned long long)took);
-    assert_true(took < 290);
     start_member(old_leader);
     assert_true(wait_for(majority_equal_and_ready));
     assert_sound();
