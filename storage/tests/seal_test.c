@@ -330,9 +330,57 @@ static void old_windows_are_dropped(void **state)
     stop(&member);
 }
 
+/* Rows of a window, each (chart, second) once, in an order from the seed. */
+static void put_shuffled(struct member *member, uint64_t seed)
+{
+    enum { N_CHARTS = 6, N = N_CHARTS * (HISTORY_WINDOW_S - 1) };
+    static unsigned order[N];
+    struct qr_rng rng;
+    qr_rng_seed(&rng, seed);
+    for (unsigned i = 0; i < N; i++)
+        order[i] = i;
+    for (unsigned i = N; seed != 0 && i > 1; i--) {
+        unsigned k = (unsigned)qr_rng_below(&rng, i), swap = order[i - 1];
+        order[i - 1] = order[k];
+        order[k] = swap;
+    }
+    for (unsigned i = 0; i < N; i++) {
+        uint32_t chart = order[i] % N_CHARTS + 1, t = order[i] / N_CHARTS + 1;
+        if (t % (1 + chart % 3) != 0)
+            continue; /* Steps of one, two and three seconds. */
+        const uint32_t values[] = {t * t % 97, t % 5 == 0 ? E : chart, t};
+        put_row(member->store, 2 - chart % 2, chart, t, values, t % 2 == 0 ? 3 : 2);
+    }
+    assert_int_equal(qr_store_apply_seal(member->store, 0), 0);
+}
+
+static void bytes_do_not_depend_on_the_order_of_arrival(void **state)
+{
+    (void)state;
+    struct member first;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct member member, *m = seed == 0 ? &first : &member;
+        char id[8];
+        start(m);
+        add_host(m->store, 1);
+        add_host(m->store, 2);
+        for (uint32_t chart = 1; chart <= 6; chart++) {
+            snprintf(id, sizeof id, "c%u", chart);
+            assert_int_equal(add_chart(m->store, 2 - chart % 2, id, 1, 3), chart);
+        }
+        put_shuffled(m, seed);
+        assert_true(qr_memory_disk_n_files(&m->disk) > 0);
+        assert_same_files(&first.disk, &m->disk);
+        if (seed != 0)
+            stop(m);
+    }
+    stop(&first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_do_not_depend_on_the_order_of_arrival),
         cmocka_unit_test(each_failing_call_is_survived),
         cmocka_unit_test(a_cut_at_any_call_leaves_all_or_nothing),
         cmocka_unit_test(a_flipped_byte_is_never_served),
