@@ -171,12 +171,47 @@ static void a_file_is_there_in_whole_or_not(void **state)
     merged.copy_of = 0;
 }
 
+/* A disk that says it wrote, and wrote something else. */
+static int (*append)(struct qr_disk *, struct qr_disk_file *, const void *, size_t);
+static unsigned n_appends, lie_at;
+
+static int append_wrong(struct qr_disk *d, struct qr_disk_file *file, const void *bytes, size_t len)
+{
+    if (++n_appends != lie_at)
+        return append(d, file, bytes, len);
+    char *wrong = malloc(len);
+    memcpy(wrong, bytes, len);
+    wrong[len / 2] ^= 4;
+    int err = append(d, file, wrong, len);
+    free(wrong);
+    return err;
+}
+
+static void what_is_written_is_read_again(void **state)
+{
+    (void)state;
+    struct qr_disk *d = &disk.disk;
+    struct qr_block_written written;
+    append = d->append;
+    d->append = append_wrong;
+    for (lie_at = 1; n_appends >= lie_at - 1; lie_at++) {
+        n_appends = 0;
+        int err = qr_block_write(d, PATH, &sealed.head, fill_content, &sealed, &written);
+        assert_int_equal(err, lie_at <= n_appends ? QR_E_CORRUPT : 0);
+        assert_int_equal(qr_memory_disk_n_files(&disk), err == 0);
+        if (err == 0)
+            break;
+    }
+    assert_true(lie_at > 6); /* Header, pages, three parts of the index, footer, hash. */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_written_before_is_not_written_again, make, drop),
         cmocka_unit_test_setup_teardown(copies_are_put_together_again, make, drop),
         cmocka_unit_test_setup_teardown(what_is_there_is_kept, make, drop),
+        cmocka_unit_test_setup_teardown(what_is_written_is_read_again, make, drop),
         cmocka_unit_test_setup_teardown(a_file_is_there_in_whole_or_not, make, drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
