@@ -28,6 +28,7 @@ static const char *const type_names[] = {
     [QR_COMMAND_SEALED] = "sealed",
     [QR_COMMAND_RETAIN] = "retain",
     [QR_COMMAND_FORGET] = "forget",
+    [QR_COMMAND_MERGE] = "merge",
 };
 
 static bool is_known(unsigned type)

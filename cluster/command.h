@@ -36,9 +36,10 @@ enum qr_command_type {
     QR_COMMAND_HOST_STATE = 6,  /* connected, disconnected, gaps                (storage/entry) */
     QR_COMMAND_SEAL = 7,        /* a window of time becomes block files         (storage/store) */
     QR_COMMAND_SEALED = 8,      /* a member's vote on what a block file is      (storage/store) */
-    QR_COMMAND_RETAIN = 9,      /* drop what is older                           (storage/store) */
+    QR_COMMAND_RETAIN = 9,      /* drop what is too old or too much            (storage/retain) */
     QR_COMMAND_FORGET = 10,     /* charts and hosts are removed                 (storage/store) */
-    QR_COMMAND_TYPE_MAX = QR_COMMAND_FORGET
+    QR_COMMAND_MERGE = 11,      /* block files become one, or points            (storage/merge) */
+    QR_COMMAND_TYPE_MAX = QR_COMMAND_MERGE
 };
 
 struct qr_command {

@@ -141,3 +141,47 @@ int qr_forget_decode(struct qr_forget_body *body, struct qr_slice bytes)
     }
     return qr_cursor_done(&in) && bits <= 1 && body->n != 0 ? 0 : QR_E_MALFORMED;
 }
+
+int qr_retain_body_encode(struct qr_buf *out, const struct qr_retention *retention)
+{
+    for (unsigned tier = 0; tier < QR_TIERS; tier++) {
+        int64_t before_s = retention->before_s[tier];
+        qr_buf_add_varint(out, before_s > 0 ? (uint64_t)before_s : 0);
+        qr_buf_add_varint(out, retention->bytes_max[tier]);
+    }
+    return out->failed ? QR_E_LIMIT : 0;
+}
+
+int qr_retain_body_decode(struct qr_retention *retention, struct qr_slice body)
+{
+    struct qr_cursor in = qr_cursor_of(body);
+    struct qr_retention read;
+    for (unsigned tier = 0; tier < QR_TIERS; tier++) {
+        read.before_s[tier] = (int64_t)qr_cursor_varint_max(&in, INT64_MAX / 2);
+        read.bytes_max[tier] = qr_cursor_varint(&in);
+    }
+    if (!qr_cursor_done(&in))
+        return QR_E_MALFORMED;
+    *retention = read;
+    return 0;
+}
+
+int qr_merge_body_encode(struct qr_buf *out, const struct qr_merge_body *merge)
+{
+    qr_buf_add_varint(out, merge->tier);
+    qr_buf_add_varint(out, merge->shard);
+    return qr_buf_add_varint(out, (uint64_t)merge->start_s);
+}
+
+int qr_merge_body_decode(struct qr_merge_body *merge, struct qr_slice body)
+{
+    struct qr_cursor in = qr_cursor_of(body);
+    struct qr_merge_body read;
+    read.tier = (uint32_t)qr_cursor_varint_max(&in, QR_TIERS - 1);
+    read.shard = (uint32_t)qr_cursor_varint_max(&in, QR_SHARD_MAX);
+    read.start_s = (int64_t)qr_cursor_varint_max(&in, INT64_MAX / 2);
+    if (!qr_cursor_done(&in))
+        return QR_E_MALFORMED;
+    *merge = read;
+    return 0;
+}

@@ -7,9 +7,10 @@
  *   SEAL        zigzag window start
  *   SEALED      block id (storage/block_id), varint bytes, u64 hash: what the entry's member
  *               wrote
- *   RETAIN      zigzag before_s
+ *   RETAIN      for tier 0, 1 and 2: varint before_s, varint bytes at most (0: no limit)
  *   FORGET      u8 bits (1 only what is expired), varint n, n of: varint host, varint chart (0: the
  *               host and all its charts)
+ *   MERGE       varint tier, varint shard, varint start of the span
  *
  * (HOST is a host definition alone, SAMPLES storage/entry's.)  docs/formats/log-bodies.md is the
  * byte table.  Decoders demand that all input is used.  Thread: any. */
@@ -63,17 +64,26 @@ int qr_host_state_encode(struct qr_buf *out, const struct qr_host_state *state);
 /* `gaps` has room for QR_STATE_GAPS_MAX.  0 or QR_E_MALFORMED. */
 int qr_host_state_decode(struct qr_host_state *state, struct qr_gap *gaps, struct qr_slice body);
 
-/* ---- SEAL, SEALED, RETAIN ---- */
+/* ---- SEAL, SEALED, RETAIN, MERGE ---- */
 
 struct qr_sealed {
     struct qr_block_id id;
     uint64_t bytes, hash;
 };
 
-int qr_time_body_encode(struct qr_buf *out, int64_t time_s); /* SEAL and RETAIN */
+int qr_time_body_encode(struct qr_buf *out, int64_t time_s); /* SEAL */
 int qr_time_body_decode(int64_t *time_s, struct qr_slice body);
 int qr_sealed_encode(struct qr_buf *out, const struct qr_sealed *sealed);
 int qr_sealed_decode(struct qr_sealed *sealed, struct qr_slice body);
+int qr_retain_body_encode(struct qr_buf *out, const struct qr_retention *retention);
+int qr_retain_body_decode(struct qr_retention *retention, struct qr_slice body);
+
+struct qr_merge_body {
+    uint32_t tier, shard;
+    int64_t start_s;
+};
+int qr_merge_body_encode(struct qr_buf *out, const struct qr_merge_body *merge);
+int qr_merge_body_decode(struct qr_merge_body *merge, struct qr_slice body);
 
 /* ---- FORGET ---- */
 

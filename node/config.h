@@ -23,6 +23,7 @@
 #include "base/guid.h"
 #include "base/limits.h"
 #include "cluster/link.h"
+#include "storage/block_id.h"
 
 #define QR_PATH_BYTES_MAX 512
 
@@ -55,7 +56,8 @@ struct qr_config {
     uint32_t tick_ms;
     /* [store] */
     uint32_t window_s;
-    uint32_t retention_hours;
+    uint32_t retention_hours[QR_TIERS];
+    uint32_t retention_mib[QR_TIERS]; /* 0: no limit. */
     uint32_t disk_reserve_mib;
     /* [stream] */
     char stream_file[QR_PATH_BYTES_MAX];

@@ -210,14 +210,26 @@ static int apply_host_state(struct qr_glue *glue, const struct qr_command *comma
     return err;
 }
 
-static int apply_time(struct qr_glue *glue, const struct qr_command *command)
+static int apply_seal(struct qr_glue *glue, const struct qr_command *command)
 {
-    int64_t time_s;
-    int err = qr_time_body_decode(&time_s, command->body);
-    if (err != 0)
-        return err;
-    return command->type == QR_COMMAND_SEAL ? qr_store_apply_seal(glue->store, time_s)
-                                            : qr_store_apply_retain(glue->store, time_s);
+    int64_t start_s;
+    int err = qr_time_body_decode(&start_s, command->body);
+    return err == 0 ? qr_store_apply_seal(glue->store, start_s) : err;
+}
+
+static int apply_retain(struct qr_glue *glue, const struct qr_command *command)
+{
+    struct qr_retention retention;
+    int err = qr_retain_body_decode(&retention, command->body);
+    return err == 0 ? qr_store_apply_retain(glue->store, &retention) : err;
+}
+
+static int apply_merge(struct qr_glue *glue, const struct qr_command *command)
+{
+    struct qr_merge_body merge;
+    int err = qr_merge_body_decode(&merge, command->body);
+    return err == 0 ? qr_store_apply_merge(glue->store, merge.tier, merge.shard, merge.start_s)
+                    : err;
 }
 
 static int apply_sealed(struct qr_glue *glue, const struct qr_command *command)
@@ -278,8 +290,11 @@ static int apply(void *data, const struct qr_command *command, struct qr_ownersh
     case QR_COMMAND_HOST_STATE:
         return apply_host_state(glue, command, ownership, effect);
     case QR_COMMAND_SEAL:
+        return apply_seal(glue, command);
     case QR_COMMAND_RETAIN:
-        return apply_time(glue, command);
+        return apply_retain(glue, command);
+    case QR_COMMAND_MERGE:
+        return apply_merge(glue, command);
     case QR_COMMAND_SEALED:
         return apply_sealed(glue, command);
     case QR_COMMAND_FORGET:

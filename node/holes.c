@@ -203,7 +203,9 @@ uint32_t qr_holes_find(struct qr_store *store, uint32_t chart_id, int64_t child_
     struct qr_chart *chart = qr_store_chart_by_id(store, chart_id);
     if (chart != NULL && watermark_s != 0) {
         uint32_t update_every = atomic_load(&chart->def)->update_every;
-        int64_t from_s = qr_chart_first_s(chart);
+        int64_t from_s = qr_chart_first_s(chart), edge_s = qr_store_edge(store, 0);
+        if (from_s < edge_s)
+            from_s = edge_s; /* Before it samples are not stored. */
         if (from_s < watermark_s - QR_HOLES_LOOKBACK_S)
             from_s = watermark_s - QR_HOLES_LOOKBACK_S;
         if (from_s < child_first_s)

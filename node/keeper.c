@@ -6,8 +6,8 @@
 #include "base/error.h"
 #include "base/log.h"
 
-#define RETAIN_EVERY_S 600
-#define FILES_MAX      16 /* Named in one tick. */
+#define RETAIN_WAITS_S 86400 /* At most, for a merge. */
+#define FILES_MAX      16    /* Named in one tick. */
 
 /* A window that has unsealed samples, and since when we know. */
 struct seen {
@@ -22,7 +22,9 @@ struct qr_keeper {
     const struct qr_clock *clock;
     struct seen seen[QR_KEEPER_WINDOWS_MAX];
     unsigned n_seen;
-    int64_t retained_s; /* When RETAIN was proposed last. */
+    int64_t retained_s;       /* When RETAIN was proposed last. */
+    struct qr_block_id merge; /* The one that is due, and since when. */
+    int64_t merge_since_s;
     unsigned n_pending;
 };
 
@@ -40,6 +42,22 @@ int qr_keeper_new(struct qr_keeper **keeper, struct qr_group *group, struct qr_s
     return 0;
 }
 
+static int64_t no_longer_than_a_window(const struct qr_keeper *keeper, int64_t time_s)
+{
+    int64_t window_s = keeper->config->window_s;
+    return time_s < window_s ? time_s : window_s;
+}
+
+static int64_t grace_s(const struct qr_keeper *keeper)
+{
+    return no_longer_than_a_window(keeper, QR_KEEPER_GRACE_S);
+}
+
+static int64_t late_s(const struct qr_keeper *keeper)
+{
+    return no_longer_than_a_window(keeper, QR_KEEPER_LATE_S);
+}
+
 static bool is_leader(const struct qr_keeper *keeper)
 {
     struct qr_group_status status;
@@ -53,7 +71,7 @@ static void on_done(void *data, int status, uint64_t index)
     struct qr_keeper *keeper = data;
     keeper->n_pending--;
     if (status != 0 && status != UV_ECANCELED)
-        qr_warn("log refused a seal or a retention error=\"%s\"", qr_strerror(status));
+        qr_warn("log refused a seal, a merge or a retention error=\"%s\"", qr_strerror(status));
 }
 
 static void propose(struct qr_keeper *keeper, enum qr_command_type type, struct qr_buf *body)
@@ -86,12 +104,12 @@ unsigned qr_keeper_due(struct qr_keeper *keeper, int64_t now_s,
     unsigned n_still = 0, n_due = 0, n_unwritten = qr_store_unwritten(keeper->store);
     int64_t window_s = (int64_t)keeper->config->window_s;
     unsigned n =
-        qr_store_sealable(keeper->store, now_s - QR_KEEPER_GRACE_S, starts, QR_KEEPER_WINDOWS_MAX);
+        qr_store_sealable(keeper->store, now_s - grace_s(keeper), starts, QR_KEEPER_WINDOWS_MAX);
     for (unsigned i = 0; i < n; i++) {
         int64_t since_s = seen_since(keeper, starts[i], now_s);
         bool late =
             starts[i] + 2 * window_s < now_s || qr_store_was_sealed(keeper->store, starts[i]);
-        if ((!late || now_s - since_s >= QR_KEEPER_LATE_S) &&
+        if ((!late || now_s - since_s >= late_s(keeper)) &&
             n_unwritten + n_due <= QR_KEEPER_UNWRITTEN_MAX)
             starts[n_due++] = starts[i];
         else
@@ -111,14 +129,57 @@ static void seal_windows(struct qr_keeper *keeper, int64_t now_s)
         propose_time(keeper, QR_COMMAND_SEAL, starts[i]);
 }
 
+bool qr_keeper_merge_due(struct qr_keeper *keeper, int64_t now_s, struct qr_block_id *id)
+{
+    int64_t window_s = (int64_t)keeper->config->window_s;
+    int64_t before_s = now_s - window_s - grace_s(keeper) - late_s(keeper);
+    if (!qr_store_merge_due(keeper->store, before_s, id))
+        return false;
+    if (!qr_block_id_is(id, &keeper->merge)) {
+        keeper->merge = *id;
+        keeper->merge_since_s = now_s;
+    }
+    /* Generation 1 is of windows that came once, in time. */
+    bool is_again = id->tier == 0 && id->generation > 1;
+    return !is_again || now_s - keeper->merge_since_s >= late_s(keeper);
+}
+
+static void merge_files(struct qr_keeper *keeper, int64_t now_s)
+{
+    struct qr_block_id id;
+    struct qr_buf body = {0};
+    if (!qr_keeper_merge_due(keeper, now_s, &id))
+        return;
+    const struct qr_merge_body merge = {id.tier, id.shard, id.start_s};
+    qr_merge_body_encode(&body, &merge);
+    propose(keeper, QR_COMMAND_MERGE, &body);
+}
+
+void qr_keeper_retention(const struct qr_keeper *keeper, int64_t now_s,
+                         struct qr_retention *retention)
+{
+    for (unsigned tier = 0; tier < QR_TIERS; tier++) {
+        int64_t before_s = now_s - (int64_t)keeper->config->retention_hours[tier] * 3600;
+        /* What is dropped before its points are made has none; but a merge that never comes must
+         * not fill the disk. */
+        int64_t needed_s = qr_store_merge_needs(keeper->store, tier);
+        if (needed_s < before_s - RETAIN_WAITS_S)
+            needed_s = before_s - RETAIN_WAITS_S;
+        retention->before_s[tier] = before_s < needed_s ? before_s : needed_s;
+        retention->bytes_max[tier] = (uint64_t)keeper->config->retention_mib[tier] << 20;
+    }
+}
+
 static void retain(struct qr_keeper *keeper, int64_t now_s)
 {
-    if (now_s - keeper->retained_s < RETAIN_EVERY_S)
+    if (now_s - keeper->retained_s < late_s(keeper))
         return;
     keeper->retained_s = now_s;
-    int64_t before_s = now_s - (int64_t)keeper->config->retention_hours * 3600;
-    if (before_s > 0)
-        propose_time(keeper, QR_COMMAND_RETAIN, before_s);
+    struct qr_retention retention;
+    struct qr_buf body = {0};
+    qr_keeper_retention(keeper, now_s, &retention);
+    qr_retain_body_encode(&body, &retention);
+    propose(keeper, QR_COMMAND_RETAIN, &body);
 }
 
 /* The group agrees on a file once a majority has said the same of it. */
@@ -143,6 +204,7 @@ void qr_keeper_tick(struct qr_keeper *keeper)
     if (is_leader(keeper)) {
         int64_t now_s = qr_clock_real_s(keeper->clock);
         seal_windows(keeper, now_s);
+        merge_files(keeper, now_s);
         retain(keeper, now_s);
     }
     vote_on_files(keeper);

@@ -4,6 +4,9 @@
  * Clocks decide only *when* an entry is proposed; what it does is the same on every member.
  * A window is sealed when the clock has passed its end by QR_KEEPER_GRACE_S; one that got late
  * samples only after they had QR_KEEPER_LATE_S to arrive, so that a replay makes few generations.
+ * A span is merged a window and those times after its end; one that was merged before only after it
+ * has been as it is for QR_KEEPER_LATE_S, so that the rest of a replay is merged with it.  Shorter
+ * windows than those times shorten them.
  *
  * Thread: consensus. */
 #ifndef QR_NODE_KEEPER_H
@@ -26,12 +29,19 @@ struct qr_keeper;
 int qr_keeper_new(struct qr_keeper **keeper, struct qr_group *group, struct qr_store *store,
                   const struct qr_config *config, const struct qr_clock *clock);
 
-/* Once a second. */
+/* Once a second; may be called more often. */
 void qr_keeper_tick(struct qr_keeper *keeper);
 
 /* The windows to seal now, oldest first, no more than disks keep up with; returns how many.
  * Remembers since when those that wait have had late samples, so it is asked once a second too. */
 unsigned qr_keeper_due(struct qr_keeper *keeper, int64_t now_s,
                        int64_t starts[QR_KEEPER_WINDOWS_MAX]);
+
+/* The merge to propose now; false: none.  Asked once a second, too. */
+bool qr_keeper_merge_due(struct qr_keeper *keeper, int64_t now_s, struct qr_block_id *id);
+
+/* What RETAIN says now. */
+void qr_keeper_retention(const struct qr_keeper *keeper, int64_t now_s,
+                         struct qr_retention *retention);
 
 #endif

@@ -9,6 +9,9 @@
 #include "base/limits.h"
 #include "node/options.h"
 #include "storage/query.h"
+#include "storage/tier_query.h"
+
+#define POINTS_AT_ONCE 1500
 
 void qr_table_init(struct qr_table *table)
 {
@@ -89,7 +92,15 @@ static void finish_row(struct reader *r)
     r->row++;
 }
 
-static int add_value(struct lane *lane, struct qr_table_column *column, double v, uint32_t cell)
+/* What a point says of one dimension; NAN: nothing. */
+struct reading {
+    double value;
+    double anomaly_rate; /* In percent. */
+    bool reset;
+};
+
+static int add_value(struct lane *lane, struct qr_table_column *column,
+                     const struct reading *reading, double v)
 {
     if (isnan(v))
         return 0;
@@ -97,31 +108,59 @@ static int add_value(struct lane *lane, struct qr_table_column *column, double v
     column->has_value = true;
     if (v != 0)
         column->has_nonzero = true;
-    if (cell & QR_VALUE_ANOMALOUS)
-        lane->anomalies += 100;
-    if (cell & QR_VALUE_RESET)
-        lane->reset = true;
+    lane->anomalies += reading->anomaly_rate;
+    lane->reset = lane->reset || reading->reset;
     return qr_grouping_add(&lane->grouping, v);
 }
 
 /* One point of the chart: all its dimensions from start_s (excluded) to end_s. */
 struct point {
     int64_t start_s, end_s;
-    const struct qr_slab *slab;
-    uint32_t row; /* Of the slab. */
+    const struct qr_slab *slab;     /* Samples, or: */
+    const struct qr_points *points; /* points of a tier. */
+    uint32_t row;                   /* Of either. */
 };
 
-/* Of column i. */
-static uint32_t cell_of(const struct point *point, uint32_t i)
+static struct reading read_sample(const struct reader *r, uint32_t cell)
 {
-    return qr_slab_at(point->slab, point->row, i);
+    struct reading reading = {.value = NAN};
+    if (qr_value_is_empty(cell))
+        return reading;
+    reading.anomaly_rate = cell & QR_VALUE_ANOMALOUS ? 100 : 0;
+    reading.reset = (cell & QR_VALUE_RESET) != 0;
+    reading.value = r->how->anomaly_bit ? reading.anomaly_rate : qr_value_unpack(cell);
+    return reading;
 }
 
-static double value_of(const struct reader *r, uint32_t cell)
+/* Of many samples at once: as Netdata takes them from its higher tiers. */
+static double value_of_point(const struct reader *r, const struct qr_point *point)
 {
-    if (!r->how->anomaly_bit || qr_value_is_empty(cell))
-        return qr_value_unpack(cell);
-    return cell & QR_VALUE_ANOMALOUS ? 100 : 0;
+    switch (r->how->grouping->kind) {
+    case QR_GROUP_MIN:
+        return qr_value_unpack(point->min);
+    case QR_GROUP_MAX:
+        return qr_value_unpack(point->max);
+    case QR_GROUP_SUM:
+        return qr_point_sum(point);
+    default:
+        return qr_point_sum(point) / point->count;
+    }
+}
+
+static struct reading read_point(const struct reader *r, const struct point *point, uint32_t i)
+{
+    uint32_t dim = r->columns[i].dim;
+    struct reading reading = {.value = NAN};
+    if (point->points == NULL) /* Slabs have the columns' dimensions only. */
+        return read_sample(r, qr_slab_at(point->slab, point->row, i));
+    if (dim >= point->points->n_dims)
+        return reading;
+    const struct qr_point *at = qr_points_at(point->points, point->row, dim);
+    if (at->count == 0)
+        return reading;
+    reading.anomaly_rate = 100.0 * at->anomalies / at->count;
+    reading.value = r->how->anomaly_bit ? reading.anomaly_rate : value_of_point(r, at);
+    return reading;
 }
 
 /* The point's values, as of `at_s` within it. */
@@ -133,11 +172,11 @@ static int add_point_at(struct reader *r, const struct point *point, int64_t at_
         part -= (double)(point->end_s - at_s) / (double)(point->end_s - point->start_s);
     for (uint32_t i = 0; i < r->n; i++) {
         struct lane *lane = &r->lanes[i];
-        uint32_t cell = cell_of(point, i);
-        double v = value_of(r, cell);
+        struct reading reading = read_point(r, point, i);
+        double v = reading.value;
         if (wide && part < 1 && !isnan(lane->last))
             v = lane->last + (v - lane->last) * part; /* NAN stays NAN. */
-        int err = add_value(lane, &r->columns[i], v, cell);
+        int err = add_value(lane, &r->columns[i], &reading, v);
         if (err != 0)
             return err;
     }
@@ -148,7 +187,7 @@ static void remember(struct reader *r, const struct point *point)
 {
     r->last_end_s = point->end_s;
     for (uint32_t i = 0; i < r->n; i++)
-        r->lanes[i].last = value_of(r, cell_of(point, i));
+        r->lanes[i].last = read_point(r, point, i).value;
 }
 
 /* Does the point end within the row that is being made?  The first row takes one more than the
@@ -282,7 +321,7 @@ static int add_slab(struct reader *r, const struct qr_slab *slab)
     r->forgot = false;
     for (uint32_t i = 0; i < slab->n_rows && !finished(r); i++) {
         int64_t end_s = slab->first_s + (int64_t)i * slab->step_s;
-        struct point point = {end_s - slab->step_s, end_s, slab, i};
+        struct point point = {end_s - slab->step_s, end_s, slab, NULL, i};
         r->table->n_points += r->n;
         int err = add_point(r, &point);
         if (err != 0)
@@ -309,15 +348,83 @@ static int read_slabs(struct reader *r, struct qr_query *query)
     return err;
 }
 
+/* ---- what is older than the samples ---- */
+
+static bool is_empty_row(const struct qr_points *points, uint32_t row)
+{
+    for (uint32_t d = 0; d < points->n_dims; d++)
+        if (qr_points_at(points, row, d)->count != 0)
+            return false;
+    return true;
+}
+
+static int add_points(struct reader *r, const struct qr_points *points)
+{
+    for (uint32_t i = 0; i < points->n_rows && !finished(r); i++) {
+        if (is_empty_row(points, i))
+            continue;
+        int64_t end_s = points->first_s + (int64_t)i * points->step_s;
+        struct point point = {end_s - points->step_s, end_s, NULL, points, i};
+        r->table->n_points += r->n;
+        int err = add_point(r, &point);
+        if (err != 0)
+            return err;
+    }
+    return 0;
+}
+
+/* The points of a tier that end in [first_s, last_s], some at a time. */
+static int read_tier(struct reader *r, unsigned tier, int64_t first_s, int64_t last_s)
+{
+    int64_t batch_s = (int64_t)POINTS_AT_ONCE * qr_tier_step(tier);
+    struct qr_tier_reader reader = {r->how->store, r->columns[0].chart};
+    struct qr_points points = {0};
+    int err = 0;
+    for (; first_s <= last_s && err == 0 && !finished(r); first_s += batch_s) {
+        int64_t end_s = first_s + batch_s - 1 < last_s ? first_s + batch_s - 1 : last_s;
+        err = qr_tier_read(&reader, tier, first_s, end_s, &points);
+        if (err == 0)
+            err = add_points(r, &points);
+    }
+    qr_points_release(&points);
+    qr_tier_reader_release(&reader);
+    return err;
+}
+
+/* Where samples are gone points of a minute are read, and where these are gone, points of an hour;
+ * each up to the first border of theirs at which the finer ones begin.  Samples are to be read from
+ * *from_s on then. */
+static int read_tiers(struct reader *r, int64_t *from_s)
+{
+    const struct qr_table_read *how = r->how;
+    int64_t samples_s = qr_store_edge(how->store, 0), minutes_s = qr_store_edge(how->store, 1);
+    int64_t first_s = qr_chart_first_s(r->columns[0].chart);
+    if (samples_s == 0 || *from_s > samples_s || first_s >= samples_s)
+        return 0;
+    int64_t to_1 = qr_point_end(samples_s, qr_tier_step(1));
+    int64_t to_2 = qr_point_end(minutes_s < samples_s ? minutes_s : samples_s, qr_tier_step(2));
+    int64_t from = *from_s > first_s ? *from_s : first_s;
+    int err = 0;
+    if (from <= to_2 && minutes_s != 0) {
+        err = read_tier(r, 2, from - qr_tier_step(2), to_2);
+        from = to_2 + 1;
+    }
+    if (err == 0 && from <= to_1)
+        err = read_tier(r, 1, from - (from == to_2 + 1 ? 0 : qr_tier_step(1)), to_1);
+    *from_s = (to_1 > to_2 ? to_1 : to_2) + 1;
+    return err;
+}
+
 static int read_chart(struct reader *r)
 {
     const struct qr_window *window = &r->table->window;
     const struct qr_chart *chart = r->columns[0].chart;
     int64_t margin_s = 2 * (int64_t)r->columns[0].def->update_every;
+    int64_t from_s = window->first_row_s - window->step_s + 1 - margin_s;
     struct qr_query *query;
-    int err = qr_query_open(&query, r->how->store, chart,
-                            window->first_row_s - window->step_s + 1 - margin_s,
-                            window->before_s + margin_s);
+    int err = read_tiers(r, &from_s);
+    if (err == 0)
+        err = qr_query_open(&query, r->how->store, chart, from_s, window->before_s + margin_s);
     if (err != 0)
         return err;
     qr_query_select(query, &r->dims);

@@ -60,7 +60,7 @@ void qr_confirm_prune(struct qr_state *state)
     for (struct qr_list *node = state->votes.next; node != &state->votes; node = next) {
         struct votes *votes = QR_CONTAINER_OF(node, struct votes, node);
         next = node->next;
-        if (qr_seal_find(state, &votes->id) == NULL &&
+        if (qr_seal_find(state, &votes->id) == NULL && qr_merge_find(state, &votes->id) == NULL &&
             qr_manifest_find(&state->manifest, &votes->id) == NULL)
             drop(votes);
     }
@@ -70,6 +70,16 @@ void qr_confirm_release(struct qr_state *state)
 {
     while (!qr_list_empty(&state->votes))
         drop(QR_CONTAINER_OF(state->votes.next, struct votes, node));
+}
+
+void qr_confirm_set_aside(struct qr_store *store, const struct qr_block_id *id)
+{
+    char path[QR_PATH_BYTES_MAX], aside[QR_PATH_BYTES_MAX];
+    struct qr_disk *disk = store->config.disk;
+    if (qr_store_path(store, id, path) == 0 &&
+        snprintf(aside, sizeof aside, "%s.bad", path) < (int)sizeof aside)
+        disk->rename(disk, path, aside);
+    qr_store_report_block(store, id, "this member's block file differs from the group's");
 }
 
 /* This member made another file than the group: theirs counts, ours is kept aside to be looked at.
@@ -83,14 +93,9 @@ static int replace_block(struct qr_store *store, struct qr_block *block, uint64_
     named->confirmed = true;
     named->reported = true;
     struct qr_block_id id = block->id;
-    char path[QR_PATH_BYTES_MAX], aside[QR_PATH_BYTES_MAX];
-    struct qr_disk *disk = store->config.disk;
-    if (qr_store_path(store, &id, path) == 0 &&
-        snprintf(aside, sizeof aside, "%s.bad", path) < (int)sizeof aside)
-        disk->rename(disk, path, aside);
     int err = qr_manifest_put(&qr_store_state(store)->manifest, named);
     if (err == 0)
-        qr_store_report_block(store, &id, "this member's block file differs from the group's");
+        qr_confirm_set_aside(store, &id);
     return err;
 }
 
@@ -111,6 +116,9 @@ int qr_confirm_decide(struct qr_store *store, const struct qr_block_id *id, uint
 static int decide(struct qr_store *store, struct qr_seal *seal, const struct qr_block_id *id,
                   const struct qr_file_vote *winner)
 {
+    struct qr_state *state = qr_store_state(store);
+    if (qr_merge_find(state, id) != NULL)
+        return qr_merge_name(state, id, winner->bytes, winner->hash);
     if (seal == NULL)
         return qr_confirm_decide(store, id, winner->bytes, winner->hash);
     seal->is_named = true;
@@ -124,8 +132,12 @@ int qr_confirm_vote(struct qr_store *store, const struct qr_block_id *id,
 {
     struct qr_state *state = qr_store_state(store);
     struct qr_seal *seal = qr_seal_find(state, id);
+    const struct qr_merge *merge = qr_merge_find(state, id);
     const struct qr_block *block = qr_manifest_find(&state->manifest, id);
-    if (seal != NULL ? seal->is_named : block == NULL || block->confirmed)
+    bool is_known = seal != NULL    ? seal->is_named
+                    : merge != NULL ? merge->is_named
+                                    : block == NULL || block->confirmed;
+    if (is_known)
         return 0;
     struct votes *votes = find(state, id);
     if (votes == NULL && (votes = add(state, id)) == NULL)

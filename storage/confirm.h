@@ -22,6 +22,9 @@ int qr_confirm_vote(struct qr_store *store, const struct qr_block_id *id,
 int qr_confirm_decide(struct qr_store *store, const struct qr_block_id *id, uint64_t bytes,
                       uint64_t hash);
 
+/* This member's file is not the group's: keeps it beside, to be looked at, and says so. */
+void qr_confirm_set_aside(struct qr_store *store, const struct qr_block_id *id);
+
 /* The votes so far; NULL: none. */
 const struct qr_ballot *qr_confirm_votes(const struct qr_state *state,
                                          const struct qr_block_id *id);

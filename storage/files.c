@@ -89,7 +89,8 @@ static void on_swept(struct qr_job *job)
     unsigned n = 0;
     for (size_t i = 0; i < sweep->n; i++) {
         const struct qr_block_id *id = &sweep->ids[i];
-        if (qr_manifest_find(&state->manifest, id) != NULL || qr_seal_find(state, id) != NULL)
+        if (qr_manifest_find(&state->manifest, id) != NULL || qr_seal_find(state, id) != NULL ||
+            qr_merge_find(state, id) != NULL)
             continue;
         qr_files_remove(sweep->store, id);
         n++;

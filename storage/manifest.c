@@ -103,13 +103,6 @@ static void note_window(struct qr_block_set *set, const struct qr_block_id *id)
         set->window_max_s[id->tier] = id->window_s;
 }
 
-static void publish(struct qr_manifest *manifest, struct qr_block_set *set)
-{
-    struct qr_block_set *old = atomic_load(&manifest->set);
-    atomic_store(&manifest->set, set);
-    qr_epoch_retire(manifest->epoch, old, free);
-}
-
 struct qr_block_set *qr_manifest_begin(struct qr_manifest *manifest, uint32_t n)
 {
     assert(atomic_load(&manifest->set) == NULL);
@@ -126,54 +119,72 @@ void qr_manifest_append(struct qr_manifest *manifest, struct qr_block *block)
     set->at[set->n++] = block;
 }
 
-int qr_manifest_put(struct qr_manifest *manifest, struct qr_block *block)
+static bool leaves(const struct qr_block *block, const struct qr_manifest_change *change)
 {
-    const struct qr_block_set *old = atomic_load(&manifest->set);
+    return change->leaves != NULL && change->leaves(change->data, block);
+}
+
+/* Fills `set` with what stays of `old`, and the new block where it belongs. */
+static void fill(struct qr_block_set *set, const struct qr_block_set *old, struct qr_block *put,
+                 const struct qr_manifest_change *change)
+{
+    bool is_in = put == NULL;
+    for (uint32_t i = 0; old != NULL && i < old->n; i++) {
+        int order = put != NULL ? qr_block_id_compare(&old->at[i]->id, &put->id) : -1;
+        if (!is_in && order >= 0) {
+            set->at[set->n++] = put;
+            is_in = true;
+        }
+        if (order != 0 && !leaves(old->at[i], change))
+            set->at[set->n++] = old->at[i];
+    }
+    if (!is_in)
+        set->at[set->n++] = put;
+}
+
+/* Retires those that are not in the new set; retiring does not free, so `old` can still be read. */
+static void retire_others(struct qr_manifest *manifest, const struct qr_block_set *set,
+                          const struct qr_block_set *old, const struct qr_block *put)
+{
+    uint32_t at = 0;
+    for (uint32_t i = 0; old != NULL && i < old->n; i++) {
+        struct qr_block *block = old->at[i];
+        while (at < set->n && qr_block_id_compare(&set->at[at]->id, &block->id) < 0)
+            at++;
+        if (at < set->n && set->at[at] == block)
+            continue;
+        block->doomed = put == NULL || !qr_block_id_is(&block->id, &put->id);
+        qr_epoch_retire(manifest->epoch, block, block_release);
+    }
+}
+
+int qr_manifest_change(struct qr_manifest *manifest, struct qr_block *put,
+                       const struct qr_manifest_change *change)
+{
+    struct qr_block_set *old = atomic_load(&manifest->set);
     uint32_t n = old != NULL ? old->n : 0;
     struct qr_block_set *set = set_new(old, n + 1);
     if (set == NULL) {
-        block_free(block);
+        if (put != NULL)
+            block_free(put);
         return UV_ENOMEM;
     }
-    struct qr_block *known = qr_manifest_find(manifest, &block->id);
-    uint32_t at = place_of(old, &block->id);
-    uint32_t rest = at + (known != NULL);
-    if (at > 0)
-        memcpy(set->at, old->at, at * sizeof(struct qr_block *));
-    set->at[at] = block;
-    if (n > rest)
-        memcpy(&set->at[at + 1], &old->at[rest], (n - rest) * sizeof(struct qr_block *));
-    set->n = at + 1 + (n - rest);
-    note_window(set, &block->id);
-    block->manifest = manifest;
-    publish(manifest, set);
-    qr_epoch_retire(manifest->epoch, known, block_release);
+    fill(set, old, put, change);
+    if (put == NULL && set->n == n) {
+        free(set);
+        return 0;
+    }
+    if (put != NULL) {
+        note_window(set, &put->id);
+        put->manifest = manifest;
+    }
+    atomic_store(&manifest->set, set);
+    retire_others(manifest, set, old, put);
+    qr_epoch_retire(manifest->epoch, old, free);
     return 0;
 }
 
-int qr_manifest_expire(struct qr_manifest *manifest, int64_t edge_s)
+int qr_manifest_put(struct qr_manifest *manifest, struct qr_block *block)
 {
-    struct qr_block_set *old = atomic_load(&manifest->set);
-    uint32_t n_old = 0, n = old != NULL ? old->n : 0;
-    for (uint32_t i = 0; i < n; i++)
-        n_old += qr_block_id_end_s(&old->at[i]->id) <= edge_s;
-    if (n_old == 0)
-        return 0;
-    struct qr_block_set *set = set_new(old, n - n_old);
-    if (set == NULL)
-        return UV_ENOMEM;
-    for (uint32_t i = 0; i < n; i++)
-        if (qr_block_id_end_s(&old->at[i]->id) > edge_s)
-            set->at[set->n++] = old->at[i];
-    /* Blocks first: retiring does not free, and the array is needed to name them. */
-    atomic_store(&manifest->set, set);
-    for (uint32_t i = 0; i < n; i++) {
-        struct qr_block *block = old->at[i];
-        if (qr_block_id_end_s(&block->id) > edge_s)
-            continue;
-        block->doomed = true;
-        qr_epoch_retire(manifest->epoch, block, block_release);
-    }
-    qr_epoch_retire(manifest->epoch, old, free);
-    return 0;
+    return qr_manifest_change(manifest, block, &(struct qr_manifest_change){0});
 }

@@ -64,8 +64,15 @@ struct qr_block_set *qr_manifest_begin(struct qr_manifest *manifest, uint32_t n)
 void qr_manifest_append(struct qr_manifest *manifest, struct qr_block *block);
 /* Puts it in, in place of the one with its id.  Takes it; 0 or UV_ENOMEM. */
 int qr_manifest_put(struct qr_manifest *manifest, struct qr_block *block);
-/* Takes out all blocks of windows that ended at or before edge_s, and dooms their files. */
-int qr_manifest_expire(struct qr_manifest *manifest, int64_t edge_s);
+/* Which blocks leave. */
+struct qr_manifest_change {
+    bool (*leaves)(void *data, const struct qr_block *block); /* NULL: none. */
+    void *data;
+};
+/* Readers see all of a change or nothing: `block` (NULL: none) comes in, in place of the one with
+ * its id; those that leave have their files doomed.  Takes `block`; 0 or UV_ENOMEM. */
+int qr_manifest_change(struct qr_manifest *manifest, struct qr_block *block,
+                       const struct qr_manifest_change *change);
 /* NULL: none. */
 struct qr_block *qr_manifest_find(const struct qr_manifest *manifest, const struct qr_block_id *id);
 /* One more than the newest generation of that tier, start, length and shard. */

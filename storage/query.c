@@ -11,7 +11,7 @@
 
 /* Where some of a window's rows are.  Lower ranks win: files by generation, then the head. */
 struct part {
-    int64_t window_start_s;
+    int64_t start_s, end_s;
     uint32_t rank;
     const struct qr_head_slab *slab; /* Or: */
     struct qr_block *block;
@@ -21,9 +21,11 @@ struct qr_query {
     struct qr_store *store;
     const struct qr_chart *chart;
     int64_t first_s, last_s;
-    struct part *parts; /* By window, then rank. */
+    struct part *parts; /* By start, then rank. */
     size_t n_parts, capacity, at;
-    size_t summed_at;           /* Where qr_query_sum began. */
+    int64_t at_s, unit_first_s, unit_last_s; /* What is read at once (read_unit). */
+    size_t summed_at;                        /* Where qr_query_sum began, .. */
+    int64_t summed_at_s;
     const struct qr_dims *dims; /* NULL: all. */
     uint32_t n_bad;
     struct qr_grid rows, part, chunk, spare;
@@ -56,7 +58,8 @@ static int add_slabs(struct qr_query *query)
         int64_t last = slab->first_s + (int64_t)(slab->n_rows - 1) * slab->step_s;
         if (slab->first_s > query->last_s || last < query->first_s)
             continue;
-        struct part part = {slab->window_start_s, rank, slab, NULL};
+        int64_t end_s = slab->window_start_s + qr_state_of(query->chart)->head.window_s;
+        struct part part = {slab->window_start_s, end_s, rank, slab, NULL};
         int err = add_part(query, &part);
         if (err != 0)
             return err;
@@ -72,9 +75,11 @@ static int add_blocks(struct qr_query *query)
         struct qr_block *block = set->at[at];
         if (block->id.tier != 0 || block->id.start_s > query->last_s)
             break;
-        if (qr_block_id_end_s(&block->id) <= query->first_s)
+        if (qr_block_id_end_s(&block->id) <= query->first_s ||
+            block->id.shard != query->chart->host->shard)
             continue;
-        struct part part = {block->id.start_s, block->id.generation, NULL, block};
+        struct part part = {block->id.start_s, qr_block_id_end_s(&block->id), block->id.generation,
+                            NULL, block};
         int err = add_part(query, &part);
         if (err != 0)
             return err;
@@ -85,8 +90,8 @@ static int add_blocks(struct qr_query *query)
 static int compare_parts(const void *a, const void *b)
 {
     const struct part *pa = a, *pb = b;
-    if (pa->window_start_s != pb->window_start_s)
-        return pa->window_start_s < pb->window_start_s ? -1 : 1;
+    if (pa->start_s != pb->start_s)
+        return pa->start_s < pb->start_s ? -1 : 1;
     return (pa->rank > pb->rank) - (pa->rank < pb->rank);
 }
 
@@ -98,7 +103,9 @@ int qr_query_open(struct qr_query **query, struct qr_store *store, const struct 
         return UV_ENOMEM;
     q->store = store;
     q->chart = chart;
-    q->first_s = first_s;
+    /* A merged file may begin before the edge. */
+    int64_t edge_s = qr_state_edge(qr_state_of(chart), 0);
+    q->first_s = first_s > edge_s ? first_s : edge_s;
     q->last_s = last_s;
     /* Slabs first: a window that is sealed meanwhile is then seen twice, not never. */
     int err = add_slabs(q);
@@ -195,7 +202,7 @@ static int read_rows(struct qr_query *query, const struct source *source, void *
     struct qr_grid *grid = data;
     struct qr_chunk chunk;
     uint32_t row, n = qr_block_find(source->index, query->chart->host->id, query->chart->id,
-                                    query->first_s, query->last_s, &row);
+                                    query->unit_first_s, query->unit_last_s, &row);
     bool have_rows = false;
     for (uint32_t i = 0; i < n; i++) {
         int err = open_chunk(query, source, row + i, &chunk);
@@ -244,18 +251,47 @@ static int read_block(struct qr_query *query, struct qr_block *block, qr_reader 
     return err >= 0 ? err : QR_E_CORRUPT;
 }
 
-/* All parts of the next window, as one grid.  1, 0: nothing in it, or an error.  If one of its
- * files is bad the window is left out: what is in the others may be what that one overrules. */
-static int read_window(struct qr_query *query)
+/* Goes to the next stretch of time that is read at once: a window, or a sub-window of a merged file
+ * with what came late for it.  False: there is none. */
+static bool next_of_any(struct qr_query *query)
 {
-    int64_t window = query->parts[query->at].window_start_s;
+    while (query->at < query->n_parts && query->parts[query->at].end_s <= query->at_s)
+        query->at++;
+    if (query->at == query->n_parts)
+        return false;
+    const struct part *part = &query->parts[query->at];
+    if (query->at_s < part->start_s)
+        query->at_s = part->start_s;
+    /* Files are cut at multiples of their length, so no other part reaches over the unit's ends. */
+    int64_t window_s = qr_state_of(query->chart)->head.window_s, unit_s = window_s;
+    if (part->end_s - part->start_s > window_s)
+        unit_s *= QR_MERGE_WINDOWS / QR_MERGE_PARTS;
+    query->unit_first_s = query->at_s;
+    query->at_s += unit_s - query->at_s % unit_s;
+    query->unit_last_s = query->at_s - 1;
+    return true;
+}
+
+/* The next that the query's span reaches into. */
+static bool next_unit(struct qr_query *query)
+{
+    while (next_of_any(query))
+        if (query->unit_last_s >= query->first_s)
+            return query->unit_first_s <= query->last_s;
+    return false;
+}
+
+/* All parts of the next unit, as one grid.  1, 0: nothing in it, or an error.  If one of its files
+ * is bad the unit is left out: what is in the others may be what that one overrules. */
+static int read_unit(struct qr_query *query)
+{
     bool have_rows = false;
     int err = 0;
-    for (; query->at < query->n_parts; query->at++) {
-        const struct part *part = &query->parts[query->at];
-        if (part->window_start_s != window)
+    for (size_t i = query->at; i < query->n_parts && err >= 0; i++) {
+        const struct part *part = &query->parts[i];
+        if (part->start_s > query->unit_last_s)
             break;
-        if (err < 0)
+        if (part->end_s <= query->unit_first_s)
             continue;
         struct qr_grid *grid = have_rows ? &query->part : &query->rows;
         err = part->slab != NULL ? read_slab(query, part->slab, grid)
@@ -274,8 +310,8 @@ static int read_window(struct qr_query *query)
 
 int qr_query_next(struct qr_query *query, struct qr_slab *slab)
 {
-    while (query->at < query->n_parts) {
-        int err = read_window(query);
+    while (next_unit(query)) {
+        int err = read_unit(query);
         if (err < 0)
             return err;
         uint32_t first, n;
@@ -302,19 +338,20 @@ static int has_rows(struct qr_query *query, const struct source *source, void *d
 {
     (void)data;
     uint32_t row;
-    return qr_block_find(source->index, query->chart->host->id, query->chart->id, query->first_s,
-                         query->last_s, &row) != 0;
+    return qr_block_find(source->index, query->chart->host->id, query->chart->id,
+                         query->unit_first_s, query->unit_last_s, &row) != 0;
 }
 
-/* Is what the chart has in the next window in one file, and nothing elsewhere?  1, 0, or an error;
- * *end is the window's last part and one. */
-static int find_lone_block(struct qr_query *query, struct qr_block **lone, size_t *end)
+/* Is what the chart has in the unit in one file, and nothing elsewhere?  1, 0, or an error. */
+static int find_lone_block(struct qr_query *query, struct qr_block **lone)
 {
-    size_t at = query->at;
-    int64_t window = at < query->n_parts ? query->parts[at].window_start_s : 0;
     *lone = NULL;
-    for (; at < query->n_parts && query->parts[at].window_start_s == window; at++) {
-        const struct part *part = &query->parts[at];
+    for (size_t i = query->at; i < query->n_parts; i++) {
+        const struct part *part = &query->parts[i];
+        if (part->start_s > query->unit_last_s)
+            break;
+        if (part->end_s <= query->unit_first_s)
+            continue;
         if (part->slab != NULL)
             return 0;
         int found = read_block(query, part->block, has_rows, NULL);
@@ -323,9 +360,7 @@ static int find_lone_block(struct qr_query *query, struct qr_block **lone, size_
         if (found == 1)
             *lone = part->block;
     }
-    *end = at;
-    return *lone != NULL && (at == query->n_parts ||
-                             query->parts[at].window_start_s >= qr_block_id_end_s(&(*lone)->id));
+    return *lone != NULL;
 }
 
 /* Room for the sums of n buckets in each dimension, zeroed. */
@@ -356,8 +391,8 @@ static int read_sums(struct qr_query *query, const struct source *source, void *
     struct qr_query_sums *sums = summing->sums;
     struct qr_chunk chunk;
     uint32_t row, first, n;
-    if (qr_block_find(source->index, query->chart->host->id, query->chart->id, query->first_s,
-                      query->last_s, &row) != 1)
+    if (qr_block_find(source->index, query->chart->host->id, query->chart->id, query->unit_first_s,
+                      query->unit_last_s, &row) != 1)
         return 0;
     int err = open_chunk(query, source, row, &chunk);
     if (err != 0)
@@ -388,22 +423,22 @@ int qr_query_sum(struct qr_query *query, const struct qr_buckets *buckets,
 {
     struct qr_block *block;
     struct summing summing = {buckets, sums};
-    size_t end = query->at;
-    int err = find_lone_block(query, &block, &end);
+    query->summed_at = query->at;
+    query->summed_at_s = query->at_s;
+    int err = next_unit(query) ? find_lone_block(query, &block) : 0;
     if (err == 1)
         err = read_block(query, block, read_sums, &summing);
     if (err == QR_E_CORRUPT)
-        return 0; /* qr_query_next will say so. */
-    if (err == 1) {
-        query->summed_at = query->at;
-        query->at = end;
-    }
+        err = 0; /* qr_query_next will say so. */
+    if (err == 0)
+        qr_query_back(query);
     return err;
 }
 
 void qr_query_back(struct qr_query *query)
 {
     query->at = query->summed_at;
+    query->at_s = query->summed_at_s;
 }
 
 static void add_rows(const struct qr_slab *slab, const struct qr_buckets *buckets, uint32_t n_dims,

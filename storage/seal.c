@@ -98,7 +98,7 @@ static void on_sealed(struct qr_job *job)
     seal->started = false;
     if (state->detached) { /* A restore came in between: this file may be anything's. */
         seal_free(seal);
-        if (qr_list_empty(&state->seals))
+        if (qr_list_empty(&state->seals) && qr_list_empty(&state->merges))
             qr_epoch_retire(&store->epoch, state, qr_state_release_later);
         qr_epoch_collect(&store->epoch);
         return;
@@ -116,10 +116,11 @@ static void on_sealed(struct qr_job *job)
     seal_free(seal);
     if (is_named)
         qr_confirm_decide(store, &id, bytes, hash);
-    if (qr_block_id_end_s(&id) <= state->retain_s) {
-        qr_manifest_expire(&state->manifest, state->retain_s);
+    if (qr_block_id_end_s(&id) <= state->retain_s[id.tier]) {
+        qr_retain_expire(state);
         qr_confirm_prune(state);
     }
+    qr_merge_poll(state);
     qr_epoch_collect(&store->epoch);
 }
 
@@ -164,6 +165,9 @@ struct qr_seal *qr_seal_find(const struct qr_state *state, const struct qr_block
 uint32_t qr_seal_next_generation(const struct qr_state *state, const struct qr_block_id *id)
 {
     uint32_t generation = qr_manifest_next_generation(&state->manifest, id);
+    uint32_t merged = qr_merge_next_generation(state, id);
+    if (merged > generation)
+        generation = merged;
     QR_LIST_FOREACH (node, &state->seals) {
         const struct qr_block_id *waiting = &QR_CONTAINER_OF(node, struct qr_seal, node)->id;
         struct qr_block_id same = *id;

@@ -42,20 +42,24 @@ static void put_votes(const struct qr_state *state, const struct qr_block_id *id
     qr_ballot_encode(ballot != NULL ? ballot : &none, out);
 }
 
-static void put_manifest(const struct qr_state *state, struct qr_buf *out)
+static void put_manifest(const struct qr_state *state, const struct qr_ledger *ledger,
+                         struct qr_buf *out)
 {
-    const struct qr_block_set *set = atomic_load(&state->manifest.set);
-    uint32_t n = set != NULL ? set->n : 0;
-    qr_buf_add_varint(out, n);
-    for (uint32_t i = 0; i < n; i++) {
-        const struct qr_block *block = set->at[i];
-        qr_block_id_encode(out, &block->id);
-        qr_buf_add_varint(out, block->bytes);
-        qr_buf_add_u64(out, block->hash);
-        qr_buf_add_u8(out, block->confirmed);
-        if (!block->confirmed)
-            put_votes(state, &block->id, out);
+    qr_buf_add_varint(out, ledger->n);
+    for (uint32_t i = 0; i < ledger->n; i++) {
+        const struct qr_ledger_file *file = &ledger->at[i];
+        qr_block_id_encode(out, &file->id);
+        qr_buf_add_varint(out, file->bytes);
+        qr_buf_add_u64(out, file->hash);
+        qr_buf_add_u8(out, file->confirmed);
+        if (!file->confirmed)
+            put_votes(state, &file->id, out);
     }
+    qr_buf_add_u8(out, ledger->has_pending);
+    if (!ledger->has_pending)
+        return;
+    qr_block_id_encode(out, &ledger->pending);
+    put_votes(state, &ledger->pending, out);
 }
 
 /* Working memory for the tail. */
@@ -120,14 +124,17 @@ static int put_tail(const struct qr_state *state, struct qr_buf *out)
     return err != 0 ? err : qr_buf_add_varint(out, 0); /* No more windows. */
 }
 
-int qr_snapshot_encode(const struct qr_state *state, struct qr_buf *out)
+int qr_snapshot_encode(const struct qr_state *state, const struct qr_ledger *ledger,
+                       struct qr_buf *out)
 {
     assert(qr_list_empty(&state->seals));
     size_t start = out->len;
     qr_buf_add(out, MAGIC, sizeof MAGIC);
     qr_buf_add_u8(out, VERSION);
     qr_buf_add_varint(out, state->head.window_s);
-    qr_buf_add_varint(out, (uint64_t)state->retain_s);
+    for (unsigned tier = 0; tier < QR_TIERS; tier++)
+        qr_buf_add_varint(out, (uint64_t)state->retain_s[tier]);
+    qr_buf_add_varint(out, (uint64_t)state->catalog.edge_s);
     qr_buf_add_varint(out, atomic_load(&state->n_rows));
     qr_buf_add_varint(out, atomic_load(&state->n_samples));
     qr_buf_add_varint(out, atomic_load(&state->n_duplicates));
@@ -135,7 +142,7 @@ int qr_snapshot_encode(const struct qr_state *state, struct qr_buf *out)
     qr_buf_add_varint(out, state->shards.n_metrics);
     int err = qr_catalog_encode(&state->catalog, out);
     put_gaps(state, out);
-    put_manifest(state, out);
+    put_manifest(state, ledger, out);
     if (err == 0)
         err = put_tail(state, out);
     if (err == 0 && !out->failed)
@@ -189,6 +196,20 @@ static int take_gaps(struct qr_state *state, struct qr_cursor *in)
     return in->failed ? QR_E_MALFORMED : 0;
 }
 
+/* The merge that is not named yet. */
+static int take_pending(struct qr_state *state, struct qr_cursor *in)
+{
+    struct qr_block_id id;
+    struct qr_ballot ballot;
+    qr_block_id_decode(&id, in);
+    qr_ballot_decode(&ballot, in);
+    if (in->failed || id.window_s != qr_merge_span(state->head.window_s, id.tier) ||
+        id.start_s % id.window_s != 0 || qr_manifest_find(&state->manifest, &id) != NULL)
+        return QR_E_MALFORMED;
+    int err = qr_merge_resume(state, &id);
+    return err == 0 && ballot.n != 0 ? qr_confirm_put(state, &id, &ballot) : err;
+}
+
 static int take_manifest(struct qr_state *state, struct qr_cursor *in)
 {
     uint64_t n = qr_cursor_varint_max(in, qr_cursor_left(in) / BLOCK_BYTES_MIN);
@@ -216,7 +237,7 @@ static int take_manifest(struct qr_state *state, struct qr_cursor *in)
         if (ballot.n != 0 && qr_confirm_put(state, &id, &ballot) != 0)
             return UV_ENOMEM;
     }
-    return 0;
+    return take_bool(in) ? take_pending(state, in) : in->failed ? QR_E_MALFORMED : 0;
 }
 
 static int put_rows(struct qr_state *state, struct qr_chart *chart, const struct qr_grid *grid)
@@ -311,13 +332,14 @@ int qr_snapshot_decode(struct qr_state *state, struct qr_slice bytes)
     if (in.failed || window_s == 0)
         return QR_E_MALFORMED;
     state->head.window_s = (uint32_t)window_s;
-    state->retain_s = take_time(&in);
+    for (unsigned tier = 0; tier < QR_TIERS; tier++)
+        state->retain_s[tier] = take_time(&in);
+    state->catalog.edge_s = take_time(&in);
     atomic_store(&state->n_rows, qr_cursor_varint(&in));
     atomic_store(&state->n_samples, qr_cursor_varint(&in));
     atomic_store(&state->n_duplicates, qr_cursor_varint(&in));
     state->shards.current = (uint32_t)qr_cursor_varint_max(&in, QR_SHARD_MAX);
     state->shards.n_metrics = qr_cursor_varint(&in);
-    atomic_store(&state->catalog.edge_s, state->retain_s);
     err = qr_catalog_decode(&state->catalog, &in, state->shards.current);
     if (err == 0)
         err = take_gaps(state, &in);

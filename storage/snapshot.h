@@ -7,10 +7,13 @@
 #define QR_STORAGE_SNAPSHOT_H
 
 #include "base/buf.h"
+#include "storage/ledger.h"
 #include "storage/state.h"
 
-/* Appends; no window is frozen.  0 or UV_ENOMEM; on error `out` is as before. */
-int qr_snapshot_encode(const struct qr_state *state, struct qr_buf *out);
+/* Appends; no window is frozen, and `ledger` is the state's.  0 or UV_ENOMEM; on error `out` is as
+ * before. */
+int qr_snapshot_encode(const struct qr_state *state, const struct qr_ledger *ledger,
+                       struct qr_buf *out);
 
 /* Fills an empty state; its blocks are UNCHECKED.  0, QR_E_MALFORMED, QR_E_CORRUPT,
  * QR_E_VERSION or UV_ENOMEM, and then it may hold a part. */

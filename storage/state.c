@@ -25,6 +25,7 @@ int qr_state_new(struct qr_state **state, struct qr_store *store, struct qr_epoc
     qr_head_init(&s->head, epoch, window_s);
     qr_manifest_init(&s->manifest, epoch);
     qr_list_init(&s->seals);
+    qr_list_init(&s->merges);
     qr_list_init(&s->votes);
     *state = s;
     return 0;
@@ -42,6 +43,7 @@ void qr_state_release(void *memory)
 {
     struct qr_state *state = memory;
     assert(qr_list_empty(&state->seals));
+    qr_merge_release(state);
     qr_catalog_release(&state->catalog);
     qr_head_release(&state->head);
     qr_manifest_release(&state->manifest);

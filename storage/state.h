@@ -8,6 +8,7 @@
 #include "storage/catalog.h"
 #include "storage/head.h"
 #include "storage/manifest.h"
+#include "storage/merge.h"
 #include "storage/seal.h"
 #include "storage/shard.h"
 #include "storage/store.h"
@@ -26,11 +27,12 @@ struct qr_state {
     struct qr_head head;
     struct qr_shards shards;
     struct qr_manifest manifest;
-    struct qr_list seals; /* Frozen windows whose files are not written. */
-    struct qr_list votes; /* On files that are not agreed on (storage/confirm). */
-    bool detached;        /* Replaced by a restore; lives until its running job ends. */
+    struct qr_list seals;  /* Frozen windows whose files are not written. */
+    struct qr_list merges; /* Merged files that are not in the manifest yet, in log order. */
+    struct qr_list votes;  /* On files that are not agreed on (storage/confirm). */
+    bool detached;         /* Replaced by a restore; lives until its running job ends. */
     _Atomic(struct qr_gap_list *) gaps;
-    int64_t retain_s; /* Windows that ended at or before it are gone. */
+    _Atomic int64_t retain_s[QR_TIERS]; /* What ended at or before a tier's edge is gone. */
     _Atomic uint64_t n_rows, n_samples, n_duplicates;
 };
 
@@ -51,6 +53,12 @@ int qr_state_drop_gaps(struct qr_state *state);
 
 /* Appends; 0, QR_E_LIMIT or UV_ENOMEM. */
 int qr_state_add_gap(struct qr_state *state, const struct qr_gap *gap);
+
+/* Thread: any. */
+static inline int64_t qr_state_edge(const struct qr_state *state, unsigned tier)
+{
+    return state->retain_s[tier];
+}
 
 static inline struct qr_state *qr_state_of(const struct qr_chart *chart)
 {

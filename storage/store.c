@@ -11,6 +11,7 @@
 #include "storage/confirm.h"
 #include "storage/entry.h"
 #include "storage/internal.h"
+#include "storage/ledger.h"
 #include "storage/snapshot.h"
 
 #define DAY_S 86400
@@ -117,6 +118,7 @@ void qr_store_close(struct qr_store *store)
     store->closing = true;
     struct qr_state *state = qr_store_state(store);
     qr_seal_detach(state);
+    qr_merge_detach(state);
     qr_tiler_release(&store->tiler);
     qr_epoch_release(&store->epoch);
     qr_state_release(state);
@@ -189,8 +191,8 @@ static void count(_Atomic uint64_t *counter, uint64_t n)
 
 static bool is_expired(const struct qr_state *state, int64_t end_s)
 {
-    return end_s < state->retain_s &&
-           qr_head_window_of(&state->head, end_s) + state->head.window_s <= state->retain_s;
+    return end_s < state->retain_s[0] &&
+           qr_head_window_of(&state->head, end_s) + state->head.window_s <= state->retain_s[0];
 }
 
 /* Rows come chart after chart, mostly in the order of ids.  With a million metrics nothing of a
@@ -322,36 +324,31 @@ int qr_store_apply_vote(struct qr_store *store, const struct qr_block_id *id,
     return qr_confirm_vote(store, id, vote, n_members);
 }
 
-/* Samples that are too old now, and were not sealed yet. */
-static void expire_head(struct qr_state *state)
+int qr_store_apply_merge(struct qr_store *store, unsigned tier, uint32_t shard, int64_t start_s)
 {
-    struct qr_head *head = &state->head;
-    while (head->n_windows > 0 && head->windows[0]->start_s + head->window_s <= state->retain_s) {
-        struct qr_head_window *window = head->windows[0];
-        qr_head_freeze(head, window);
-        qr_head_drop(head, window);
-    }
+    return qr_merge_apply(qr_store_state(store), tier, shard, start_s);
 }
 
-int qr_store_apply_retain(struct qr_store *store, int64_t before_s)
+bool qr_store_merge_due(const struct qr_store *store, int64_t before_s, struct qr_block_id *id)
 {
-    struct qr_state *state = qr_store_state(store);
-    if (before_s > QR_TIME_S_MAX)
-        return QR_E_LIMIT;
-    int64_t edge_s = before_s > 0 ? qr_head_window_of(&state->head, before_s) : 0;
-    if (edge_s <= state->retain_s)
-        return 0;
-    int err = qr_manifest_expire(&state->manifest, edge_s);
-    if (err == 0)
-        err = qr_state_expire_gaps(state, edge_s);
-    if (err != 0)
-        return err;
-    state->retain_s = edge_s;
-    atomic_store(&state->catalog.edge_s, edge_s);
-    expire_head(state);
-    qr_confirm_prune(state);
+    return qr_merge_due(qr_store_state(store), before_s, id);
+}
+
+int64_t qr_store_edge(const struct qr_store *store, unsigned tier)
+{
+    return qr_state_edge(qr_store_state(store), tier);
+}
+
+int64_t qr_store_merge_needs(const struct qr_store *store, unsigned tier)
+{
+    return qr_merge_needs_s(qr_store_state(store), tier);
+}
+
+int qr_store_apply_retain(struct qr_store *store, const struct qr_retention *retention)
+{
+    int err = qr_retain_apply(qr_store_state(store), retention);
     qr_epoch_collect(&store->epoch);
-    return 0;
+    return err;
 }
 
 void qr_store_note_damage(struct qr_store *store, struct qr_block *block, int status)
@@ -374,6 +371,7 @@ void qr_store_poll(struct qr_store *store)
     struct qr_state *state = qr_store_state(store);
     qr_seal_retry(state);
     qr_catalog_bury(&state->catalog);
+    qr_merge_poll(state);
     qr_tiler_step(&store->tiler, &state->head);
     qr_epoch_collect(&store->epoch);
     if (!atomic_exchange(&store->found_damage, false))
@@ -405,6 +403,14 @@ unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64
     return n;
 }
 
+static bool has_voted(const struct qr_state *state, uint32_t member,
+                      const struct qr_store_file *file)
+{
+    const struct qr_file_vote vote = {member, file->bytes, file->hash};
+    const struct qr_ballot *ballot = qr_confirm_votes(state, &file->id);
+    return ballot != NULL && qr_ballot_has(ballot, &vote);
+}
+
 unsigned qr_store_unvoted(const struct qr_store *store, uint32_t member,
                           struct qr_store_file *files, unsigned max)
 {
@@ -413,12 +419,17 @@ unsigned qr_store_unvoted(const struct qr_store *store, uint32_t member,
     unsigned n = 0;
     for (uint32_t i = 0; set != NULL && i < set->n && n < max; i++) {
         const struct qr_block *block = set->at[i];
-        if (block->confirmed || atomic_load(&block->health) != QR_BLOCK_SOUND)
+        files[n] = (struct qr_store_file){block->id, block->bytes, block->hash};
+        if (!block->confirmed && atomic_load(&block->health) == QR_BLOCK_SOUND &&
+            !has_voted(state, member, &files[n]))
+            n++;
+    }
+    QR_LIST_FOREACH (node, &state->merges) {
+        const struct qr_merge *merge = QR_CONTAINER_OF(node, struct qr_merge, node);
+        if (!merge->written || merge->is_named || n == max)
             continue;
-        const struct qr_file_vote vote = {member, block->bytes, block->hash};
-        const struct qr_ballot *ballot = qr_confirm_votes(state, &block->id);
-        if (ballot == NULL || !qr_ballot_has(ballot, &vote))
-            files[n++] = (struct qr_store_file){block->id, block->bytes, block->hash};
+        files[n] = (struct qr_store_file){merge->id, merge->bytes, merge->hash};
+        n += !has_voted(state, member, &files[n]);
     }
     return n;
 }
@@ -445,19 +456,27 @@ int qr_store_snapshot_begin(struct qr_store *store, struct qr_store_pin *pin)
     qr_seal_retry(state);
     if (!qr_list_empty(&state->seals))
         return QR_E_BUSY;
+    struct qr_ledger *ledger = calloc(1, sizeof *ledger);
+    int err = ledger != NULL ? qr_ledger_read(ledger, state) : UV_ENOMEM;
+    if (err != 0) {
+        free(ledger);
+        return err;
+    }
     /* What is replaced meanwhile stays until it has been read. */
-    *pin = (struct qr_store_pin){state, qr_epoch_enter(&store->epoch)};
+    *pin = (struct qr_store_pin){state, ledger, qr_epoch_enter(&store->epoch)};
     return 0;
 }
 
 int qr_store_snapshot_encode(const struct qr_store_pin *pin, struct qr_buf *out)
 {
-    return qr_snapshot_encode(pin->state, out);
+    return qr_snapshot_encode(pin->state, pin->ledger, out);
 }
 
 void qr_store_snapshot_end(struct qr_store *store, const struct qr_store_pin *pin)
 {
     qr_epoch_leave(&store->epoch, pin->slot);
+    qr_ledger_release(pin->ledger);
+    free(pin->ledger);
 }
 
 int qr_store_snapshot(struct qr_store *store, struct qr_buf *out)
@@ -503,7 +522,8 @@ void qr_store_replace(struct qr_store *store, struct qr_state *state)
 {
     struct qr_state *old = qr_store_state(store);
     atomic_store(&store->state, state);
-    if (!qr_seal_detach(old))
+    bool seal_runs = qr_seal_detach(old), merge_runs = qr_merge_detach(old);
+    if (!seal_runs && !merge_runs)
         qr_epoch_retire(&store->epoch, old, qr_state_release_later);
     qr_epoch_collect(&store->epoch);
     qr_scrub_restart(&store->scrub);

@@ -31,6 +31,7 @@
 #include "storage/block_id.h"
 #include "storage/definition.h"
 #include "storage/disk.h"
+#include "storage/retain.h"
 
 struct qr_store;
 struct qr_state; /* What a snapshot replaces. */
@@ -176,9 +177,22 @@ int qr_store_apply_seal(struct qr_store *store, int64_t window_start_s);
 int qr_store_apply_vote(struct qr_store *store, const struct qr_block_id *id,
                         const struct qr_file_vote *vote, uint32_t n_members);
 
-/* Drops windows that ended at or before `before_s`: block files, head, gaps, and rows to come.
+/* Makes one file of a span's windows, or points of a coarser tier from such files, once they are
+ * agreed on (storage/merge).  0, also when there is nothing to merge; QR_E_BUSY: a file, or the
+ * merge before it, is not agreed on; QR_E_LIMIT (no such span) or UV_ENOMEM. */
+int qr_store_apply_merge(struct qr_store *store, unsigned tier, uint32_t shard, int64_t start_s);
+
+/* Drops what is too old or too much (storage/retain): block files, head, gaps, and rows to come.
  * Charts stay; those that have nothing left are qr_store_expired's.  0, QR_E_LIMIT or UV_ENOMEM. */
-int qr_store_apply_retain(struct qr_store *store, int64_t before_s);
+int qr_store_apply_retain(struct qr_store *store, const struct qr_retention *retention);
+
+/* What ended at or before it is gone from a tier.  Thread: any, between enter and leave. */
+int64_t qr_store_edge(const struct qr_store *store, unsigned tier);
+
+/* The merge to propose next, of what ended at or before `before_s`; false: there is none now. */
+bool qr_store_merge_due(const struct qr_store *store, int64_t before_s, struct qr_block_id *id);
+/* The oldest time from which the next tier's points are still to be made; INT64_MAX: nowhere. */
+int64_t qr_store_merge_needs(const struct qr_store *store, unsigned tier);
 
 /* ---- forgetting ----
  *
@@ -247,6 +261,7 @@ void qr_store_sweep(struct qr_store *store);
  * file is still being written, else 0; encode appends to `out`: 0 or UV_ENOMEM. */
 struct qr_store_pin {
     struct qr_state *state;
+    struct qr_ledger *ledger; /* Which files there are, at begin. */
     int slot;
 };
 int qr_store_snapshot_begin(struct qr_store *store, struct qr_store_pin *pin);

@@ -172,16 +172,18 @@ static struct extent measure(const struct qr_points *points, uint32_t first, uin
 
 int qr_tier_chunk_encode(struct qr_tier_codec *codec, struct qr_buf *out, int64_t window_start_s,
                          const struct qr_points *points, int64_t after_s, int64_t until_s,
-                         uint64_t *n_points)
+                         uint32_t *n_dims, uint64_t *n_points)
 {
-    int64_t step_s = points->step_s, last = (until_s - points->first_s) / step_s;
+    int64_t step_s = points->step_s;
+    int64_t last = until_s < points->first_s ? -1 : (until_s - points->first_s) / step_s;
     int64_t first = after_s < points->first_s ? 0 : (after_s - points->first_s) / step_s + 1;
     *n_points = 0;
     if (last >= points->n_rows)
         last = (int64_t)points->n_rows - 1;
-    if (until_s < points->first_s || first > last)
+    if (first > last)
         return 0;
     struct extent extent = measure(points, (uint32_t)first, (uint32_t)last);
+    *n_dims = extent.n_dims;
     *n_points = extent.n_points;
     if (extent.n_points == 0)
         return 0;

@@ -28,10 +28,11 @@ struct qr_tier_codec {
 void qr_tier_codec_release(struct qr_tier_codec *codec);
 
 /* Appends the points that end in (after_s, until_s], which lie at or after window_start_s;
- * *n_points of them hold something, and with none nothing is appended.  0 or UV_ENOMEM. */
+ * *n_points of them hold something, of *n_dims dimensions; with none nothing is appended.  0 or
+ * UV_ENOMEM. */
 int qr_tier_chunk_encode(struct qr_tier_codec *codec, struct qr_buf *out, int64_t window_start_s,
                          const struct qr_points *points, int64_t after_s, int64_t until_s,
-                         uint64_t *n_points);
+                         uint32_t *n_dims, uint64_t *n_points);
 
 /* Takes all of `bytes`: points of what ends in [window_start_s, window_start_s + window_s).  0,
  * QR_E_MALFORMED or UV_ENOMEM. */

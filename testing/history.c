@@ -385,13 +385,24 @@ static void check_queries(struct member *member, bool all)
     qr_store_leave(member->store, slot);
 }
 
+/* What waits for files, or for other jobs, goes on. */
+static void settle(struct member *member)
+{
+    struct qr_block_name missing;
+    do {
+        end_jobs(member);
+        fetch(member, true);
+        qr_store_poll(member->store);
+    } while (qr_store_busy(member->store) != 0 ||
+             (qr_store_missing(member->store, &missing, 1) != 0 && !member->history->failed));
+}
+
 static void finish(struct history *history)
 {
     for (int k = 0; k < N_MEMBERS && !history->failed; k++) {
         struct member *member = &history->members[k];
         catch_up(member, history->log.n);
-        end_jobs(member);
-        fetch(member, true);
+        settle(member);
         struct qr_block_name missing;
         if (qr_store_missing(member->store, &missing, 1) != 0)
             fail(history, "%s: misses %s", kind_names[k], missing.name);

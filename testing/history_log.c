@@ -549,7 +549,7 @@ static void lose_block(struct qr_history_log *log, struct qr_history_host *host)
 
 static void seal(struct qr_history_log *log)
 {
-    int64_t starts[8];
+    int64_t starts[32];
     unsigned n = qr_store_sealable(log->store, log->now_s - 5, starts, QR_COUNT(starts));
     for (unsigned i = 0; i < n; i++)
         if (!one_in(log, 4))
@@ -564,7 +564,7 @@ static void seal(struct qr_history_log *log)
 /* Some members have voted on each file, in no order; a vote is repeated now and then. */
 static void vote_on_files(struct qr_history_log *log)
 {
-    struct qr_store_file files[16];
+    struct qr_store_file files[64];
     uint32_t member = 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS);
     unsigned n = qr_store_unvoted(log->store, member, files, QR_COUNT(files));
     for (unsigned i = 0; i < n; i++) {
@@ -575,12 +575,33 @@ static void vote_on_files(struct qr_history_log *log)
     }
 }
 
+/* By time and, now and then, by size. */
 static void retain(struct qr_history_log *log)
 {
-    int64_t before_s = log->now_s - 240 - (int64_t)pick(log, 1200);
-    append_time(log, QR_COMMAND_RETAIN, before_s);
-    if (before_s > 0)
-        qr_history_table_retain(&log->table, before_s - before_s % QR_HISTORY_WINDOW_S);
+    struct qr_retention retention = {.before_s = {0}};
+    struct qr_buf body = {0};
+    for (unsigned tier = 0; tier < QR_TIERS; tier++) {
+        retention.before_s[tier] = log->now_s - 240 - (int64_t)pick(log, 1200);
+        retention.bytes_max[tier] = one_in(log, 4) ? 5000 + pick(log, 200000) : 0;
+    }
+    qr_retain_body_encode(&body, &retention);
+    append(log, QR_COMMAND_RETAIN, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS), &body);
+    qr_history_table_retain(&log->table, qr_store_edge(log->store, 0));
+}
+
+/* What is due, what is not, and what there is not. */
+static void merge(struct qr_history_log *log)
+{
+    struct qr_block_id id;
+    struct qr_merge_body merge = {(uint32_t)pick(log, QR_TIERS), (uint32_t)pick(log, 3),
+                                  log->now_s - (int64_t)pick(log, 2000)};
+    struct qr_buf body = {0};
+    if (one_in(log, 2))
+        merge.start_s -= merge.start_s % (QR_HISTORY_WINDOW_S * 36 * (merge.tier == 2 ? 4 : 1));
+    if (!one_in(log, 5) && qr_store_merge_due(log->store, log->now_s, &id))
+        merge = (struct qr_merge_body){id.tier, id.shard, id.start_s};
+    qr_merge_body_encode(&body, &merge);
+    append(log, QR_COMMAND_MERGE, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS), &body);
 }
 
 /* An entry again, as a proposer sends it that did not see it applied. */
@@ -654,8 +675,10 @@ void qr_history_log_step(struct qr_history_log *log)
         happen_to(log, &log->hosts[h]);
     if (one_in(log, 10))
         seal(log);
-    if (one_in(log, 12))
+    if (one_in(log, 3))
         vote_on_files(log);
+    if (one_in(log, 4))
+        merge(log);
     if (one_in(log, 60))
         retain(log);
     if (log->n > 0 && one_in(log, 30))

@@ -13,7 +13,7 @@
 #include "storage/entry.h"
 #include "testing/history_table.h"
 
-#define QR_HISTORY_WINDOW_S  60
+#define QR_HISTORY_WINDOW_S  10
 #define QR_HISTORY_PROPOSERS 3u
 #define QR_HISTORY_HOSTS     3u
 #define QR_HISTORY_CHARTS    8u /* Of a host. */

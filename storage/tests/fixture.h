@@ -99,4 +99,11 @@ static inline uint32_t cell_at(struct qr_store *store, uint32_t chart_id, int64_
     return value;
 }
 
+/* All tiers alike. */
+static inline int retain_from(struct qr_store *store, int64_t before_s)
+{
+    const struct qr_retention retention = {.before_s = {before_s, before_s, before_s}};
+    return qr_store_apply_retain(store, &retention);
+}
+
 #endif

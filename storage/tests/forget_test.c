@@ -71,9 +71,9 @@ static void a_chart_goes_with_its_last_sample(void **state)
     row_at(m.store, host, kept, 5 * W, 5 * W);
     assert_int_equal(forget_expired(m.store), 1); /* Obsolete, and never had a row. */
     assert_false(qr_store_is_alive(m.store, never));
-    assert_int_equal(qr_store_apply_retain(m.store, W - 1), 0);
+    assert_int_equal(retain_from(m.store, W - 1), 0);
     assert_int_equal(forget_expired(m.store), 0); /* Its window is there. */
-    assert_int_equal(qr_store_apply_retain(m.store, W), 0);
+    assert_int_equal(retain_from(m.store, W), 0);
     row_at(m.store, host, replayed, 5 * W, 50); /* Too old, but its child is busy with it. */
     assert_int_equal(forget_expired(m.store), 2);
     assert_false(qr_store_is_alive(m.store, silent));
@@ -84,9 +84,9 @@ static void a_chart_goes_with_its_last_sample(void **state)
     assert_true(add_chart(m.store, host, "silent", 1, 2) > replayed);
     /* The host leaves: what had no row goes once that is as long ago. */
     qr_store_apply_connected(m.store, host, false, 6 * W * INT64_C(1000000));
-    assert_int_equal(qr_store_apply_retain(m.store, 6 * W), 0);
+    assert_int_equal(retain_from(m.store, 6 * W), 0);
     assert_int_equal(forget_expired(m.store), 2); /* kept, replayed: no row since the edge */
-    assert_int_equal(qr_store_apply_retain(m.store, 7 * W), 0);
+    assert_int_equal(retain_from(m.store, 7 * W), 0);
     assert_int_equal(forget_expired(m.store), 2); /* waiting, silent */
     assert_int_equal(qr_store_n_hosts(m.store), 1);
     assert_int_equal(forget_expired(m.store), 1); /* and so the host */
@@ -103,7 +103,7 @@ static void an_entry_that_comes_late_spares_what_lives(void **state)
     start(&m);
     uint32_t host = add_host(m.store, 1), chart = add_chart(m.store, host, "a", 1, 2);
     row_at(m.store, host, chart, 100, 100);
-    assert_int_equal(qr_store_apply_retain(m.store, 2 * W), 0);
+    assert_int_equal(retain_from(m.store, 2 * W), 0);
     struct qr_forgotten found;
     uint32_t after = 0;
     assert_int_equal(qr_store_expired(m.store, &after, &found, 1), 1);
@@ -253,7 +253,7 @@ static void churn_round(struct qr_store *store, uint32_t host, int round)
             assert_int_equal(put_def(store, host, obsolete_def(id)), ids[i]);
     }
     assert_int_equal(qr_store_apply_seal(store, now_s / W * W), 0);
-    assert_int_equal(qr_store_apply_retain(store, now_s - 3 * W), 0);
+    assert_int_equal(retain_from(store, now_s - 3 * W), 0);
     forget_expired(store);
     qr_store_poll(store);
 }

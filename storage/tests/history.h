@@ -126,7 +126,7 @@ static inline void history_seal(struct history *history, struct qr_store *store)
 static inline void history_retain(struct history *history, struct qr_store *store)
 {
     int64_t edge = history->now_s - 600;
-    assert_int_equal(qr_store_apply_retain(store, edge), 0);
+    assert_int_equal(retain_from(store, edge), 0);
     if (edge < history->retain_s)
         return;
     history->retain_s = edge > 0 ? edge - edge % HISTORY_WINDOW_S : 0;

@@ -23,6 +23,17 @@ static void put(struct qr_manifest *manifest, int64_t start_s, uint32_t generati
     assert_int_equal(qr_manifest_put(manifest, block), 0);
 }
 
+static bool has_ended(void *data, const struct qr_block *block)
+{
+    return qr_block_id_end_s(&block->id) <= *(const int64_t *)data;
+}
+
+static int expire(struct qr_manifest *manifest, int64_t edge_s)
+{
+    const struct qr_manifest_change change = {has_ended, &edge_s};
+    return qr_manifest_change(manifest, NULL, &change);
+}
+
 static void blocks_are_kept_in_order(void **state)
 {
     (void)state;
@@ -67,9 +78,9 @@ static void blocks_are_kept_in_order(void **state)
     assert_int_equal(n_doomed, 0); /* What is replaced keeps its file. */
     int slot = qr_epoch_enter(&epoch);
     set = atomic_load(&manifest.set);
-    assert_int_equal(qr_manifest_expire(&manifest, 119), 0);
+    assert_int_equal(expire(&manifest, 119), 0);
     assert_ptr_equal(atomic_load(&manifest.set), set);
-    assert_int_equal(qr_manifest_expire(&manifest, 180), 0);
+    assert_int_equal(expire(&manifest, 180), 0);
     qr_epoch_collect(&epoch);
     assert_int_equal(n_doomed, 0); /* A reader has them. */
     assert_int_equal(set->at[0]->hash, 3);
@@ -122,7 +133,7 @@ static void a_span_is_found_among_files_of_all_lengths(void **state)
     assert_int_equal(qr_manifest_next_generation(&manifest, &other), 0);
 
     /* What ended goes, in whatever tier, and whatever lies before it. */
-    assert_int_equal(qr_manifest_expire(&manifest, 3660), 0);
+    assert_int_equal(expire(&manifest, 3660), 0);
     set = atomic_load(&manifest.set);
     assert_int_equal(set->n, 2);
     assert_true(qr_block_id_is(&set->at[0]->id, &ids[4]));
@@ -131,10 +142,39 @@ static void a_span_is_found_among_files_of_all_lengths(void **state)
     qr_manifest_release(&manifest);
 }
 
+/* One comes in the place of some: a reader sees those or that. */
+static void a_change_is_seen_whole(void **state)
+{
+    (void)state;
+    struct qr_epoch epoch;
+    struct qr_manifest manifest;
+    qr_epoch_init(&epoch);
+    qr_manifest_init(&manifest, &epoch);
+    for (int64_t start_s = 0; start_s < 300; start_s += 60)
+        put(&manifest, start_s, 0, 1);
+    const struct qr_block_set *before = atomic_load(&manifest.set);
+    const struct qr_block_id id = {.start_s = 0, .window_s = 180, .generation = 1};
+    int64_t edge_s = 180;
+    const struct qr_manifest_change change = {has_ended, &edge_s};
+    int slot = qr_epoch_enter(&epoch);
+    assert_int_equal(
+        qr_manifest_change(&manifest, qr_block_new(&id, 10, 2, QR_BLOCK_SOUND), &change), 0);
+    assert_int_equal(before->n, 5);
+    const struct qr_block_set *set = atomic_load(&manifest.set);
+    assert_int_equal(set->n, 3);
+    assert_int_equal(set->at[0]->hash, 2);
+    assert_int_equal(set->at[1]->id.start_s, 180);
+    assert_int_equal(set->window_max_s[0], 180);
+    qr_epoch_leave(&epoch, slot);
+    qr_epoch_release(&epoch);
+    qr_manifest_release(&manifest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_kept_in_order),
+        cmocka_unit_test(a_change_is_seen_whole),
         cmocka_unit_test(a_span_is_found_among_files_of_all_lengths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

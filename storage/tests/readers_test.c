@@ -137,7 +137,7 @@ static void readers_see_all_up_to_the_watermark(void **state)
         if (qr_store_sealable(shared.store, t - 5, &start, 1) == 1)
             assert_int_equal(qr_store_apply_seal(shared.store, start), 0);
         if (t >= 1200 && t % 300 == 0) /* All charts are complete up to now. */
-            assert_int_equal(qr_store_apply_retain(shared.store, t - SPAN_S - 2 * WINDOW_S), 0);
+            assert_int_equal(retain_from(shared.store, t - SPAN_S - 2 * WINDOW_S), 0);
         if (t % 40 == 0) {
             struct qr_buf snapshot = {0};
             while (t % 80 == 0 && qr_store_busy(shared.store) != 0)

@@ -312,7 +312,7 @@ static void old_windows_are_dropped(void **state)
     struct qr_query *query;
     struct qr_slab slab;
     assert_int_equal(qr_query_open(&query, member.store, chart, 1, 59), 0);
-    assert_int_equal(qr_store_apply_retain(member.store, 119), 0);
+    assert_int_equal(retain_from(member.store, 119), 0);
     assert_int_equal(qr_query_next(query, &slab), 1); /* Who reads it may go on. */
     qr_query_close(query);
     assert_int_equal(qr_memory_disk_n_files(&member.disk), 3);

@@ -8,6 +8,18 @@
 static const struct qr_block_id block_id = {
     .start_s = 600, .window_s = 21600, .generation = 1, .shard = 7, .tier = 1};
 
+static const struct qr_block_id merge_id = {
+    .start_s = 21600, .window_s = 21600, .generation = 3, .shard = 2};
+
+static int encode(const struct qr_state *state, struct qr_buf *out)
+{
+    struct qr_ledger ledger = {0};
+    assert_int_equal(qr_ledger_read(&ledger, state), 0);
+    int err = qr_snapshot_encode(state, &ledger, out);
+    qr_ledger_release(&ledger);
+    return err;
+}
+
 static struct qr_buf sample(void)
 {
     struct qr_epoch epoch;
@@ -17,7 +29,8 @@ static struct qr_buf sample(void)
     uint32_t n_new, n_old;
     qr_epoch_init(&epoch);
     assert_int_equal(qr_state_new(&state, NULL, &epoch, 600), 0);
-    state->retain_s = 600;
+    state->retain_s[0] = 600;
+    state->retain_s[2] = 1;
     atomic_store(&state->n_rows, 5);
     assert_int_equal(qr_catalog_put_host(&state->catalog, host_def(3), &host), 0);
     atomic_store(&host->connected, true);
@@ -41,9 +54,10 @@ static struct qr_buf sample(void)
     struct qr_block *block = qr_block_new(&block_id, 1234, 0xabcdef, QR_BLOCK_SOUND);
     block->confirmed = true;
     assert_int_equal(qr_manifest_put(&state->manifest, block), 0);
+    assert_int_equal(qr_merge_resume(state, &merge_id), 0);
     struct qr_buf out = {0};
     qr_buf_add_u8(&out, 9); /* It appends. */
-    assert_int_equal(qr_snapshot_encode(state, &out), 0);
+    assert_int_equal(encode(state, &out), 0);
     qr_buf_consume(&out, 1);
     /* The checksum began after that byte: it is the same without it. */
     qr_epoch_release(&epoch);
@@ -60,7 +74,10 @@ static int decode(struct qr_slice bytes, struct qr_buf *again)
     int err = qr_snapshot_decode(state, bytes);
     if (err == 0 && again != NULL) {
         assert_int_equal(state->head.window_s, 600);
-        assert_int_equal(state->retain_s, 600);
+        assert_int_equal(state->retain_s[0], 600);
+        assert_int_equal(state->retain_s[1], 0);
+        assert_int_equal(state->retain_s[2], 1);
+        assert_non_null(qr_merge_find(state, &merge_id));
         const struct qr_host *host = qr_catalog_host(&state->catalog, 1);
         assert_true(atomic_load(&host->connected));
         assert_true(atomic_load(&host->state_changed_us) == -1);
@@ -75,7 +92,7 @@ static int decode(struct qr_slice bytes, struct qr_buf *again)
         assert_int_equal(block->hash, 0xabcdef);
         assert_true(block->confirmed);
         assert_int_equal(atomic_load(&block->health), QR_BLOCK_UNCHECKED);
-        assert_int_equal(qr_snapshot_encode(state, again), 0);
+        assert_int_equal(encode(state, again), 0);
     }
     qr_epoch_release(&epoch);
     qr_state_release(state);
@@ -148,7 +165,7 @@ static void what_is_restored_is_encoded(void **unused)
         assert_int_equal(qr_head_put(&state->head, chart, 1, 2, t, (uint32_t[]){7, (uint32_t)t}, 2,
                                      &n_new, &n_old),
                          0);
-    assert_int_equal(qr_snapshot_encode(state, &bytes), 0);
+    assert_int_equal(encode(state, &bytes), 0);
     assert_int_equal(qr_state_new(&restored, NULL, &epoch, 600), 0);
     assert_int_equal(qr_snapshot_decode(restored, qr_buf_slice(&bytes)), 0);
     const struct qr_head_slab *slab = qr_head_first(qr_catalog_chart(&restored->catalog, 1)->head);

@@ -301,7 +301,7 @@ static void a_sealed_window_is_read_from_its_file(void **state)
         assert_int_equal(cell_at(store, chart, t, 0), t);
         assert_int_equal(cell_at(store, chart, t, 1), t % 7 == 0 ? E : 3);
     }
-    assert_int_equal(qr_store_apply_retain(store, 1200), 0);
+    assert_int_equal(retain_from(store, 1200), 0);
     assert_int_equal(access(path, R_OK), -1);
 }
 

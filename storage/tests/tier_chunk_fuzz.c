@@ -10,17 +10,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct qr_tier_codec codec = {0};
+    uint32_t n_dims;
     struct qr_points points = {0};
     if (qr_tier_chunk_decode(&codec, qr_slice_of(data, size), START_S, WINDOW_S, 60, &points) ==
         0) {
         struct qr_buf once = {0}, twice = {0};
         uint64_t n = 0, n_again = 0;
         int64_t end_s = START_S + WINDOW_S;
-        assert(qr_tier_chunk_encode(&codec, &once, START_S, &points, 0, end_s, &n) == 0);
+        assert(qr_tier_chunk_encode(&codec, &once, START_S, &points, 0, end_s, &n_dims, &n) == 0);
         if (n != 0) {
             assert(qr_tier_chunk_decode(&codec, qr_buf_slice(&once), START_S, WINDOW_S, 60,
                                         &points) == 0);
-            assert(qr_tier_chunk_encode(&codec, &twice, START_S, &points, 0, end_s, &n_again) == 0);
+            assert(qr_tier_chunk_encode(&codec, &twice, START_S, &points, 0, end_s, &n_dims,
+                                        &n_again) == 0);
             assert(n == n_again);
             assert(qr_slice_equal(qr_buf_slice(&once), qr_buf_slice(&twice)));
         }

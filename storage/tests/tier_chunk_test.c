@@ -65,6 +65,7 @@ static void points_come_back_exactly(void **state)
     struct qr_rng rng;
     qr_rng_seed(&rng, 11);
     struct qr_tier_codec codec = {0};
+    uint32_t n_dims;
     struct qr_points in = {0}, out = {0};
     struct qr_buf bytes = {0};
     for (unsigned i = 0; i < 2 * QR_COUNT(every); i++) {
@@ -72,9 +73,9 @@ static void points_come_back_exactly(void **state)
         uint32_t point_s = i % 2 != 0 ? 60 : 3600;
         fill(&in, &rng, point_s, every[i / 2]);
         qr_buf_clear(&bytes);
-        assert_int_equal(
-            qr_tier_chunk_encode(&codec, &bytes, START_S, &in, START_S - 1, START_S + SPAN_S, &n),
-            0);
+        assert_int_equal(qr_tier_chunk_encode(&codec, &bytes, START_S, &in, START_S - 1,
+                                              START_S + SPAN_S, &n_dims, &n),
+                         0);
         assert_true(n != 0);
         assert_int_equal(
             qr_tier_chunk_decode(&codec, qr_buf_slice(&bytes), START_S, SPAN_S, point_s, &out), 0);
@@ -102,6 +103,7 @@ static void parts_of_a_window_share_nothing(void **state)
     struct qr_rng rng;
     qr_rng_seed(&rng, 12);
     struct qr_tier_codec codec = {0};
+    uint32_t n_dims;
     struct qr_points in = {0}, part = {0}, sum = {0};
     struct qr_buf bytes = {0};
     uint64_t n_all = 0, n;
@@ -109,8 +111,8 @@ static void parts_of_a_window_share_nothing(void **state)
     assert_int_equal(qr_points_span(&sum, 60, START_S, START_S + SPAN_S - 1, KINDS), 0);
     for (int64_t after = START_S - 1; after < START_S + SPAN_S; after += 600) {
         qr_buf_clear(&bytes);
-        assert_int_equal(qr_tier_chunk_encode(&codec, &bytes, START_S, &in, after, after + 600, &n),
-                         0);
+        assert_int_equal(
+            qr_tier_chunk_encode(&codec, &bytes, START_S, &in, after, after + 600, &n_dims, &n), 0);
         n_all += n;
         if (n == 0)
             continue;
@@ -120,8 +122,9 @@ static void parts_of_a_window_share_nothing(void **state)
     }
     assert_same(&in, &sum);
     qr_buf_clear(&bytes);
-    assert_int_equal(
-        qr_tier_chunk_encode(&codec, &bytes, START_S, &in, START_S - 1, START_S + SPAN_S, &n), 0);
+    assert_int_equal(qr_tier_chunk_encode(&codec, &bytes, START_S, &in, START_S - 1,
+                                          START_S + SPAN_S, &n_dims, &n),
+                     0);
     assert_int_equal(n, n_all);
     qr_buf_release(&bytes);
     qr_points_release(&in);
@@ -134,6 +137,7 @@ static void a_constant_costs_next_to_nothing(void **state)
 {
     (void)state;
     struct qr_tier_codec codec = {0};
+    uint32_t n_dims;
     struct qr_points in = {0};
     struct qr_buf bytes = {0};
     uint64_t n;
@@ -141,8 +145,9 @@ static void a_constant_costs_next_to_nothing(void **state)
     for (int64_t t = START_S + 1; t < START_S + SPAN_S; t++)
         qr_point_add_value(
             qr_points_at(&in, (uint32_t)((qr_point_end(t, 60) - in.first_s) / 60), 0), 7);
-    assert_int_equal(
-        qr_tier_chunk_encode(&codec, &bytes, START_S, &in, START_S - 1, START_S + SPAN_S, &n), 0);
+    assert_int_equal(qr_tier_chunk_encode(&codec, &bytes, START_S, &in, START_S - 1,
+                                          START_S + SPAN_S, &n_dims, &n),
+                     0);
     assert_int_equal(n, 60);
     assert_in_range(bytes.len, 1, 22);
     qr_buf_release(&bytes);

@@ -47,13 +47,15 @@ static int fill_points(struct qr_block_writer *writer, void *data)
     struct qr_tier_codec codec = {0};
     struct qr_buf bytes = {0};
     uint64_t n;
+    uint32_t n_dims;
     assert_int_equal(qr_points_span(&points, 60, START_S + 1, START_S + 120, 1), 0);
     for (uint32_t value = 1; value <= 4; value++)
         qr_point_add_value(qr_points_at(&points, 0, 0), value);
     qr_point_add_value(qr_points_at(&points, 1, 0), 10 | QR_VALUE_ANOMALOUS);
     assert_int_equal(
-        qr_tier_chunk_encode(&codec, &bytes, START_S, &points, START_S, START_S + 120, &n), 0);
-    const struct qr_block_chunk chunk = {3, 9, 0, 1, n, qr_buf_slice(&bytes), NULL, 0};
+        qr_tier_chunk_encode(&codec, &bytes, START_S, &points, START_S, START_S + 120, &n_dims, &n),
+        0);
+    const struct qr_block_chunk chunk = {3, 9, 0, n_dims, n, qr_buf_slice(&bytes), NULL, 0};
     int err = qr_block_writer_add(writer, &chunk);
     qr_buf_release(&bytes);
     qr_points_release(&points);
