@@ -117,7 +117,7 @@ int qr_block_check(struct qr_disk *disk, const char *path, uint64_t bytes, uint6
 static int hash_file(struct qr_disk *disk, const char *path, uint64_t bytes, XXH128_hash_t *hash)
 {
     XXH3_state_t *state = XXH3_createState();
-    uint8_t *part = malloc(READ_BYTES);
+    uint8_t *part = malloc(bytes < READ_BYTES ? (size_t)bytes + 1 : READ_BYTES);
     int err = state != NULL && part != NULL ? 0 : UV_ENOMEM;
     if (err == 0)
         XXH3_128bits_reset(state);
