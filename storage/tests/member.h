@@ -3,6 +3,7 @@
 #define QR_STORAGE_TESTS_MEMBER_H
 
 #include "base/log.h"
+#include "storage/block_examine.h"
 #include "storage/tests/history.h"
 #include "testing/memory_disk.h"
 
@@ -68,6 +69,29 @@ static inline void assert_same_files(struct qr_memory_disk *a, struct qr_memory_
         assert_non_null(other);
         assert_int_equal(file->len, other->len);
         assert_memory_equal(file->bytes, other->bytes, file->len);
+    }
+}
+
+static inline void say_damage(void *data, uint64_t from, uint64_t to, const char *sentence)
+{
+    print_error("%s: bytes %llu to %llu: %s\n", (const char *)data, (unsigned long long)from,
+                (unsigned long long)to, sentence);
+}
+
+/* Every block file is what a person would call sound, and has the name that it says it has. */
+static inline void assert_sound_files(struct member *member)
+{
+    for (const struct qr_memory_file *file = member->disk.files; file; file = file->next) {
+        const struct qr_block_exam exam = {say_damage, NULL, file->path};
+        struct qr_block_id id;
+        struct qr_block_index *index;
+        uint64_t hash = qr_le_get(file->bytes + file->len - 16, 8);
+        assert_int_equal(qr_block_examine(&member->disk.disk, file->path, &exam), 0);
+        assert_int_equal(
+            qr_block_index_read(&index, &member->disk.disk, file->path, file->len, hash), 0);
+        assert_true(qr_block_parse_name(&id, strrchr(file->path, '/') + 1));
+        assert_true(qr_block_id_is(&id, &index->head.id));
+        free(index);
     }
 }
 

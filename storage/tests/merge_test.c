@@ -71,6 +71,7 @@ static void tiers_are_what_the_samples_say(void **state)
     assert_int_equal(merge_all(member.store, DAY_S), 0);
     assert_int_equal(n_blocks(member.store), 4 + 4 + 1 + 36);
     assert_int_equal(qr_memory_disk_n_files(&member.disk), n_blocks(member.store));
+    assert_sound_files(&member);
     assert_all(&member, tables);
     release_tables(tables);
     stop(&member);

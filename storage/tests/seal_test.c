@@ -371,6 +371,7 @@ static void bytes_do_not_depend_on_the_order_of_arrival(void **state)
         put_shuffled(m, seed);
         assert_true(qr_memory_disk_n_files(&m->disk) > 0);
         assert_same_files(&first.disk, &m->disk);
+        assert_sound_files(m);
         if (seed != 0)
             stop(m);
     }
