@@ -15,8 +15,10 @@
 #include "testing/history_log.h"
 #include "testing/memory_disk.h"
 
-#define DIR   "/d"
-#define STEPS 130
+#define DIR         "/d"
+#define STEPS       130
+#define BUCKETS     12u
+#define DIMS_SUMMED 20u
 
 enum kind { STEADY, RESTARTED, NEWCOMER, POOLED, N_MEMBERS };
 
@@ -140,13 +142,36 @@ static void catch_up(struct member *member, uint32_t n)
         qr_machine_apply(member->machine, member->n + 1, qr_buf_slice(&log->entries[member->n]));
 }
 
+/* The state now, and n_tail entries behind it that are not applied yet.  What this member alone
+ * knows may change while the state is encoded. */
+static bool take_image(struct member *member, uint32_t n_tail, struct qr_buf *out)
+{
+    struct qr_image image = {0};
+    qr_buf_clear(out);
+    int err = qr_image_begin(&image, member->machine);
+    if (err == 0) {
+        if (member->kind == POOLED && one_in(member->history, 2))
+            end_jobs(member);
+        qr_image_encode(&image);
+        err = qr_image_end(&image);
+    }
+    for (uint32_t i = member->n; err == 0 && i < member->n + n_tail; i++)
+        err = qr_image_add(&image, i + 1, qr_buf_slice(&member->history->log.entries[i]));
+    if (err == 0) {
+        qr_image_seal(&image);
+        qr_buf_add(out, image.header, sizeof image.header);
+        qr_buf_add(out, image.body.base, image.body.len);
+        qr_buf_add(out, image.tail.base, image.tail.len);
+    } else if (err != QR_E_BUSY) {
+        fail(member->history, "%s: no snapshot: %s", kind_names[member->kind], qr_strerror(err));
+    }
+    qr_image_release(&image);
+    return err == 0;
+}
+
 static bool take_snapshot(struct member *member, struct qr_buf *out)
 {
-    qr_buf_clear(out);
-    int err = qr_image_make(member->machine, out);
-    if (err != 0 && err != QR_E_BUSY)
-        fail(member->history, "%s: no snapshot: %s", kind_names[member->kind], qr_strerror(err));
-    return err == 0;
+    return take_image(member, 0, out);
 }
 
 static void restore(struct member *member, struct qr_slice snapshot, uint32_t n)
@@ -200,8 +225,11 @@ static void step_restarted(struct member *member)
     struct history *history = member->history;
     if (one_in(history, 6))
         catch_up(member, history->log.n);
-    if (one_in(history, 15) && take_snapshot(member, &member->snapshot))
-        member->snapshot_n = member->n;
+    uint32_t n_tail = history->log.n - member->n;
+    if (n_tail > 3)
+        n_tail = (uint32_t)qr_rng_below(&history->rng, 4);
+    if (one_in(history, 15) && take_image(member, n_tail, &member->snapshot))
+        member->snapshot_n = member->n + n_tail;
     if (one_in(history, 15))
         lose_power(member);
 }
@@ -246,6 +274,8 @@ static void step_pooled(struct member *member)
         uv_run(&member->loop, UV_RUN_NOWAIT);
     if (one_in(history, 20))
         end_jobs(member);
+    if (one_in(history, 20) && take_snapshot(member, &member->snapshot))
+        history->result->n_restarts++;
 }
 
 /* ---- what must hold ---- */
@@ -361,6 +391,48 @@ static void check_chart(struct member *member, const struct qr_chart *chart, int
     qr_query_close(query);
 }
 
+static bool same_sums(const struct qr_aggregate *a, const struct qr_aggregate *b)
+{
+    return a->count == b->count && a->n_anomalous == b->n_anomalous && a->n_resets == b->n_resets &&
+           (a->count == 0 || (a->sum == b->sum && a->min == b->min && a->max == b->max));
+}
+
+/* Sums of buckets, as they are added up where it suits the store, and one by one. */
+static void check_sums(struct member *member, const struct qr_chart *chart, int64_t first_s,
+                       int64_t last_s)
+{
+    static struct qr_aggregate sums[DIMS_SUMMED * BUCKETS];
+    const struct qr_buckets buckets = {first_s + (int64_t)qr_rng_below(&member->history->rng, 20),
+                                       1 + (int64_t)qr_rng_below(&member->history->rng, 30),
+                                       BUCKETS};
+    struct qr_query *query;
+    memset(sums, 0, sizeof sums);
+    uint32_t n_dims = atomic_load(&chart->def)->n_dims;
+    if (n_dims > DIMS_SUMMED)
+        return;
+    int err = qr_query_open(&query, member->store, chart, first_s, last_s);
+    assert(err == 0);
+    err = qr_query_aggregate(query, &buckets, n_dims, sums);
+    if (err != 0)
+        fail(member->history, "%s: chart %u cannot be added up: %s", kind_names[member->kind],
+             chart->id, qr_strerror(err));
+    qr_query_close(query);
+    for (uint32_t d = 0; d < n_dims; d++) {
+        for (uint32_t i = 0; i < buckets.n; i++) {
+            struct qr_aggregate right = {0};
+            int64_t end_s = buckets.first_s + i * buckets.step_s;
+            for (int64_t t = end_s - buckets.step_s + 1; t <= end_s; t++)
+                if (t >= first_s && t <= last_s)
+                    qr_aggregate_add(
+                        &right, qr_history_table_get(&member->history->log.table, chart->id, t, d));
+            if (!same_sums(&right, &sums[d * buckets.n + i]))
+                fail(member->history, "%s: chart %u dimension %u: other sums of (%lld, %lld]",
+                     kind_names[member->kind], chart->id, d, (long long)(end_s - buckets.step_s),
+                     (long long)end_s);
+        }
+    }
+}
+
 /* Everything of every chart, or some seconds of one. */
 static void check_queries(struct member *member, bool all)
 {
@@ -380,6 +452,9 @@ static void check_queries(struct member *member, bool all)
             else if (chart != NULL && one_in(history, 10))
                 check_chart(member, chart, first_s,
                             first_s + (int64_t)qr_rng_below(&history->rng, 200));
+            if (chart != NULL && one_in(history, 10))
+                check_sums(member, chart, first_s,
+                           first_s + (int64_t)qr_rng_below(&history->rng, 200));
         }
     }
     qr_store_leave(member->store, slot);

@@ -604,6 +604,52 @@ static void merge(struct qr_history_log *log)
     append(log, QR_COMMAND_MERGE, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS), &body);
 }
 
+/* What the leader's catalog has no more. */
+static void look_for_forgotten(struct qr_history_log *log)
+{
+    for (uint32_t h = 0; h < QR_HISTORY_HOSTS; h++) {
+        struct qr_history_host *host = &log->hosts[h];
+        for (uint32_t c = 0; c < QR_HISTORY_CHARTS; c++) {
+            struct qr_history_chart *chart = &host->charts[c];
+            if (chart->id == 0 || qr_store_chart_by_id(log->store, chart->id) != NULL)
+                continue;
+            qr_history_table_forget(&log->table, chart->id);
+            chart->id = chart->n_dims = 0;
+            qr_entry_base_reset(&chart->base);
+            qr_entry_base_reset(&chart->stale);
+        }
+        if (host->id != 0 && qr_store_host_by_id(log->store, host->id) == NULL) {
+            host->id = host->epoch = host->stale_epoch = 0;
+            host->broken = false;
+        }
+    }
+}
+
+/* Some that somebody wants to be gone, or all that is expired. */
+static void forget(struct qr_history_log *log)
+{
+    static struct qr_forget_body forget;
+    struct qr_buf body = {0};
+    forget.only_expired = !one_in(log, 4);
+    forget.n = 0;
+    uint32_t after = 0;
+    if (forget.only_expired) {
+        forget.n = qr_store_expired(log->store, &after, forget.what, QR_FORGET_MAX);
+    } else {
+        const struct qr_history_host *host = &log->hosts[pick(log, QR_HISTORY_HOSTS)];
+        for (uint32_t c = 0; c < QR_HISTORY_CHARTS; c++)
+            if (host->id != 0 && host->charts[c].id != 0 && one_in(log, 4))
+                forget.what[forget.n++] = (struct qr_forgotten){host->id, host->charts[c].id};
+        if (host->id != 0 && one_in(log, 3))
+            forget.what[forget.n++] = (struct qr_forgotten){host->id, 0};
+        if (one_in(log, 5)) /* And one that nobody has. */
+            forget.what[forget.n++] = (struct qr_forgotten){host->id + 1, 12345};
+    }
+    qr_forget_encode(&body, &forget);
+    append(log, QR_COMMAND_FORGET, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS), &body);
+    look_for_forgotten(log);
+}
+
 /* An entry again, as a proposer sends it that did not see it applied. */
 static void repeat(struct qr_history_log *log)
 {
@@ -645,7 +691,7 @@ static void happen_to(struct qr_history_log *log, struct qr_history_host *host)
     if (host->id == 0) {
         if (one_in(log, 3))
             define_host(log, host);
-    } else if (host->charts[0].id == 0 || one_in(log, 50)) {
+    } else if ((host->charts[0].id == 0 && one_in(log, 2)) || one_in(log, 50)) {
         define_charts(log, host);
     } else if (one_in(log, 40)) {
         own_host(log, host, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS));
@@ -681,6 +727,8 @@ void qr_history_log_step(struct qr_history_log *log)
         merge(log);
     if (one_in(log, 60))
         retain(log);
+    if (one_in(log, 50))
+        forget(log);
     if (log->n > 0 && one_in(log, 30))
         repeat(log);
     if (log->n > 0 && one_in(log, 25))

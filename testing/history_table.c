@@ -69,6 +69,13 @@ void qr_history_table_retain(struct qr_history_table *table, int64_t edge_s)
             table->rows[i].n = 0; /* The place stays taken. */
 }
 
+void qr_history_table_forget(struct qr_history_table *table, uint32_t chart)
+{
+    for (uint32_t i = 0; i < table->capacity; i++)
+        if (table->rows[i].chart == chart)
+            table->rows[i].n = 0;
+}
+
 uint32_t qr_history_table_get(const struct qr_history_table *table, uint32_t chart, int64_t end_s,
                               uint32_t dim)
 {

@@ -25,6 +25,8 @@ void qr_history_table_put(struct qr_history_table *table, uint32_t chart, int64_
                           const uint32_t *values, uint32_t n);
 /* All that ends before edge_s is gone. */
 void qr_history_table_retain(struct qr_history_table *table, int64_t edge_s);
+/* A chart is forgotten: all of it is gone, and its id does not come back. */
+void qr_history_table_forget(struct qr_history_table *table, uint32_t chart);
 /* EMPTY: nothing. */
 uint32_t qr_history_table_get(const struct qr_history_table *table, uint32_t chart, int64_t end_s,
                               uint32_t dim);
