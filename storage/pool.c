@@ -216,25 +216,21 @@ static struct qr_def_label *labels_of(struct shared *shared)
     return (struct qr_def_label *)(void *)(dims_of(shared) + shared->def.n_dims);
 }
 
-static void drop_at_once(struct qr_pool *pool, const char *text)
-{
-    free(leave_text(pool, text));
-}
-
-/* No reader sees it, or no reader ever did. */
+/* No reader sees it, or no reader ever did.  Its texts may have had other users since, whose
+ * readers are still there. */
 static void free_shared(void *memory)
 {
     struct shared *shared = memory;
     struct qr_pool *pool = shared->pool;
     for (size_t i = 0; i < N_TEXTS; i++)
-        drop_at_once(pool, *text_at(&shared->def, i));
+        qr_pool_drop_text(pool, *text_at(&shared->def, i));
     for (uint32_t i = 0; i < shared->def.n_dims; i++) {
-        drop_at_once(pool, dims_of(shared)[i].id);
-        drop_at_once(pool, dims_of(shared)[i].name);
+        qr_pool_drop_text(pool, dims_of(shared)[i].id);
+        qr_pool_drop_text(pool, dims_of(shared)[i].name);
     }
     for (uint32_t i = 0; i < shared->def.n_labels; i++) {
-        drop_at_once(pool, labels_of(shared)[i].name);
-        drop_at_once(pool, labels_of(shared)[i].value);
+        qr_pool_drop_text(pool, labels_of(shared)[i].name);
+        qr_pool_drop_text(pool, labels_of(shared)[i].value);
     }
     pool->bytes -= shared->bytes;
     pool->n_alive--;
