@@ -22,8 +22,7 @@ struct host_node {
 
 struct chart_node {
     struct qr_chart chart;
-    struct qr_chart *previous; /* Of the host. */
-    struct qr_list node;       /* In catalog->condemned. */
+    struct qr_chart *previous; /* Of the host; of the condemned, once it is one of them. */
     struct qr_chart_head head;
     struct qr_entry_base base;
 };
@@ -76,7 +75,6 @@ int qr_catalog_init(struct qr_catalog *catalog, struct qr_epoch *epoch)
     qr_lookup_init(&catalog->by_guid, epoch);
     qr_lookup_init(&catalog->by_id, epoch);
     qr_lookup_init(&catalog->by_name, epoch);
-    qr_list_init(&catalog->condemned);
     return 0;
 }
 
@@ -112,8 +110,10 @@ static void free_host(void *memory)
 
 void qr_catalog_release(struct qr_catalog *catalog)
 {
-    QR_LIST_FOREACH (node, &catalog->condemned)
-        free_chart(QR_CONTAINER_OF(node, struct chart_node, node));
+    for (struct qr_chart *chart = catalog->condemned, *next; chart != NULL; chart = next) {
+        next = chart_node(chart)->previous;
+        free_chart(chart_node(chart));
+    }
     uint32_t id = 0;
     struct qr_chart *chart;
     while ((chart = qr_catalog_next(catalog, &id)) != NULL)
@@ -422,7 +422,6 @@ static struct chart_node *chart_new(struct qr_catalog *catalog, struct qr_host *
     node->chart.host = host;
     node->chart.head = &node->head;
     node->chart.base = &node->base;
-    qr_list_init(&node->node);
     atomic_init(&node->chart.def, def);
     return node;
 }
@@ -550,20 +549,25 @@ int qr_catalog_remove_chart(struct qr_catalog *catalog, struct qr_chart *chart)
     unlink_chart(host_node(chart->host), node);
     count_def(host_node(chart->host), def, NULL);
     qr_pool_drop_def(def);
-    if (qr_head_first(&node->head) != NULL)
-        qr_list_add_tail(&catalog->condemned, &node->node);
-    else
+    if (qr_head_first(&node->head) != NULL) {
+        node->previous = catalog->condemned;
+        catalog->condemned = chart;
+    } else {
         qr_epoch_retire(catalog->epoch, node, free_chart);
+    }
     return 0;
 }
 
 void qr_catalog_bury(struct qr_catalog *catalog)
 {
-    QR_LIST_FOREACH (at, &catalog->condemned) {
-        struct chart_node *node = QR_CONTAINER_OF(at, struct chart_node, node);
-        if (qr_head_first(&node->head) != NULL)
+    struct qr_chart **link = &catalog->condemned;
+    while (*link != NULL) {
+        struct chart_node *node = chart_node(*link);
+        if (qr_head_first(&node->head) != NULL) {
+            link = &node->previous;
             continue;
-        qr_list_remove(&node->node);
+        }
+        *link = node->previous;
         qr_epoch_retire(catalog->epoch, node, free_chart);
     }
 }

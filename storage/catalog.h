@@ -16,7 +16,6 @@
 #define QR_STORAGE_CATALOG_H
 
 #include "base/epoch.h"
-#include "base/list.h"
 #include "storage/head.h"
 #include "storage/ids.h"
 #include "storage/index.h"
@@ -31,7 +30,7 @@ struct qr_catalog {
     _Atomic(struct qr_store_hosts *) hosts; /* By id. */
     uint32_t hosts_capacity;
     struct qr_lookup by_guid, by_id, by_name; /* Names that are the id are not in by_name. */
-    struct qr_list condemned;       /* Removed charts with slabs that are being written. */
+    struct qr_chart *condemned;     /* Removed charts with slabs that are being written. */
     uint32_t last_host, last_chart; /* Ids given last; replicated. */
     _Atomic uint64_t n_dims;
     _Atomic int64_t edge_s; /* What ended before it is gone: retention's. */
