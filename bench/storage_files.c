@@ -2,8 +2,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "bench/fleet.h"
 #include "bench/replica.h"
 #include "bench/storage.h"
@@ -92,6 +94,34 @@ static void measure_queries(const struct qr_bench *bench, struct qr_replica *rep
     }
 }
 
+/* Adds up all that there is, in hours. */
+static void measure_scan(const struct qr_bench *bench, struct qr_replica *replica)
+{
+    struct qr_aggregate *sums = qr_bench_must(malloc(QR_DIMS_PER_CHART_MAX * HOURS * sizeof *sums));
+    const struct qr_buckets hours = {QR_FLEET_START_S - 1 + 3600, 3600, HOURS};
+    for (unsigned pass = 0; pass < bench->passes; pass++) {
+        uint64_t n = 0;
+        int slot = qr_store_enter(replica->store);
+        double start = qr_bench_cpu_ns();
+        for (uint32_t c = 1; c <= bench->corpus->n_charts; c++) {
+            struct qr_query *query;
+            const struct qr_chart *chart = qr_store_chart_by_id(replica->store, c);
+            uint32_t n_dims = bench->corpus->charts[c - 1].n;
+            memset(sums, 0, (size_t)n_dims * HOURS * sizeof *sums);
+            qr_bench_must_be_0(qr_query_open(&query, replica->store, chart, QR_FLEET_START_S - 3600,
+                                             QR_FLEET_START_S + SPAN_S + 3600),
+                               "query");
+            qr_bench_must_be_0(qr_query_aggregate(query, &hours, n_dims, sums), "sums");
+            qr_query_close(query);
+            for (uint32_t i = 0; i < n_dims * HOURS; i++)
+                n += sums[i].count;
+        }
+        qr_figure_set(QR_FIGURE_SCAN, (double)n / (qr_bench_cpu_ns() - start));
+        qr_store_leave(replica->store, slot);
+    }
+    free(sums);
+}
+
 static double copy_file(struct qr_replica *from, struct qr_replica *to,
                         const struct qr_block_name *name)
 {
@@ -139,6 +169,7 @@ void qr_bench_files(const struct qr_bench *bench)
     /* Without loop the seals are in it. */
     qr_figure_set(QR_FIGURE_INGEST, replica.apply_ns / (double)fleet.n_samples);
     measure_queries(bench, &replica, QR_FIGURE_READS);
+    measure_scan(bench, &replica);
     for (unsigned pass = 0; pass < bench->passes; pass++)
         measure_catch_up(&replica);
     qr_fleet_release(&fleet);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "node/options.h"
+#include "storage/lanes.h"
 #include "storage/query.h"
 #include "storage/tier_query.h"
 
@@ -62,7 +63,9 @@ struct reader {
     struct qr_dims dims; /* Of the columns. */
     uint32_t row;        /* The next to be finished. */
     int64_t last_end_s;  /* Of the point before. */
-    bool forgot;         /* Its values: it was one of those that were added up. */
+    double *numbers;     /* Of the slab's columns, one after the other. */
+    size_t capacity;
+    bool forgot; /* Its values: it was one of those that were added up. */
 };
 
 static int64_t row_time(const struct reader *r)
@@ -121,14 +124,17 @@ struct point {
     uint32_t row;                   /* Of either. */
 };
 
-static struct reading read_sample(const struct reader *r, uint32_t cell)
+/* Slabs have the columns' dimensions only. */
+static struct reading read_sample(const struct reader *r, const struct point *point, uint32_t i)
 {
     struct reading reading = {.value = NAN};
+    uint32_t cell = qr_slab_at(point->slab, point->row, i);
     if (qr_value_is_empty(cell))
         return reading;
     reading.anomaly_rate = cell & QR_VALUE_ANOMALOUS ? 100 : 0;
     reading.reset = (cell & QR_VALUE_RESET) != 0;
-    reading.value = r->how->anomaly_bit ? reading.anomaly_rate : qr_value_unpack(cell);
+    reading.value = r->how->anomaly_bit ? reading.anomaly_rate
+                                        : r->numbers[(size_t)i * point->slab->n_rows + point->row];
     return reading;
 }
 
@@ -151,8 +157,8 @@ static struct reading read_point(const struct reader *r, const struct point *poi
 {
     uint32_t dim = r->columns[i].dim;
     struct reading reading = {.value = NAN};
-    if (point->points == NULL) /* Slabs have the columns' dimensions only. */
-        return read_sample(r, qr_slab_at(point->slab, point->row, i));
+    if (point->points == NULL)
+        return read_sample(r, point, i);
     if (dim >= point->points->n_dims)
         return reading;
     const struct qr_point *at = qr_points_at(point->points, point->row, dim);
@@ -311,8 +317,28 @@ static int recall(struct reader *r)
 
 /* ---- all rows ---- */
 
+static int unpack_slab(struct reader *r, const struct qr_slab *slab)
+{
+    size_t n = (size_t)slab->n_rows * r->n;
+    if (n > r->capacity) {
+        double *numbers = malloc(n * sizeof *numbers);
+        if (numbers == NULL)
+            return UV_ENOMEM;
+        free(r->numbers);
+        r->numbers = numbers;
+        r->capacity = n;
+    }
+    for (uint32_t i = 0; i < r->n; i++)
+        qr_lanes_here()->unpack_values(qr_slab_column(slab, i), slab->n_rows,
+                                       r->numbers + (size_t)i * slab->n_rows);
+    return 0;
+}
+
 static int add_slab(struct reader *r, const struct qr_slab *slab)
 {
+    int unpacked = unpack_slab(r, slab);
+    if (unpacked != 0)
+        return unpacked;
     if (r->forgot && slab->step_s > 1 && slab->first_s - slab->step_s == r->last_end_s) {
         int err = recall(r);
         if (err != 0)
@@ -468,6 +494,7 @@ static int read_columns(struct qr_table *table, const struct qr_table_read *how,
     int err = read_chart(&r);
     for (uint32_t i = 0; i < n; i++)
         qr_grouping_release(&r.lanes[i].grouping);
+    free(r.numbers);
     free(r.lanes);
     free(dims);
     return err;

@@ -155,6 +155,79 @@ BODY bool split(const int32_t *mantissas, const uint32_t *codes, uint32_t *out)
     return true;
 }
 
+#define GROUP 8u
+
+typedef int32_t ints4 __attribute__((vector_size(16)));
+typedef int64_t longs4 __attribute__((vector_size(32)));
+typedef double doubles4 __attribute__((vector_size(32)));
+
+/* x, times 10^k where that bit of `more` is set. */
+#define MULTIPLY_IF(x, more, bit, power)                                                           \
+    do {                                                                                           \
+        longs4 is_set = __builtin_convertvector(((more) & (bit)) != 0, longs4);                    \
+        longs4 factor = (is_set & (longs4)((doubles4){0} + (power))) |                             \
+                        (~is_set & (longs4)((doubles4){0} + 1.0));                                 \
+        (x) *= (doubles4)factor;                                                                   \
+    } while (0)
+
+/* Codes up to 7: m / 10^code as m * 10^(7 - code) / 10^7, the same number, rounded once, without a
+ * look into a table. */
+BODY void unpack_group(const uint32_t *v, double *out)
+{
+    for (unsigned i = 0; i < GROUP; i += 4) {
+        ints4 value;
+        memcpy(&value, v + i, sizeof value);
+        ints4 sign = value >> 31, more = 7 - (value >> 26 & 7);
+        doubles4 x = __builtin_convertvector(
+            ((value & (int32_t)QR_VALUE_MANTISSA_MAX) ^ sign) - sign, doubles4);
+        MULTIPLY_IF(x, more, 4, 1e4);
+        MULTIPLY_IF(x, more, 2, 1e2);
+        MULTIPLY_IF(x, more, 1, 1e1);
+        x /= 1e7;
+        memcpy(out + i, &x, sizeof x);
+    }
+}
+
+/* All of a group's bits in *any; are its values the same? */
+BODY bool look_at_group(const uint32_t *v, uint32_t *any)
+{
+    ints4 low, high;
+    memcpy(&low, v, sizeof low);
+    memcpy(&high, v + 4, sizeof high);
+    ints4 same = {0}, both = low | high;
+    same += (int32_t)v[0];
+    uint64_t differ[2], all[2];
+    low = (low ^ same) | (high ^ same);
+    memcpy(differ, &low, sizeof differ);
+    memcpy(all, &both, sizeof all);
+    all[0] |= all[1];
+    *any = (uint32_t)(all[0] | all[0] >> 32);
+    return (differ[0] | differ[1]) == 0;
+}
+
+BODY void unpack_values(const uint32_t *v, uint32_t n, double *out)
+{
+    uint32_t at = 0, any, last = 0;
+    double last_double = 0;
+    for (; at + GROUP <= n; at += GROUP) {
+        if (look_at_group(v + at, &any)) { /* As most are. */
+            if (v[at] != last) {
+                last = v[at];
+                last_double = qr_value_unpack(last);
+            }
+            for (unsigned i = 0; i < GROUP; i++)
+                out[at + i] = last_double;
+        } else if ((any >> 26 & 24) == 0) { /* No code beyond 7. */
+            unpack_group(v + at, out + at);
+        } else {
+            for (unsigned i = 0; i < GROUP; i++)
+                out[at + i] = qr_value_unpack(v[at + i]);
+        }
+    }
+    for (; at < n; at++)
+        out[at] = qr_value_unpack(v[at]);
+}
+
 BODY void sum(const int32_t *x, uint32_t n, struct qr_lanes_sum *out)
 {
     int64_t total = 0;
@@ -191,13 +264,17 @@ BODY void sum(const int32_t *x, uint32_t n, struct qr_lanes_sum *out)
     {                                                                                              \
         return split(mantissas, codes, out);                                                       \
     }                                                                                              \
+    attributes static void unpack_values_##suffix(const uint32_t *v, uint32_t n, double *out)      \
+    {                                                                                              \
+        unpack_values(v, n, out);                                                                  \
+    }                                                                                              \
     attributes static void sum_##suffix(const int32_t *x, uint32_t n, struct qr_lanes_sum *out)    \
     {                                                                                              \
         sum(x, n, out);                                                                            \
     }                                                                                              \
     const struct qr_lanes qr_lanes_##suffix = {                                                    \
-        #suffix,         unpack_##suffix, offsets_##suffix, differences_##suffix,                  \
-        values_##suffix, split_##suffix,  sum_##suffix};
+        #suffix,         unpack_##suffix, offsets_##suffix,       differences_##suffix,            \
+        values_##suffix, split_##suffix,  unpack_values_##suffix, sum_##suffix};
 
 INSTANCES(plain, )
 

@@ -33,6 +33,8 @@ struct qr_lanes {
     bool (*values)(const int32_t *x, unsigned code, uint32_t *values);
     /* Values of these mantissas and exponent codes; false: one of them is not canonical. */
     bool (*split)(const int32_t *mantissas, const uint32_t *codes, uint32_t *values);
+    /* What qr_value_unpack gives for each of n values, of any number. */
+    void (*unpack_values)(const uint32_t *values, uint32_t n, double *doubles);
     /* Of n >= 1 integers. */
     void (*sum)(const int32_t *x, uint32_t n, struct qr_lanes_sum *sum);
 };

@@ -147,15 +147,29 @@ static uint32_t large_of_decimal(uint64_t m, int e)
     return code << 26 | (uint32_t)m;
 }
 
+/* Divides by 10^k if that leaves nothing: then, and only then, the product with the inverse of 5^k
+ * modulo 2^64, rotated by k, is small. */
+static inline bool divide(uint64_t *m, uint64_t inverse, unsigned k, uint64_t power)
+{
+    uint64_t q = *m * inverse;
+    q = q >> k | q << (64 - k);
+    if (q > UINT64_MAX / power)
+        return false;
+    *m = q;
+    return true;
+}
+
 uint32_t qr_value_of_decimal(int64_t x, int e)
 {
     uint64_t m = x < 0 ? 0 - (uint64_t)x : (uint64_t)x;
     if (m == 0)
         return 0;
-    while ((e < 0 || m > QR_VALUE_MANTISSA_MAX) && m % 10 == 0) {
-        m /= 10;
+    while (e <= -4 && divide(&m, UINT64_C(0xd288ce703afb7e91), 4, 10000))
+        e += 4;
+    while (e <= -2 && divide(&m, UINT64_C(0x8f5c28f5c28f5c29), 2, 100))
+        e += 2;
+    while ((e < 0 || m > QR_VALUE_MANTISSA_MAX) && divide(&m, UINT64_C(0xcccccccccccccccd), 1, 10))
         e++;
-    }
     if (m > QR_VALUE_MANTISSA_MAX || e < QR_VALUE_EXPONENT_MIN)
         return QR_VALUE_EMPTY;
     uint32_t value = e > 0 ? large_of_decimal(m, e) : (unsigned)-e << 26 | (uint32_t)m;

@@ -1,5 +1,7 @@
 #include "storage/lanes.h"
 
+#include <math.h>
+
 #include "base/compiler.h"
 #include "base/rng.h"
 #include "storage/pack.h"
@@ -146,6 +148,38 @@ static void only_canonical_values_are_put_together(void **state)
     assert_true(n_good > 100 && n_refused > 100);
 }
 
+/* The same doubles, bit by bit, in groups of every kind and of any length. */
+static void values_become_the_same_doubles(void **state)
+{
+    (void)state;
+    struct qr_rng rng;
+    qr_rng_seed(&rng, 76);
+    for (unsigned round = 0; round < 4000; round++)
+        for (size_t k = 0; k < QR_COUNT(both); k++) {
+            uint32_t values[N], n = (uint32_t)qr_rng_below(&rng, N + 1), kind = round % 4;
+            double got[N + 1], expected;
+            if (!qr_lanes_supported(both[k]))
+                continue;
+            for (uint32_t i = 0; i < n; i++) {
+                values[i] = (uint32_t)qr_rng_next(&rng);
+                if (kind == 1) /* Small ones. */
+                    values[i] &= ~(24u << 26);
+                else if (kind == 2 && i > 0 && qr_rng_below(&rng, 12) != 0)
+                    values[i] = values[i - 1];
+                else if (kind == 3 && qr_rng_below(&rng, 20) == 0)
+                    values[i] = QR_VALUE_EMPTY;
+            }
+            got[n] = 12345;
+            both[k]->unpack_values(values, n, got);
+            assert_true(got[n] == 12345);
+            for (uint32_t i = 0; i < n; i++) {
+                expected = qr_value_unpack(values[i]);
+                assert_true(isnan(expected) ? isnan(got[i])
+                                            : memcmp(&expected, &got[i], sizeof expected) == 0);
+            }
+        }
+}
+
 static void sums_are_exact(void **state)
 {
     (void)state;
@@ -184,6 +218,7 @@ int main(void)
         cmocka_unit_test(offsets_and_differences_are_modulo_2_32),
         cmocka_unit_test(integers_become_values_of_one_form),
         cmocka_unit_test(only_canonical_values_are_put_together),
+        cmocka_unit_test(values_become_the_same_doubles),
         cmocka_unit_test(sums_are_exact),
         cmocka_unit_test(the_best_of_this_machine_is_used),
     };

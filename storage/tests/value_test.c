@@ -195,6 +195,31 @@ static void decimals_have_one_form(void **state)
     assert_false(qr_value_is_canonical(QR_VALUE_EMPTY | 1));
 }
 
+/* Zero after zero taken off, as it is meant. */
+static uint32_t of_decimal_slowly(int64_t x, int e)
+{
+    while (x != 0 && (e < 0 || llabs(x) > QR_VALUE_MANTISSA_MAX) && x % 10 == 0) {
+        x /= 10;
+        e++;
+    }
+    return qr_value_of_decimal(x, e);
+}
+
+static void zeros_are_taken_off_by_one_or_many(void **state)
+{
+    (void)state;
+    struct qr_rng rng;
+    qr_rng_seed(&rng, 17);
+    for (unsigned i = 0; i < 1000000; i++) {
+        int64_t x = (int64_t)(qr_rng_next(&rng) >> (11 + qr_rng_below(&rng, 50)));
+        for (uint64_t zeros = qr_rng_below(&rng, 12); zeros > 0 && x < INT64_MAX / 10; zeros--)
+            x *= 10;
+        x = i % 2 ? x : -x;
+        int e = (int)qr_rng_below(&rng, 22) - 9;
+        assert_int_equal(qr_value_of_decimal(x, e), of_decimal_slowly(x, e));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +229,7 @@ int main(void)
         cmocka_unit_test(each_canonical_value_survives_unpacking),
         cmocka_unit_test(text_of_seven_places_gives_the_same_value),
         cmocka_unit_test(decimals_have_one_form),
+        cmocka_unit_test(zeros_are_taken_off_by_one_or_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
