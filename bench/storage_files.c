@@ -10,6 +10,8 @@
 #include "bench/replica.h"
 #include "bench/storage.h"
 #include "cluster/image.h"
+#include "storage/block.h"
+#include "storage/chunk.h"
 #include "storage/query.h"
 
 #define WINDOW_S 600u
@@ -94,32 +96,63 @@ static void measure_queries(const struct qr_bench *bench, struct qr_replica *rep
     }
 }
 
-/* Adds up all that there is, in hours. */
+/* The files of a replica, as one would be told that has none. */
+static unsigned list_files(struct qr_replica *replica, struct qr_block_name *names, unsigned max)
+{
+    struct qr_replica late;
+    struct qr_buf snapshot = {0};
+    qr_replica_init(&late, NULL, WINDOW_S);
+    qr_bench_must_be_0(qr_image_make(replica->machine, &snapshot), "snapshot");
+    qr_bench_must_be_0(qr_image_restore(late.machine, qr_buf_slice(&snapshot)), "restore");
+    unsigned n = qr_store_missing(late.store, names, max);
+    qr_buf_release(&snapshot);
+    qr_replica_release(&late);
+    return n;
+}
+
+/* Adds up all series of a file, each to one sum; how many values. */
+static uint64_t scan_file(struct qr_block_reader *reader, const char *path,
+                          const struct qr_block_name *name)
+{
+    static struct qr_aggregate sums[QR_DIMS_PER_CHART_MAX];
+    struct qr_block_index *index;
+    struct qr_chunk chunk;
+    struct qr_slice bytes;
+    uint64_t n = 0;
+    qr_bench_must_be_0(qr_block_index_read(&index, &qr_disk_files, path, name->bytes, name->hash),
+                       "index");
+    for (uint32_t row = 0; row < index->n_chunks; row++) {
+        int64_t start_s = qr_block_sub_start_s(&index->head, qr_block_row_at(index, row).sub);
+        qr_bench_must_be_0(qr_block_chunk(reader, index, &qr_disk_files, path, row, &bytes),
+                           "chunk");
+        qr_bench_must_be_0(qr_chunk_open(&chunk, bytes, start_s, index->head.sub_s), "chunk");
+        const struct qr_buckets all = {start_s + index->head.sub_s, index->head.sub_s + 1, 1};
+        memset(sums, 0, chunk.n_dims * sizeof *sums);
+        qr_bench_must_be_0(qr_chunk_aggregate(&chunk, NULL, &all, sums), "sums");
+        for (uint32_t d = 0; d < chunk.n_dims; d++)
+            n += sums[d].count;
+    }
+    free(index);
+    return n;
+}
+
 static void measure_scan(const struct qr_bench *bench, struct qr_replica *replica)
 {
-    struct qr_aggregate *sums = qr_bench_must(malloc(QR_DIMS_PER_CHART_MAX * HOURS * sizeof *sums));
-    const struct qr_buckets hours = {QR_FLEET_START_S - 1 + 3600, 3600, HOURS};
+    static struct qr_block_name names[256];
+    unsigned n_files = list_files(replica, names, 256);
     for (unsigned pass = 0; pass < bench->passes; pass++) {
+        struct qr_block_reader reader = {0};
         uint64_t n = 0;
-        int slot = qr_store_enter(replica->store);
         double start = qr_bench_cpu_ns();
-        for (uint32_t c = 1; c <= bench->corpus->n_charts; c++) {
-            struct qr_query *query;
-            const struct qr_chart *chart = qr_store_chart_by_id(replica->store, c);
-            uint32_t n_dims = bench->corpus->charts[c - 1].n;
-            memset(sums, 0, (size_t)n_dims * HOURS * sizeof *sums);
-            qr_bench_must_be_0(qr_query_open(&query, replica->store, chart, QR_FLEET_START_S - 3600,
-                                             QR_FLEET_START_S + SPAN_S + 3600),
-                               "query");
-            qr_bench_must_be_0(qr_query_aggregate(query, &hours, n_dims, sums), "sums");
-            qr_query_close(query);
-            for (uint32_t i = 0; i < n_dims * HOURS; i++)
-                n += sums[i].count;
+        for (unsigned i = 0; i < n_files; i++) {
+            char path[512];
+            qr_bench_must_be_0(
+                qr_store_block_path(replica->store, names[i].name, path, sizeof path), "path");
+            n += scan_file(&reader, path, &names[i]);
         }
         qr_figure_set(QR_FIGURE_SCAN, (double)n / (qr_bench_cpu_ns() - start));
-        qr_store_leave(replica->store, slot);
+        qr_block_reader_release(&reader);
     }
-    free(sums);
 }
 
 static double copy_file(struct qr_replica *from, struct qr_replica *to,

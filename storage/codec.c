@@ -335,6 +335,23 @@ static bool value_of(int64_t x, int exponent, uint32_t *value)
     return !qr_value_is_empty(*value);
 }
 
+/* Of n integers, at most DICTIONARY_MAX; `values` has room for that. */
+static bool values_of(const int64_t *x, uint32_t n, int exponent, uint32_t *values)
+{
+    int32_t narrow[DICTIONARY_MAX] = {0};
+    bool is_narrow = exponent <= 0;
+    for (uint32_t i = 0; i < n; i++) {
+        is_narrow = is_narrow && x[i] <= INT32_MAX && x[i] >= INT32_MIN;
+        narrow[i] = (int32_t)x[i];
+    }
+    for (uint32_t at = 0; at < n && is_narrow; at += QR_LANES_N)
+        is_narrow = qr_lanes_here()->values(narrow + at, (unsigned)-exponent, values + at);
+    for (uint32_t i = 0; i < n && !is_narrow; i++)
+        if (!value_of(x[i], exponent, &values[i]))
+            return false;
+    return true;
+}
+
 static void fill(uint32_t *out, uint32_t n, uint32_t value)
 {
     for (uint32_t i = 0; i < n; i++)
@@ -420,9 +437,8 @@ static bool take_dictionary(struct qr_cursor *in, const struct series *series, u
     int64_t entries[DICTIONARY_MAX];
     uint32_t values[DICTIONARY_MAX], indexes[QR_FRAME_N];
     uint32_t n_entries = take_entries(in, entries);
-    for (uint32_t i = 0; i < n_entries; i++)
-        if (!value_of(entries[i], series->exponent, &values[i]))
-            return false;
+    if (!values_of(entries, n_entries, series->exponent, values))
+        return false;
     for (uint32_t at = 0; at < series->n_present && !in->failed; at += QR_FRAME_N) {
         uint32_t n = frame_size(series->n_present, at), from = at, to = at + n;
         if (is_outside(at, first, end)) {
@@ -752,11 +768,10 @@ static bool is_unwanted(struct adder *adder, uint32_t at, uint32_t n)
 static bool add_dictionary(struct adder *adder, struct qr_cursor *in)
 {
     int64_t entries[DICTIONARY_MAX], x[QR_FRAME_N];
-    uint32_t indexes[QR_FRAME_N], value;
+    uint32_t indexes[QR_FRAME_N], values[DICTIONARY_MAX];
     uint32_t n_entries = take_entries(in, entries), n_present = adder->series->n_present;
-    for (uint32_t i = 0; i < n_entries; i++)
-        if (!value_of(entries[i], adder->series->exponent, &value))
-            return false;
+    if (!values_of(entries, n_entries, adder->series->exponent, values))
+        return false;
     for (uint32_t at = 0; at < n_present && !in->failed; at += QR_FRAME_N) {
         uint32_t n = frame_size(n_present, at);
         if (is_unwanted(adder, at, n)) {
