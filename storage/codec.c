@@ -158,8 +158,8 @@ static uint8_t *put_frames(uint8_t *p, const int64_t *x, const uint32_t *values,
                            int exponent)
 {
     for (uint32_t at = 0; at < n; at += QR_FRAME_N)
-        p = qr_frame_put(p, x + at, values + at, n - at < QR_FRAME_N ? n - at : QR_FRAME_N,
-                         exponent);
+        p = qr_frame_put(p, x + at, values != NULL ? values + at : NULL,
+                         n - at < QR_FRAME_N ? n - at : QR_FRAME_N, exponent);
     return p;
 }
 

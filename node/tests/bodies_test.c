@@ -58,6 +58,30 @@ static void seals_round_trip(void **state)
     qr_buf_release(&body);
 }
 
+static void merges_and_retentions_round_trip(void **state)
+{
+    (void)state;
+    const struct qr_retention in = {{1795405200, 0, 5}, {0, 1u << 30, 7}};
+    struct qr_retention out;
+    const struct qr_merge_body merge_in = {2, 77, 1795392000};
+    struct qr_merge_body merge;
+    struct qr_buf body = {0};
+    assert_int_equal(qr_retain_body_encode(&body, &in), 0);
+    assert_int_equal(qr_retain_body_decode(&out, qr_buf_slice(&body)), 0);
+    assert_memory_equal(&out, &in, sizeof in);
+    qr_buf_add_u8(&body, 0);
+    assert_int_equal(qr_retain_body_decode(&out, qr_buf_slice(&body)), QR_E_MALFORMED);
+    qr_buf_clear(&body);
+    assert_int_equal(qr_merge_body_encode(&body, &merge_in), 0);
+    assert_int_equal(qr_merge_body_decode(&merge, qr_buf_slice(&body)), 0);
+    assert_int_equal(merge.tier, 2);
+    assert_int_equal(merge.shard, 77);
+    assert_true(merge.start_s == 1795392000);
+    body.base[0] = QR_TIERS;
+    assert_int_equal(qr_merge_body_decode(&merge, qr_buf_slice(&body)), QR_E_MALFORMED);
+    qr_buf_release(&body);
+}
+
 static void charts_are_counted_in_front(void **state)
 {
     (void)state;
@@ -110,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(host_state_round_trip),
         cmocka_unit_test(seals_round_trip),
+        cmocka_unit_test(merges_and_retentions_round_trip),
         cmocka_unit_test(charts_are_counted_in_front),
         cmocka_unit_test(forgets_round_trip),
     };

@@ -428,8 +428,9 @@ static void refuses_bodies_that_are_cut_or_too_long(void **state)
     open_fixture(&f);
     add_host(&f, 1);
     static const enum qr_command_type types[] = {
-        QR_COMMAND_HOST,   QR_COMMAND_CHARTS, QR_COMMAND_SAMPLES, QR_COMMAND_HOST_STATE,
-        QR_COMMAND_SEALED, QR_COMMAND_SEAL,   QR_COMMAND_RETAIN,  QR_COMMAND_FORGET};
+        QR_COMMAND_HOST,       QR_COMMAND_CHARTS, QR_COMMAND_SAMPLES,
+        QR_COMMAND_HOST_STATE, QR_COMMAND_SEALED, QR_COMMAND_SEAL,
+        QR_COMMAND_RETAIN,     QR_COMMAND_MERGE,  QR_COMMAND_FORGET};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         struct qr_buf empty = {0};
         struct qr_buf garbage = {0};

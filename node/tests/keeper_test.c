@@ -151,12 +151,96 @@ static void no_more_is_frozen_than_disks_keep_up_with(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+static void agree(void)
+{
+    struct qr_store_file file;
+    while (qr_store_unvoted(store, 1, &file, 1) != 0) {
+        const struct qr_file_vote vote = {1, file.bytes, file.hash};
+        assert_int_equal(qr_store_apply_vote(store, &file.id, &vote, 1), 0);
+    }
+}
+
+#define SPAN_S   (36 * (int64_t)WINDOW_S)
+#define SETTLE_S (WINDOW_S + QR_KEEPER_GRACE_S + QR_KEEPER_LATE_S)
+
+/* A value of each of a span's windows, sealed and agreed on. */
+static int64_t seal_a_span(void)
+{
+    int64_t begin_s = T0 - T0 % SPAN_S;
+    uint32_t n_new, cell = qr_value_pack(1, 0);
+    for (int64_t t = begin_s; t < begin_s + SPAN_S; t += WINDOW_S) {
+        assert_int_equal(
+            qr_store_apply_row(store, host_id, chart_id, begin_s + SPAN_S, t, &cell, 1, &n_new), 0);
+        assert_int_equal(qr_store_apply_seal(store, t), 0);
+    }
+    return begin_s;
+}
+
+static void a_span_is_merged_when_nothing_more_is_expected(void **state)
+{
+    (void)state;
+    struct qr_block_id id;
+    int64_t begin_s = seal_a_span(), end_s = begin_s + SPAN_S;
+    assert_false(qr_keeper_merge_due(keeper, end_s + SETTLE_S, &id)); /* Not agreed on. */
+    agree();
+    assert_false(qr_keeper_merge_due(keeper, end_s + SETTLE_S - 1, &id));
+    for (unsigned tier = 0; tier < 2; tier++) {
+        assert_true(qr_keeper_merge_due(keeper, end_s + SETTLE_S, &id));
+        assert_int_equal(id.tier, tier);
+        assert_int_equal(id.start_s, begin_s);
+        assert_int_equal(qr_store_apply_merge(store, id.tier, id.shard, id.start_s), 0);
+        assert_false(qr_keeper_merge_due(keeper, end_s + SETTLE_S, &id)); /* One at a time. */
+        agree();
+    }
+    assert_false(qr_keeper_merge_due(keeper, end_s + SETTLE_S, &id)); /* The day is not over. */
+    /* Late samples: when it has been quiet for a while. */
+    int64_t now = end_s + 2 * WINDOW_S + SETTLE_S;
+    uint32_t n_new, cell = qr_value_pack(2, 0);
+    assert_int_equal(
+        qr_store_apply_row(store, host_id, chart_id, now, begin_s + 7, &cell, 1, &n_new), 0);
+    assert_false(qr_keeper_merge_due(keeper, now, &id)); /* Not sealed. */
+    assert_int_equal(qr_store_apply_seal(store, begin_s), 0);
+    agree();
+    assert_false(qr_keeper_merge_due(keeper, now, &id));
+    assert_false(qr_keeper_merge_due(keeper, now + QR_KEEPER_LATE_S - 1, &id));
+    assert_true(qr_keeper_merge_due(keeper, now + QR_KEEPER_LATE_S, &id));
+    assert_int_equal(id.generation, 3);
+}
+
+/* No edge is asked for that drops samples before they are points; for a day at most. */
+static void retention_waits_for_points(void **state)
+{
+    (void)state;
+    struct qr_retention retention;
+    struct qr_block_id id;
+    int64_t begin_s = seal_a_span(), now = begin_s + SPAN_S + SETTLE_S;
+    agree();
+    config.retention_hours[0] = 1;
+    config.retention_hours[1] = 10;
+    config.retention_mib[1] = 3;
+    qr_keeper_retention(keeper, now, &retention);
+    assert_int_equal(retention.before_s[0],
+                     begin_s > now - 3600 - 86400 ? begin_s : now - 3600 - 86400);
+    assert_int_equal(retention.before_s[1], now - 36000);
+    assert_int_equal(retention.bytes_max[0], 0);
+    assert_int_equal(retention.bytes_max[1], 3 << 20);
+    while (qr_keeper_merge_due(keeper, now, &id)) {
+        assert_int_equal(qr_store_apply_merge(store, id.tier, id.shard, id.start_s), 0);
+        agree();
+    }
+    qr_keeper_retention(keeper, now, &retention);
+    assert_int_equal(retention.before_s[0], now - 3600);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_window_is_sealed_soon_after_its_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_child_that_is_late_makes_few_files, setup, teardown),
         cmocka_unit_test_setup_teardown(no_more_is_frozen_than_disks_keep_up_with, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_span_is_merged_when_nothing_more_is_expected, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(retention_waits_for_points, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

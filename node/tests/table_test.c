@@ -106,6 +106,63 @@ static void the_first_row_of_wide_points_takes_one_more(void **state)
     qr_table_release(&table);
 }
 
+/* Seals, agrees and merges until nothing is due; then samples are gone. */
+static void leave_points_only(struct fixture *f, int64_t before_s)
+{
+    int64_t start_s;
+    struct qr_store_file file;
+    struct qr_block_id id;
+    while (qr_store_sealable(f->store, before_s, &start_s, 1) != 0)
+        assert_int_equal(qr_store_apply_seal(f->store, start_s), 0);
+    for (bool more = true; more;) {
+        while (qr_store_unvoted(f->store, 1, &file, 1) != 0) {
+            const struct qr_file_vote vote = {1, file.bytes, file.hash};
+            assert_int_equal(qr_store_apply_vote(f->store, &file.id, &vote, 1), 0);
+        }
+        more = qr_store_merge_due(f->store, before_s, &id);
+        if (more)
+            assert_int_equal(qr_store_apply_merge(f->store, id.tier, id.shard, id.start_s), 0);
+    }
+    const struct qr_retention retention = {.before_s = {before_s}};
+    assert_int_equal(qr_store_apply_retain(f->store, &retention), 0);
+}
+
+/* Points of a minute stand for samples that are gone: each group takes of them what it is of. */
+static void what_is_older_than_samples_comes_from_points(void **state)
+{
+    struct fixture *f = *state;
+    struct chart_rows own = add_own(f, 1);
+    const int64_t span_s = 36 * SEAL_WINDOW_S, begin_s = T0 - T0 % span_s;
+    for (int64_t t = begin_s; t < begin_s + span_s + 200; t++)
+        put(f, &own, t, (double)(t - begin_s), t % 60 == 1 ? -5 : 1);
+    struct qr_table table;
+    leave_points_only(f, begin_s + span_s);
+    assert_int_equal(qr_chart_first_s(own.chart), begin_s);
+    /* The first row takes one more, as with all wide points. */
+    read_window(f, &table, &own, begin_s + 120, 60, 3, "average");
+    assert_column(&table, 0, (double[]){60.5, 150.5, 210.5});
+    assert_column(&table, 1, (double[]){0.9, 0.9, 0.9});
+    qr_table_release(&table);
+    read_window(f, &table, &own, begin_s + 120, 60, 3, "max");
+    assert_column(&table, 0, (double[]){120, 180, 240});
+    assert_column(&table, 1, (double[]){1, 1, 1});
+    qr_table_release(&table);
+    read_window(f, &table, &own, begin_s + 120, 60, 3, "min");
+    assert_column(&table, 0, (double[]){1, 121, 181});
+    assert_column(&table, 1, (double[]){-5, -5, -5});
+    qr_table_release(&table);
+    /* Over the border: the point that ends there has a part that is in samples only. */
+    read_window(f, &table, &own, begin_s + span_s - 60, 60, 4, "sum");
+    double sums[4] = {0};
+    for (int64_t row = 0; row < 4; row++)
+        for (int64_t t = 1; t <= 60; t++)
+            sums[row] += (double)(span_s - 60 + (row - 1) * 60 + t);
+    for (int64_t t = 1; t <= 60; t++)
+        sums[0] += (double)(span_s - 180 + t);
+    assert_column(&table, 0, sums);
+    qr_table_release(&table);
+}
+
 static void flags_reach_their_cells(void **state)
 {
     struct fixture *f = *state;
@@ -285,6 +342,7 @@ int main(void)
         WITH_FIXTURE(gaps_are_null_and_do_not_count),
         WITH_FIXTURE(wide_points_are_interpolated),
         WITH_FIXTURE(the_first_row_of_wide_points_takes_one_more),
+        WITH_FIXTURE(what_is_older_than_samples_comes_from_points),
         WITH_FIXTURE(flags_reach_their_cells),
         WITH_FIXTURE(seconds_are_grouped_as_if_by_hand),
         WITH_FIXTURE(a_seal_changes_no_answer),

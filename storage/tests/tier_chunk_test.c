@@ -133,6 +133,36 @@ static void parts_of_a_window_share_nothing(void **state)
     qr_tier_codec_release(&codec);
 }
 
+/* More points than a frame has. */
+static void long_windows_come_back(void **state)
+{
+    (void)state;
+    const uint32_t window_s = 6 * 3600;
+    struct qr_rng rng;
+    qr_rng_seed(&rng, 13);
+    struct qr_tier_codec codec = {0};
+    struct qr_points in = {0}, out = {0};
+    struct qr_buf bytes = {0};
+    uint32_t n_dims;
+    uint64_t n;
+    assert_int_equal(qr_points_span(&in, 60, START_S, START_S + window_s - 1, KINDS), 0);
+    for (uint32_t row = 0; row < in.n_rows; row++)
+        for (unsigned d = 0; d < KINDS; d++)
+            for (int64_t t = 0; t < 20; t++)
+                qr_point_add_value(qr_points_at(&in, row, d),
+                                   value_of(&rng, d, (int64_t)row * 60 + t));
+    assert_int_equal(
+        qr_tier_chunk_encode(&codec, &bytes, START_S, &in, START_S - 1, INT64_MAX, &n_dims, &n), 0);
+    assert_true(n > 361 * 2);
+    assert_int_equal(
+        qr_tier_chunk_decode(&codec, qr_buf_slice(&bytes), START_S, window_s, 60, &out), 0);
+    assert_same(&in, &out);
+    qr_buf_release(&bytes);
+    qr_points_release(&in);
+    qr_points_release(&out);
+    qr_tier_codec_release(&codec);
+}
+
 static void a_constant_costs_next_to_nothing(void **state)
 {
     (void)state;
@@ -160,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(points_come_back_exactly),
         cmocka_unit_test(parts_of_a_window_share_nothing),
+        cmocka_unit_test(long_windows_come_back),
         cmocka_unit_test(a_constant_costs_next_to_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
