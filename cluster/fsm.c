@@ -10,7 +10,7 @@
 #include "cluster/raft_error.h"
 
 /* A snapshot that failed is tried again so much later: trying holds up entries. */
-#define RETRY_ENTRIES 256u
+#define RETRY_ENTRIES 1024u
 
 static void die(struct qr_fsm *fsm, const char *what, int err)
 {

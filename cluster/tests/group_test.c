@@ -752,6 +752,156 @@ static void a_member_short_of_disk_does_not_propose(void **state)
     /* Its introduction was never sent. */
 }
 
+/* ---- entries that wait ---- */
+
+/* What is committed is applied some entries a turn, and the member is ready after the last. */
+static void a_log_is_applied_as_the_loop_turns(void **state)
+{
+    (void)state;
+    start_all(1);
+    propose(1, 400, 100);
+    assert_true(wait_for(all_equal));
+    stop_member(1);
+    struct member *m = &cluster->members[1];
+    memset(&m->sink, 0, sizeof m->sink);
+    m->sink.slow_us = 1000;
+    start_member(1);
+    unsigned n_turns = 0;
+    uint64_t last = 0;
+    while (!qr_group_ready(m->group)) {
+        uv_run(&cluster->loop, UV_RUN_ONCE);
+        struct qr_group_status status = status_of(1);
+        assert_true(status.applied >= last);
+        assert_true(status.applied <= status.commit);
+        assert_true(status.applied + status.n_backlog >= 400 || status.n_backlog == 0);
+        assert_true(!status.ready || status.n_backlog == 0);
+        last = status.applied;
+        n_turns += status.n_backlog > 0;
+    }
+    /* At most two slices a turn. */
+    assert_true(n_turns > 400 / (2 * (QR_APPLY_SLICE_US / 1000 + 1)));
+    assert_int_equal(m->sink.last[1], 400);
+    assert_sound();
+    teardown_cluster();
+}
+
+/* A member that applies slowly answers heartbeats; one that comes to lead does so when it is done.
+ */
+static void a_leader_begins_when_it_has_applied(void **state)
+{
+    (void)state;
+    start_all(3);
+    uint32_t old = leader();
+    uint64_t term = status_of(old).term;
+    for (uint32_t id = 1; id <= 3; id++)
+        cluster->members[id].sink.slow_us = id != old ? 5000 : 0;
+    propose(old, 200, 100);
+    while (cluster->members[old].done < 200)
+        uv_run(&cluster->loop, UV_RUN_ONCE);
+    assert_int_equal(status_of(old).term, term);
+    for (uint32_t id = 1; id <= 3; id++)
+        assert_true(id == old || status_of(id).n_backlog > 0);
+    stop_member(old);
+    bool led_with_backlog = false;
+    while (!(leader() != 0 && qr_group_ready(cluster->members[leader()].group))) {
+        uv_run(&cluster->loop, UV_RUN_ONCE);
+        led_with_backlog |= leader() != 0 && status_of(leader()).n_backlog > 0;
+    }
+    assert_true(led_with_backlog);
+    assert_int_equal(status_of(leader()).n_backlog, 0);
+    assert_int_equal(cluster->members[leader()].sink.last[old], 200);
+    start_member(old);
+    assert_true(wait_for(all_ready));
+    assert_true(wait_for(all_equal));
+    assert_sound();
+    teardown_cluster();
+}
+
+static uint32_t behind;
+
+static bool has_installed(void)
+{
+    return status_of(behind).n_installs > 0;
+}
+
+static bool has_a_backlog(void)
+{
+    return status_of(behind).n_backlog > 100;
+}
+
+/* The library has begun to install: what had not been applied is in what it installs. */
+static bool has_forgotten_its_backlog(void)
+{
+    return status_of(behind).n_backlog == 0;
+}
+
+static bool the_others_are_done(void)
+{
+    for (uint32_t id = 1; id <= 3; id++) {
+        struct qr_group_load load = qr_group_get_load(cluster->members[id].group);
+        if (id != behind && load.n_waiting + load.n_in_flight != 0)
+            return false;
+    }
+    return true;
+}
+
+/* A member makes a snapshot, so entries wait, and is sent one that contains them. */
+static void a_snapshot_comes_to_a_member_with_a_backlog(void **state)
+{
+    (void)state;
+    setup_cluster(3);
+    cluster->snapshot_threshold = 20;
+    cluster->snapshot_trailing = 5;
+    for (uint32_t id = 1; id <= 3; id++)
+        start_member(id);
+    assert_true(wait_for(all_ready));
+    behind = follower();
+    atomic_store(&memory_sink_held, &cluster->members[behind].sink);
+    propose(leader(), 150, 100);
+    assert_true(wait_for(the_others_are_done));
+    assert_true(wait_for(has_a_backlog));
+    uint64_t applied = status_of(behind).applied;
+    for (uint32_t id = 1; id <= 3; id++)
+        qr_fake_net_cut(&cluster->net, behind, id, id != behind);
+    propose(leader(), 60, 100);
+    assert_true(wait_for(the_others_are_done));
+    for (uint32_t id = 1; id <= 3; id++)
+        qr_fake_net_cut(&cluster->net, behind, id, false);
+    assert_true(wait_for(has_forgotten_its_backlog));
+    assert_false(has_installed());
+    assert_int_equal(status_of(behind).applied, applied);
+    atomic_store(&memory_sink_held, NULL);
+    assert_true(wait_for(has_installed));
+    assert_true(wait_for(all_equal));
+    assert_sound();
+    teardown_cluster();
+}
+
+/* Jobs that run when the group closes end before it is freed. */
+static void a_group_closes_in_the_midst_of_a_snapshot(void **state)
+{
+    (void)state;
+    setup_cluster(1);
+    cluster->snapshot_threshold = 5;
+    cluster->snapshot_trailing = 2;
+    struct member *m = &cluster->members[1];
+    m->sink.ballast = 16u << 20;
+    for (unsigned round = 0; round < 8; round++) {
+        start_member(1);
+        assert_true(wait_for(all_ready));
+        propose(1, 20, 100);
+        run_ms(round % 4 * 3);
+        m->sink.slow_us = round % 2 * 2000;
+        stop_member(1);
+    }
+    memset(m->sink.last, 0, sizeof m->sink.last);
+    start_member(1);
+    assert_true(wait_for(all_ready));
+    assert_true(wait_for(all_equal));
+    assert_sound();
+    teardown_cluster();
+}
+
 int main(void)
 {
     qr_log_open(2, getenv("QR_TEST_LOG") != NULL ? QR_LOG_DEBUG : QR_LOG_ERROR);
@@ -774,6 +924,10 @@ int main(void)
         cmocka_unit_test(large_entries_and_snapshots_pass),
         cmocka_unit_test(a_store_that_behaves_differently_is_found_out),
         cmocka_unit_test(a_member_short_of_disk_does_not_propose),
+        cmocka_unit_test(a_log_is_applied_as_the_loop_turns),
+        cmocka_unit_test(a_leader_begins_when_it_has_applied),
+        cmocka_unit_test(a_snapshot_comes_to_a_member_with_a_backlog),
+        cmocka_unit_test(a_group_closes_in_the_midst_of_a_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,8 +7,10 @@
 #ifndef QR_CLUSTER_TESTS_MEMORY_SINK_H
 #define QR_CLUSTER_TESTS_MEMORY_SINK_H
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 #include "base/cursor.h"
 #include "base/error.h"
@@ -23,8 +25,9 @@ struct memory_sink {
     uint64_t digest;
     size_t ballast; /* Bytes that make the snapshot large. */
     bool lie;
-    bool busy;     /* Not the moment for a snapshot. */
-    int fail_with; /* Answer to the next entry. */
+    bool busy;        /* Not the moment for a snapshot. */
+    unsigned slow_us; /* Each entry takes so long. */
+    int fail_with;    /* Answer to the next entry. */
 };
 
 /* Is this the number after `last`? */
@@ -39,6 +42,8 @@ static inline int memory_sink_apply(void *data, const struct qr_command *command
 {
     struct memory_sink *sink = data;
     (void)ownership;
+    for (uint64_t start = uv_hrtime(); uv_hrtime() - start < sink->slow_us * UINT64_C(1000);)
+        ;
     if (sink->fail_with != 0) {
         int err = sink->fail_with;
         sink->fail_with = 0;
@@ -73,10 +78,14 @@ static inline int memory_sink_begin(void *data, void **pin)
     return 0;
 }
 
+/* The sink whose snapshots are not done until this is another; NULL: none. */
+static _Atomic(void *) memory_sink_held;
+
 static inline int memory_sink_snapshot(void *data, void *pin, struct qr_buf *out)
 {
     const struct memory_sink *sink = pin;
-    (void)data;
+    while (atomic_load(&memory_sink_held) == data)
+        uv_sleep(1);
     for (unsigned i = 0; i < MEMORY_SINK_MEMBERS; i++) {
         qr_buf_add_u64(out, sink->last[i]);
         qr_buf_add_u64(out, sink->n[i]);
@@ -124,6 +133,7 @@ static inline void memory_sink_replace(void *data, void *next)
     state->ballast = sink->ballast;
     state->lie = sink->lie;
     state->busy = sink->busy;
+    state->slow_us = sink->slow_us;
     *sink = *state;
     free(state);
 }
