@@ -215,7 +215,7 @@ static void wait_snapshot(struct member *m)
 {
     double start = qr_bench_wall_ns();
     hold_snapshots = false;
-    m->replica.glue.snapshot_wait = 0;
+    m->replica.glue.snapshot_wait_bytes = 0;
     while (status_of(m).n_snapshots == 0 && qr_bench_wall_ns() - start < 60e9)
         turn_loop(m);
     double made = qr_bench_wall_ns();

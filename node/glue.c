@@ -11,7 +11,10 @@
 
 int qr_glue_init(struct qr_glue *glue, struct qr_store *store, uint32_t member, uint32_t n_members)
 {
-    *glue = (struct qr_glue){.store = store, .member = member, .n_members = n_members};
+    *glue = (struct qr_glue){.store = store,
+                             .member = member,
+                             .n_members = n_members,
+                             .snapshot_wait_bytes = QR_GLUE_SNAPSHOT_WAIT_BYTES};
     glue->gaps = calloc(QR_STATE_GAPS_MAX, sizeof *glue->gaps);
     glue->forget = calloc(1, sizeof *glue->forget);
     return glue->gaps != NULL && glue->forget != NULL ? 0 : UV_ENOMEM;
@@ -276,8 +279,7 @@ static int apply(void *data, const struct qr_command *command, struct qr_ownersh
     struct qr_glue *glue = data;
     *effect = 0;
     glue->index = index;
-    if (glue->snapshot_index == 0)
-        glue->snapshot_index = index; /* since the start: the log was short then */
+    glue->bytes_since += QR_COMMAND_HEADER_BYTES + command->body.len;
     if (command->type == QR_COMMAND_SEAL)
         glue->sealed_index = index;
     switch (command->type) {
@@ -315,12 +317,11 @@ static uint32_t host_id(void *data, const struct qr_guid *guid)
 }
 
 /* Entries wait while the head is encoded: if it is large, better after a seal, when it is smaller.
- * But a log that grows long makes restarts long, so there is an end to waiting. */
+ * But a log that grows takes memory and makes restarts long, so there is an end to waiting. */
 static bool waits_for_seal(const struct qr_glue *glue)
 {
     struct qr_store_stats stats;
-    if (glue->sealed_index > glue->snapshot_index ||
-        glue->index - glue->snapshot_index >= glue->snapshot_wait)
+    if (glue->sealed_index > glue->snapshot_index || glue->bytes_since >= glue->snapshot_wait_bytes)
         return false;
     qr_store_get_stats(glue->store, &stats);
     return stats.head_bytes > QR_GLUE_CHEAP_HEAD_BYTES;
@@ -335,6 +336,7 @@ static int snapshot_begin(void *data, void **pin)
     if (err != 0)
         return err;
     glue->snapshot_index = glue->index;
+    glue->bytes_since = 0;
     *pin = &glue->pin;
     return 0;
 }

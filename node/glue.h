@@ -1,7 +1,7 @@
 /* node/glue.h — the store as the cluster's sink: the only place that knows both.
  *
- * A snapshot holds the unsealed tail, and entries wait while it is encoded: so while
- * that is large it is put off until after a seal, for at most `snapshot_wait` entries.
+ * A snapshot holds the unsealed tail, and entries wait while it is encoded: so while that is large
+ * it is put off until after a seal, unless the log grows by `snapshot_wait_bytes` before.
  *
  * Decodes the bodies of log entries, asks the ownership whether they still count, and puts them
  * into the store.  Pure functions of (state, entry).  Also remembers, for each host, the log index
@@ -20,6 +20,9 @@
 /* Some 4 million unsealed samples, encoded in 40 ms. */
 #define QR_GLUE_CHEAP_HEAD_BYTES (16u * 1024 * 1024)
 
+/* Two windows of 600 s of 1 M metrics. */
+#define QR_GLUE_SNAPSHOT_WAIT_BYTES (768u * 1024 * 1024)
+
 struct qr_glue {
     struct qr_store *store;
     uint32_t member;
@@ -32,7 +35,8 @@ struct qr_glue {
     uint64_t index;          /* Of the newest entry applied. */
     uint64_t snapshot_index; /* When the last snapshot was taken. */
     uint64_t sealed_index;   /* Of the newest SEAL. */
-    uint32_t snapshot_wait;  /* Entries that a snapshot may be put off by, for a small head. */
+    uint64_t bytes_since;    /* Of entries applied since that snapshot, or the start. */
+    uint64_t snapshot_wait_bytes;
     struct qr_store_pin pin; /* Of the snapshot that is being made. */
     uint64_t *newest_index;  /* By host id. */
     uint32_t n_hosts;

@@ -30,8 +30,6 @@
 #define PICTURE_MS 500
 #define GROUP_ID   1
 #define STOP_MS    5000
-/* How far a snapshot may be put off for a smaller head. */
-#define SNAPSHOT_WAIT_THRESHOLDS 4u
 /* An election takes 1 to 2 timeouts, and children stay through one (docs/decisions/0008). */
 #define PATIENCE_TIMEOUTS 4u
 #define OWN_FDS           256u    /* The log, block files being read, links. */
@@ -287,7 +285,6 @@ static int open_store(struct qr_node *node)
     node->glue.refused = on_refused;
     node->glue.forgotten = on_forgotten;
     node->glue.data = node;
-    node->glue.snapshot_wait = SNAPSHOT_WAIT_THRESHOLDS * node->config.snapshot_threshold;
     return err;
 }
 

@@ -78,6 +78,18 @@ static void tail_release(struct tail *tail)
     qr_buf_release(&tail->chunks);
 }
 
+/* Rows up to the last tile that has any: right after a seal they are a few of the window's. */
+static uint32_t rows_of(const struct qr_head_slab *slab)
+{
+    for (uint32_t tile = qr_head_n_tiles(slab); tile > 0; tile--) {
+        uint32_t first;
+        uint32_t n = qr_head_tile_rows(slab, tile - 1, &first);
+        if (atomic_load_explicit(&slab->tiles[tile - 1], memory_order_acquire) != 0)
+            return first + n;
+    }
+    return 0;
+}
+
 /* The slabs of a window that is still open, in order of chart ids.  *n_charts hold something. */
 static int put_window(struct tail *tail, const struct qr_head_window *window, uint32_t *n_charts)
 {
@@ -91,7 +103,10 @@ static int put_window(struct tail *tail, const struct qr_head_window *window, ui
     for (uint32_t i = 0; i < window->n && err == 0; i++) {
         uint64_t n_samples = 0;
         qr_buf_clear(&tail->chunk);
-        err = qr_head_copy(slabs[i], 0, slabs[i]->n_rows, &tail->grid);
+        uint32_t n_rows = rows_of(slabs[i]);
+        if (n_rows == 0)
+            continue;
+        err = qr_head_copy(slabs[i], 0, n_rows, &tail->grid);
         if (err == 0)
             err = qr_chunk_encode(&tail->codec, &tail->chunk, window->start_s, &tail->grid,
                                   &n_samples);

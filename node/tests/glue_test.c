@@ -395,7 +395,7 @@ static void a_snapshot_waits_for_a_small_head_but_not_for_ever(void **state)
     struct qr_buf snapshot = {0};
     struct qr_owner owner;
     open_fixture(&f);
-    f.glue.snapshot_wait = 10;
+    f.glue.snapshot_wait_bytes = 500;
     uint32_t host = add_host(&f, 1);
     assert_int_equal(qr_ownership_take(&f.ownership, host, 1, &owner), 0);
     assert_int_equal(take_snapshot(&f, &snapshot), 0); /* small */
