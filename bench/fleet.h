@@ -12,7 +12,7 @@
 #include "storage/entry.h"
 #include "testing/corpus.h"
 
-#define QR_FLEET_START_S INT64_C(1699999200) /* A window's start, and an hour's. */
+#define QR_FLEET_START_S INT64_C(1699984800) /* A window's start, and that of six hours. */
 
 struct qr_fleet {
     const struct qr_corpus *corpus;

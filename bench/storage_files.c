@@ -5,11 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "base/limits.h"
 #include "bench/fleet.h"
 #include "bench/replica.h"
 #include "bench/storage.h"
 #include "cluster/image.h"
+#include "node/bodies.h"
 #include "storage/block.h"
 #include "storage/chunk.h"
 #include "storage/query.h"
@@ -90,8 +92,10 @@ static void measure_queries(const struct qr_bench *bench, struct qr_replica *rep
         uint64_t n = atomic_load(&replica->disk.n_reads);
         if (query(replica, chart, from_s, 3600) != 3600)
             qr_bench_must_be_0(1, "a query lacks rows");
-        qr_figure_set(QR_FIGURE_CHART_WARM, (qr_bench_wall_ns() - cold) / 1e6);
-        qr_figure_set(QR_FIGURE_CHART_COLD, (cold - start) / 1e6);
+        if (reads == QR_FIGURE_READS) {
+            qr_figure_set(QR_FIGURE_CHART_WARM, (qr_bench_wall_ns() - cold) / 1e6);
+            qr_figure_set(QR_FIGURE_CHART_COLD, (cold - start) / 1e6);
+        }
         qr_figure_set(reads, (double)(atomic_load(&replica->disk.n_reads) - n));
     }
 }
@@ -155,6 +159,71 @@ static void measure_scan(const struct qr_bench *bench, struct qr_replica *replic
     }
 }
 
+/* ---- merged ---- */
+
+/* What the leader's keeper does: votes on files, and merges what is due. */
+static void vote(struct qr_fleet *fleet, struct qr_replica *replica)
+{
+    struct qr_store_file files[64];
+    unsigned n;
+    while ((n = qr_store_unvoted(replica->store, 1, files, QR_COUNT(files))) != 0) {
+        for (unsigned i = 0; i < n; i++) {
+            const struct qr_sealed sealed = {files[i].id, files[i].bytes, files[i].hash};
+            struct qr_buf body = {0};
+            qr_sealed_encode(&body, &sealed);
+            qr_fleet_propose(fleet, QR_COMMAND_SEALED, SPAN_S, &body);
+            qr_buf_release(&body);
+        }
+    }
+}
+
+static void merge(struct qr_fleet *fleet, struct qr_replica *replica)
+{
+    struct qr_block_id id;
+    vote(fleet, replica);
+    while (qr_store_merge_due(replica->store, QR_FLEET_START_S + SPAN_S, &id)) {
+        const struct qr_merge_body merge = {id.tier, id.shard, id.start_s};
+        struct qr_buf body = {0};
+        qr_merge_body_encode(&body, &merge);
+        qr_fleet_propose(fleet, QR_COMMAND_MERGE, SPAN_S, &body);
+        qr_buf_release(&body);
+        vote(fleet, replica);
+    }
+    qr_store_poll(replica->store);
+}
+
+struct tier_bytes {
+    const char *dir;
+    uint64_t at[QR_TIERS];
+};
+
+static void add_file(void *data, const char *name)
+{
+    struct tier_bytes *bytes = data;
+    struct qr_block_id id;
+    char path[512];
+    uint64_t size;
+    snprintf(path, sizeof path, "%s/%s", bytes->dir, name);
+    if (qr_block_parse_name(&id, name) && qr_disk_files.size(&qr_disk_files, path, &size) == 0)
+        bytes->at[id.tier] += size;
+}
+
+static void measure_merged(const struct qr_bench *bench, struct qr_fleet *fleet,
+                           struct qr_replica *replica)
+{
+    struct tier_bytes bytes = {.dir = replica->dir};
+    double samples = (double)fleet->n_samples;
+    merge(fleet, replica);
+    qr_disk_files.list(&qr_disk_files, replica->dir, add_file, &bytes);
+    if (bytes.at[1] == 0)
+        return;
+    qr_figure_set(QR_FIGURE_DISK_MERGED, (double)bytes.at[0] / samples);
+    qr_figure_set(QR_FIGURE_TIER_1, (double)bytes.at[1] / (samples / 60));
+    measure_queries(bench, replica, QR_FIGURE_READS_MERGED);
+}
+
+/* ---- copied ---- */
+
 static double copy_file(struct qr_replica *from, struct qr_replica *to,
                         const struct qr_block_name *name)
 {
@@ -203,6 +272,7 @@ void qr_bench_files(const struct qr_bench *bench)
     qr_figure_set(QR_FIGURE_INGEST, replica.apply_ns / (double)fleet.n_samples);
     measure_queries(bench, &replica, QR_FIGURE_READS);
     measure_scan(bench, &replica);
+    measure_merged(bench, &fleet, &replica);
     for (unsigned pass = 0; pass < bench->passes; pass++)
         measure_catch_up(&replica);
     qr_fleet_release(&fleet);

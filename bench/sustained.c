@@ -59,7 +59,8 @@ static struct run {
     struct stall stalls[N_ACTIVITIES];
     struct reader readers[QUERIES_MAX];
     unsigned n_readers, n_reading;
-    uint32_t now_s; /* Since the start. */
+    uint32_t now_s;    /* Since the start. */
+    unsigned n_sealed; /* Windows. */
     uint64_t n_queries, n_values, n_snapshots, n_snapshots_busy;
     double query_ms, query_max_ms, waited_ms;
     double pause_ms; /* The longest that entries waited for a snapshot. */
@@ -141,6 +142,7 @@ static void keep(void)
     int64_t now_s = QR_FLEET_START_S + run.now_s;
     unsigned n = qr_store_sealable(run.replica.store, now_s - GRACE_S, starts, QR_COUNT(starts));
     applying = SEAL;
+    run.n_sealed += n;
     for (unsigned i = 0; i < n; i++)
         qr_fleet_seal(&run.fleet, (uint32_t)(starts[i] - QR_FLEET_START_S));
     applying = VOTE;
@@ -252,7 +254,9 @@ static bool print_end(double seconds)
     qr_store_get_stats(run.replica.store, &stats);
     printf("\n%.1f M samples in %.1f s; %.3f B/sample in %llu files; log %.3f B/sample\n",
            (double)run.fleet.n_samples / 1e6, seconds,
-           stats.n_blocks != 0 ? (double)stats.block_bytes / (double)run.fleet.n_samples : 0,
+           run.n_sealed != 0 ? (double)stats.block_bytes /
+                                   ((double)qr_fleet_metrics(&run.fleet) * run.n_sealed * WINDOW_S)
+                             : 0,
            (unsigned long long)stats.n_blocks,
            (double)run.fleet.n_bytes / (double)run.fleet.n_samples);
     printf("%llu queries of an hour: mean %.2f ms, longest %.1f ms, %.1f M values\n",
