@@ -22,8 +22,8 @@
 #define KEY       "11111111-2222-3333-4444-555555555555"
 #define DATA_S    1100
 #define WINDOW_S  600
-#define DIMS      10u
-#define CHARTS    200u /* A host: 2000 metrics. */
+#define DIMS      20u
+#define CHARTS    100u /* A host: 2000 metrics. */
 #define LOAD_MS   600000
 #define SEALED_MS 120000
 #define DISK_GOAL 0.7
@@ -62,9 +62,9 @@ static bool run_load(const char *to, const char *key, int64_t first_s)
                           "--hosts",
                           hosts,
                           "--charts",
-                          "200",
+                          "100",
                           "--dims",
-                          "10",
+                          "20",
                           "--plain",
                           "--full-speed",
                           "--history",
