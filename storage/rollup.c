@@ -22,7 +22,8 @@ static qr_i128 scale(int64_t m, int exponent)
     assert(power >= 0 && power <= POWER_MAX);
     /* In two steps: 10^21 is wider than 64 bits. */
     int first = power < 10 ? power : 10, rest = power - first;
-    qr_i128 v = (qr_i128)(m * powers[first]); /* 2^24 * 10^10 < 2^63 */
+    int64_t low = m * powers[first]; /* 2^24 * 10^10 < 2^63 */
+    qr_i128 v = low;
     for (; rest > 0; rest -= 10)
         v *= powers[rest < 10 ? rest : 10];
     return v;
@@ -80,7 +81,8 @@ void qr_point_add(struct qr_point *point, const struct qr_point *other)
 double qr_point_sum(const struct qr_point *point)
 {
     /* Apart, so that the fraction of a large sum is not lost before the division. */
-    return (double)(point->sum / 10000000) + (double)(point->sum % 10000000) / 1e7;
+    qr_i128 whole = point->sum / 10000000, rest = point->sum % 10000000;
+    return (double)whole + (double)rest / 1e7;
 }
 
 /* ---- many ---- */
