@@ -166,7 +166,7 @@ static int take_chart(struct qr_catalog *catalog, struct qr_cursor *in, struct t
     struct qr_host *host =
         qr_catalog_host(catalog, (uint32_t)qr_cursor_varint_max(in, QR_HOSTS_MAX));
     uint64_t number = qr_cursor_varint_max(in, told->n);
-    if (in->failed || host == NULL)
+    if (in->failed || host == NULL || (number != 0 && told->defs == NULL))
         return QR_E_MALFORMED;
     struct qr_chart *chart;
     catalog->last_chart = id - 1;

@@ -1,0 +1,90 @@
+/* A person has a host forgotten: gone on every member at once; streamed again it comes back as new,
+ * whole, from the child's own database; not streamed any more it stays away. */
+#include <stdio.h>
+
+#include "ha-tests/harness.h"
+
+#define GONE_MS   10000
+#define RETURN_MS 60000
+#define END_MS    20000
+
+static struct stage stage;
+
+static int tear_down(void **state)
+{
+    (void)state;
+    stage_down(&stage);
+    return 0;
+}
+
+static int forget(unsigned member, const char *host, const char *chart)
+{
+    char program[512];
+    snprintf(program, sizeof program, "%s/node/ctl/quoratectl", QR_BUILD_DIR);
+    const char *const argv[] = {program, "forget", "--url", stage.cluster.members[member].url,
+                                "--yes", host,     chart,   NULL};
+    return qr_process_run(argv);
+}
+
+struct asked {
+    char path[128];
+    int status;
+};
+
+/* What every member says of a path. */
+static bool all_say(void *data)
+{
+    const struct asked *asked = data;
+    for (unsigned id = 1; id <= stage.cluster.n; id++)
+        if (qr_fetch_get(&stage.cluster.fetch, 3000, "%s%s", stage.cluster.members[id].url,
+                         asked->path) != asked->status)
+            return false;
+    return true;
+}
+
+static void wait_until_all_say(int status, const char *guid, const char *rest)
+{
+    struct asked asked = {.status = status};
+    snprintf(asked.path, sizeof asked.path, "/host/%s/api/v1/%s", guid, rest);
+    expect(&stage, qr_wait_for(all_say, &asked, GONE_MS, 100));
+}
+
+static void a_host_is_forgotten(void **state)
+{
+    (void)state;
+    struct stage_options options = {.name = "forget", .n_hosts = 4, .netdata = true};
+    char guid[QR_GUID_TEXT_LEN + 1], other[QR_GUID_TEXT_LEN + 1], chart[QR_MODEL_NAME_BYTES];
+    char question[QR_MODEL_NAME_BYTES + 16];
+    stage_up(&stage, &options);
+    stage_guid(&stage, 0, guid);
+    stage_guid(&stage, 1, other);
+    qr_model_chart_id(0, chart);
+    snprintf(question, sizeof question, "chart?chart=%s", chart);
+    unsigned owner = qr_cluster_owner(&stage.cluster, guid);
+    /* While it streams, on a member that does not own it: it comes back, and lacks nothing. */
+    stage_fault(&stage);
+    expect(&stage, forget(owner % 3 + 1, guid, NULL) == 0);
+    expect(&stage, forget(owner, other, chart) == 0);
+    stage_wait_live(&stage, RETURN_MS);
+    stage_wait_stored_after_fault(&stage, guid, RETURN_MS);
+    stage_wait_stored_after_fault(&stage, other, RETURN_MS);
+    stage_check(&stage);
+    wait_until_all_say(200, guid, question);
+    /* When nobody streams it any more it is gone for good, and only it. */
+    expect(&stage, qr_process_stop(&stage.load, END_MS));
+    expect(&stage, forget(1, guid, NULL) == 0);
+    expect(&stage, forget(2, other, chart) == 0);
+    wait_until_all_say(404, guid, "info");
+    wait_until_all_say(404, other, question);
+    wait_until_all_say(200, other, "info");
+    expect(&stage, forget(3, guid, NULL) == 2); /* There is no such host. */
+    expect(&stage, qr_cluster_compare_hashes(&stage.cluster, END_MS) == 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_host_is_forgotten, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
