@@ -95,12 +95,66 @@ static void damaged_snapshots_change_nothing(void **state)
     stop(&member);
 }
 
+#define TILED_WINDOW_S 300
+
+static void open_tiled(struct member *member)
+{
+    memset(member, 0, sizeof *member);
+    qr_memory_disk_init(&member->disk);
+    const struct qr_store_config config = {
+        .disk = &member->disk.disk, .dir = DIR, .window_s = TILED_WINDOW_S};
+    assert_int_equal(qr_store_open(&member->store, &config, NULL), 0);
+    for (unsigned c = 0; c < 3; c++) {
+        char id[4] = {'c', (char)('0' + c)};
+        add_chart(member->store, add_host(member->store, 1), id, 1, 2);
+    }
+}
+
+/* Whatever a member has encoded in its head, and decoded again, its files and snapshots are those
+ * of one that never did. */
+static void tiles_do_not_show(void **state)
+{
+    (void)state;
+    struct member tiled, plain;
+    struct qr_rng rng;
+    qr_rng_seed(&rng, 3);
+    open_tiled(&tiled);
+    open_tiled(&plain);
+    for (int64_t now = 1; now < 3 * TILED_WINDOW_S; now++) {
+        for (uint32_t chart = 1; chart <= 3; chart++) {
+            bool late = qr_rng_below(&rng, 10) == 0;
+            int64_t end_s = late ? 1 + (int64_t)qr_rng_below(&rng, (uint64_t)now) : now;
+            uint32_t values[] = {(uint32_t)qr_rng_below(&rng, 9), (uint32_t)end_s};
+            uint32_t n = 1 + (uint32_t)qr_rng_below(&rng, 2);
+            put_row(tiled.store, 1, chart, end_s, values, n);
+            put_row(plain.store, 1, chart, end_s, values, n);
+        }
+        if (qr_rng_below(&rng, 4) == 0)
+            qr_store_poll(tiled.store);
+    }
+    struct qr_store_stats stats, plain_stats;
+    qr_store_get_stats(tiled.store, &stats);
+    qr_store_get_stats(plain.store, &plain_stats);
+    assert_true(stats.head_bytes < plain_stats.head_bytes); /* Some are encoded now. */
+    assert_same_snapshots(tiled.store, plain.store);
+    for (int64_t start = 0; start < 3 * TILED_WINDOW_S; start += TILED_WINDOW_S) {
+        assert_int_equal(qr_store_apply_seal(tiled.store, start), 0);
+        assert_int_equal(qr_store_apply_seal(plain.store, start), 0);
+    }
+    assert_int_equal(qr_memory_disk_n_files(&plain.disk), 3);
+    assert_same_files(&tiled.disk, &plain.disk);
+    assert_same_snapshots(tiled.store, plain.store);
+    stop(&tiled);
+    stop(&plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(restarts_leave_no_trace),
         cmocka_unit_test(a_replayed_log_adopts_its_files),
         cmocka_unit_test(damaged_snapshots_change_nothing),
+        cmocka_unit_test(tiles_do_not_show),
     };
     qr_log_open(-1, QR_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
