@@ -197,7 +197,7 @@ int64_t qr_store_merge_needs(const struct qr_store *store, unsigned tier);
 /* ---- forgetting ----
  *
  * A chart or a host is removed from the catalog for good: nobody finds it, its unsealed samples go,
- * block files keep theirs under an id that nobody has any more until they are merged or expire.  If
+ * block files keep theirs under an id that nobody has any more until they expire.  If
  * it is told again it is a new one, with another id.
  *
  * Expired is a chart of which nothing is kept any more, and that its child has called obsolete, or
@@ -223,7 +223,7 @@ int qr_store_apply_forgotten(struct qr_store *store);
 uint32_t qr_store_expired(const struct qr_store *store, uint32_t *after, struct qr_forgotten *found,
                           uint32_t max);
 
-/* Is there a chart with this id?  What merges leave out says no. */
+/* Is there a chart with this id?  Thread: any, between enter and leave. */
 bool qr_store_is_alive(const struct qr_store *store, uint32_t chart);
 
 /* Windows that have unsealed data and ended at or before `before_s`, oldest first: what the leader

@@ -99,7 +99,7 @@ const struct qr_ctl_command qr_ctl_forget = {
     .line = "Removes a host, or a chart of it, with its data, from all members.",
     .more =
         "HOST is its name or machine GUID, CHART its id or name.  Queries know of it no more at\n"
-        "once; its bytes leave the disks with the next merge or with retention.  A child that\n"
+        "once; its bytes leave the disks with retention.  A child that\n"
         "still streams comes back as new.  The member must allow it: `allow management from`.\n",
     .words = "HOST [CHART]",
     .words_min = 1,
