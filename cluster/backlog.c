@@ -7,7 +7,7 @@
 
 static struct qr_backlog_entry *at(const struct qr_backlog *backlog, size_t i)
 {
-    assert(i < backlog->n);
+    assert(i < backlog->n && backlog->n <= backlog->capacity);
     return &backlog->ring[(backlog->first + i) % backlog->capacity];
 }
 

@@ -1,5 +1,6 @@
 #include "storage/catalog_bytes.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -169,6 +170,7 @@ static int take_chart(struct qr_catalog *catalog, struct qr_cursor *in, struct t
     if (in->failed || host == NULL || (number != 0 && told->defs == NULL))
         return QR_E_MALFORMED;
     struct qr_chart *chart;
+    assert(number == 0 || told->defs != NULL);
     catalog->last_chart = id - 1;
     int err = number != 0 ? qr_catalog_put_known(catalog, host, told->defs[number - 1], &chart)
                           : take_new_def(catalog, in, told, host, &chart);
