@@ -114,7 +114,8 @@ static void recorded_dim(const struct qr_model *model, uint32_t chart, uint32_t 
                          struct qr_model_dim *out)
 {
     *out = (struct qr_model_dim){false, 1, 1};
-    for (int e = model->corpus->exponents[series_of(model, chart, dim)]; e < 0; e++)
+    const int8_t *exponents = model->corpus->exponents;
+    for (int e = (int)exponents[series_of(model, chart, dim)]; e < 0; e++)
         out->divisor *= 10;
 }
 
