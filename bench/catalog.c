@@ -88,7 +88,7 @@ static struct qr_host_def *host_def(unsigned h)
 /* The bytes as a CHARTS entry has them. */
 static void encode_chart(struct qr_buf *out, unsigned h, unsigned c, unsigned n_dims, uint8_t flags)
 {
-    static char ids[64][8];
+    static char ids[64][16];
     struct qr_dim_def dims[64];
     char id[64], name[80], title[64], context[32], device[32];
     bool own = c % 10 == 9;

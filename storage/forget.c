@@ -120,8 +120,3 @@ uint32_t qr_store_expired(const struct qr_store *store, uint32_t *after, struct 
     }
     return n;
 }
-
-bool qr_store_is_alive(const struct qr_store *store, uint32_t chart)
-{
-    return qr_catalog_chart(&qr_store_state(store)->catalog, chart) != NULL;
-}

@@ -9,6 +9,7 @@
 void qr_ledger_release(struct qr_ledger *ledger)
 {
     free(ledger->at);
+    qr_id_runs_release(&ledger->forgotten);
     *ledger = (struct qr_ledger){0};
 }
 
@@ -66,6 +67,8 @@ static int add_merges(struct qr_ledger *ledger, const struct qr_state *state)
         if (!merge->is_named) {
             ledger->has_pending = true;
             ledger->pending = merge->id;
+            if (err == 0)
+                err = qr_id_runs_copy(&ledger->forgotten, &merge->forgotten);
         }
     }
     return err;
@@ -81,6 +84,7 @@ int qr_ledger_read(struct qr_ledger *ledger, const struct qr_state *state)
 {
     ledger->n = 0;
     ledger->has_pending = false;
+    ledger->forgotten.n = 0;
     int err = add_manifest(ledger, state);
     if (err == 0)
         err = add_seals(ledger, state);

@@ -10,6 +10,7 @@
 #define QR_STORAGE_LEDGER_H
 
 #include "storage/block_id.h"
+#include "storage/id_runs.h"
 
 struct qr_state;
 
@@ -25,6 +26,7 @@ struct qr_ledger {
     struct qr_ledger_file *at;
     bool has_pending; /* A merge that is not named: */
     struct qr_block_id pending;
+    struct qr_id_runs forgotten; /* Charts that it leaves out. */
 };
 
 /* 0 or UV_ENOMEM; then it is empty. */

@@ -239,6 +239,7 @@ static void merge_free(struct qr_merge *merge)
 {
     qr_list_remove(&merge->node);
     let_inputs_go(merge);
+    qr_id_runs_release(&merge->forgotten);
     free(merge);
 }
 
@@ -430,7 +431,8 @@ void qr_merge_poll(struct qr_state *state)
 
 /* ---- log entries ---- */
 
-static int add(struct qr_state *state, const struct qr_block_id *id)
+/* Takes `forgotten` if it returns 0. */
+static int add(struct qr_state *state, const struct qr_block_id *id, struct qr_id_runs *forgotten)
 {
     struct qr_merge *merge = calloc(1, sizeof *merge);
     if (merge == NULL)
@@ -438,13 +440,16 @@ static int add(struct qr_state *state, const struct qr_block_id *id)
     merge->state = state;
     merge->id = *id;
     merge->edge_s = state->retain_s[input_tier(id)];
+    merge->forgotten = *forgotten;
+    *forgotten = (struct qr_id_runs){0};
     qr_list_add_tail(&state->merges, &merge->node);
     return 0;
 }
 
-int qr_merge_resume(struct qr_state *state, const struct qr_block_id *id)
+int qr_merge_resume(struct qr_state *state, const struct qr_block_id *id,
+                    struct qr_id_runs *forgotten)
 {
-    return add(state, id);
+    return add(state, id, forgotten);
 }
 
 int qr_merge_apply(struct qr_state *state, unsigned tier, uint32_t shard, int64_t start_s)
@@ -472,7 +477,11 @@ int qr_merge_apply(struct qr_state *state, unsigned tier, uint32_t shard, int64_
         return 0;
     if (!survey.all_confirmed)
         return QR_E_BUSY;
-    err = add(state, &id);
+    struct qr_id_runs forgotten = {0};
+    err = qr_id_runs_missing(&forgotten, &state->catalog.charts, state->catalog.last_chart);
+    if (err == 0)
+        err = add(state, &id, &forgotten);
+    qr_id_runs_release(&forgotten);
     if (err == 0)
         qr_merge_poll(state);
     return err;

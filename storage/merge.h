@@ -5,10 +5,11 @@
  *   tier 2   the files of four spans in tier 1       -->  points of 3600 s (24 h)
  *
  * A merge begins with the log's MERGE entry, which fixes what it takes: the confirmed files there
- * are at that entry.  The output is a pure function of them, so every member makes the same; it is
- * named by a SEALED entry like any file.  From that entry on it counts and what it replaces does
- * not: the files it took (tier 0), or the same points of an older generation.  A member that is
- * still at it then goes on reading the old ones until its own output is there.
+ * are at that entry, and which charts are forgotten and left out.  The output is a pure function of
+ * them, so every member makes the same; it is named by a SEALED entry like any file.  From that
+ * entry on it counts and what it replaces does not: the files it took (tier 0), or the same points
+ * of an older generation.  A member that is still at it then goes on reading the old ones until its
+ * own output is there.
  *
  *   MERGE -> waiting -> running -> written --SEALED--> in the manifest
  *               ^          |failed                     (SEALED may come at any point before)
@@ -25,6 +26,7 @@
 #define QR_STORAGE_MERGE_H
 
 #include "storage/block.h"
+#include "storage/id_runs.h"
 #include "storage/jobs.h"
 
 #define QR_MERGE_WINDOWS 36u /* Of a span; a part of it, in one chunk, is a sixth. */
@@ -42,11 +44,12 @@ struct qr_merge {
     struct qr_job job;
     struct qr_list node; /* In state->merges. */
     struct qr_state *state;
-    struct qr_block_id id; /* The output's. */
-    int64_t edge_s;        /* Of the tier that it takes files of, at its entry. */
-    bool started;          /* Waits for a worker or runs. */
-    bool written;          /* The file is there. */
-    unsigned pause;        /* Polls until a failed job is tried again. */
+    struct qr_block_id id;       /* The output's. */
+    int64_t edge_s;              /* Of the tier that it takes files of, at its entry. */
+    struct qr_id_runs forgotten; /* Charts that were gone at its entry: they are left out. */
+    bool started;                /* Waits for a worker or runs. */
+    bool written;                /* The file is there. */
+    unsigned pause;              /* Polls until a failed job is tried again. */
     bool is_named;
     uint64_t named_bytes, named_hash;
     /* For the job, and its results: */
@@ -78,8 +81,9 @@ int64_t qr_merge_needs_s(const struct qr_state *state, unsigned tier);
 
 /* Starts what waits and can be done. */
 void qr_merge_poll(struct qr_state *state);
-/* For a state from a snapshot: goes on with it. */
-int qr_merge_resume(struct qr_state *state, const struct qr_block_id *id);
+/* For a state from a snapshot: goes on with it.  Takes `forgotten` if it returns 0. */
+int qr_merge_resume(struct qr_state *state, const struct qr_block_id *id,
+                    struct qr_id_runs *forgotten);
 /* Frees all; none is started. */
 void qr_merge_release(struct qr_state *state);
 /* As qr_seal_detach: whose job ends last retires the state. */

@@ -23,6 +23,7 @@ struct input {
 struct merging {
     struct qr_disk *disk;
     struct qr_block_id output;
+    const struct qr_id_runs *forgotten;
     uint32_t sub_s;
     uint32_t n_inputs;
     struct input *inputs; /* By generation: where two have a value, the first one counts. */
@@ -251,16 +252,20 @@ static int fill(struct qr_block_writer *writer, void *data)
     struct merging *merging = data;
     int err = 0;
     rewind_inputs(merging);
-    while (err == 0 && next_chart(merging))
+    while (err == 0 && next_chart(merging)) {
+        if (qr_id_runs_have(merging->forgotten, merging->chart))
+            continue;
         err = merging->output.tier == 0 ? merge_chart(merging, writer)
                                         : roll_up_chart(merging, writer);
+    }
     return err;
 }
 
 int qr_merge_run(struct qr_merge *merge)
 {
     struct qr_store *store = merge->state->store;
-    struct merging merging = {.disk = store->config.disk, .output = merge->id};
+    struct merging merging = {
+        .disk = store->config.disk, .output = merge->id, .forgotten = &merge->forgotten};
     merging.sub_s = qr_merge_sub(&merge->id);
     char path[QR_PATH_BYTES_MAX];
     struct qr_block_written written = {0, 0};

@@ -59,6 +59,7 @@ static void put_manifest(const struct qr_state *state, const struct qr_ledger *l
     if (!ledger->has_pending)
         return;
     qr_block_id_encode(out, &ledger->pending);
+    qr_id_runs_encode(&ledger->forgotten, out);
     put_votes(state, &ledger->pending, out);
 }
 
@@ -211,17 +212,27 @@ static int take_gaps(struct qr_state *state, struct qr_cursor *in)
     return in->failed ? QR_E_MALFORMED : 0;
 }
 
+static int resume(struct qr_state *state, const struct qr_block_id *id,
+                  struct qr_id_runs *forgotten)
+{
+    if (id->window_s != qr_merge_span(state->head.window_s, id->tier) ||
+        id->start_s % id->window_s != 0 || qr_manifest_find(&state->manifest, id) != NULL)
+        return QR_E_MALFORMED;
+    return qr_merge_resume(state, id, forgotten);
+}
+
 /* The merge that is not named yet. */
 static int take_pending(struct qr_state *state, struct qr_cursor *in)
 {
     struct qr_block_id id;
     struct qr_ballot ballot;
+    struct qr_id_runs forgotten = {0};
     qr_block_id_decode(&id, in);
+    int err = qr_id_runs_decode(&forgotten, in, state->catalog.last_chart);
     qr_ballot_decode(&ballot, in);
-    if (in->failed || id.window_s != qr_merge_span(state->head.window_s, id.tier) ||
-        id.start_s % id.window_s != 0 || qr_manifest_find(&state->manifest, &id) != NULL)
-        return QR_E_MALFORMED;
-    int err = qr_merge_resume(state, &id);
+    if (err == 0)
+        err = in->failed ? QR_E_MALFORMED : resume(state, &id, &forgotten);
+    qr_id_runs_release(&forgotten);
     return err == 0 && ballot.n != 0 ? qr_confirm_put(state, &id, &ballot) : err;
 }
 

@@ -223,9 +223,6 @@ int qr_store_apply_forgotten(struct qr_store *store);
 uint32_t qr_store_expired(const struct qr_store *store, uint32_t *after, struct qr_forgotten *found,
                           uint32_t max);
 
-/* Is there a chart with this id?  Thread: any, between enter and leave. */
-bool qr_store_is_alive(const struct qr_store *store, uint32_t chart);
-
 /* Windows that have unsealed data and ended at or before `before_s`, oldest first: what the leader
  * proposes to seal.  Returns how many (at most `max`). */
 unsigned qr_store_sealable(const struct qr_store *store, int64_t before_s, int64_t *starts,

@@ -339,6 +339,88 @@ static void a_merge_goes_through_snapshots(void **state)
     stop(&other);
 }
 
+static void forget(struct member *member, const struct table *table)
+{
+    uint32_t n;
+    const struct qr_forgotten what = {1, table->chart};
+    assert_int_equal(qr_store_apply_forget(member->store, &what, false, &n), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(qr_store_apply_forgotten(member->store), 0);
+}
+
+/* Does the one file that is not agreed on hold something of the chart? */
+static bool has_chart(struct member *member, const struct qr_store_file *file,
+                      const struct table *table)
+{
+    char path[QR_PATH_BYTES_MAX];
+    struct qr_block_index *index;
+    bool found = false;
+    assert_int_equal(qr_store_path(member->store, &file->id, path), 0);
+    assert_int_equal(qr_block_index_read(&index, &member->disk.disk, path, file->bytes, file->hash),
+                     0);
+    for (uint32_t i = 0; i < index->n_chunks; i++)
+        found = found || qr_block_row_at(index, i).chart == table->chart;
+    free(index);
+    return found;
+}
+
+static struct qr_store_file merged_file(struct member *member)
+{
+    struct qr_store_file files[2];
+    assert_int_equal(qr_store_unvoted(member->store, 1, files, 2), 1);
+    return files[0];
+}
+
+/* Charts that were forgotten when the entry came are not in the file; one that is forgotten
+ * afterwards is, whoever makes it and when. */
+static void forgotten_charts_are_left_out(void **state)
+{
+    (void)state;
+    struct member member;
+    struct table tables[QR_COUNT(steps)];
+    struct qr_block_id id;
+    char path[QR_PATH_BYTES_MAX];
+    start_tables(&member, tables, 5, DAY_S);
+    for (unsigned i = 0; i < QR_COUNT(steps); i++)
+        send_rows(member.store, &tables[i], 0, SPAN_S);
+    seal_all(member.store);
+    confirm_all(member.store);
+    forget(&member, &tables[1]);
+    assert_true(qr_store_merge_due(member.store, SPAN_S, &id));
+    assert_int_equal(qr_store_apply_merge(member.store, id.tier, id.shard, id.start_s), 0);
+    struct qr_store_file first = merged_file(&member);
+    assert_false(has_chart(&member, &first, &tables[1]));
+    assert_true(has_chart(&member, &first, &tables[2]));
+
+    forget(&member, &tables[2]);
+    struct qr_buf snapshot = snapshot_of(member.store);
+    assert_int_equal(qr_store_path(member.store, &id, path), 0);
+    assert_int_equal(member.disk.disk.unlink(&member.disk.disk, path), 0);
+    assert_int_equal(qr_store_restore(member.store, qr_buf_slice(&snapshot)), 0);
+    qr_store_poll(member.store);
+    struct qr_store_file again = merged_file(&member);
+    assert_true(qr_block_id_is(&first.id, &again.id));
+    assert_int_equal(first.bytes, again.bytes);
+    assert_int_equal(first.hash, again.hash);
+    qr_buf_release(&snapshot);
+
+    /* Points of a minute: without both, and a file of nothing is a file. */
+    confirm_all(member.store);
+    for (unsigned i = 0; i < QR_COUNT(steps); i++)
+        if (i != 1 && i != 2)
+            forget(&member, &tables[i]);
+    assert_true(qr_store_merge_due(member.store, SPAN_S, &id));
+    assert_int_equal(qr_store_apply_merge(member.store, id.tier, id.shard, id.start_s), 0);
+    struct qr_store_file points = merged_file(&member);
+    for (unsigned i = 0; i < QR_COUNT(steps); i++)
+        assert_false(has_chart(&member, &points, &tables[i]));
+    confirm_all(member.store);
+    assert_false(qr_store_merge_due(member.store, SPAN_S, &id));
+    assert_sound_files(&member);
+    release_tables(tables);
+    stop(&member);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +433,7 @@ int main(void)
         cmocka_unit_test(a_cut_at_any_call_leaves_the_same_files),
         cmocka_unit_test(another_output_is_set_aside),
         cmocka_unit_test(a_merge_goes_through_snapshots),
+        cmocka_unit_test(forgotten_charts_are_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

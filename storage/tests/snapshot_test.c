@@ -54,7 +54,10 @@ static struct qr_buf sample(void)
     struct qr_block *block = qr_block_new(&block_id, 1234, 0xabcdef, QR_BLOCK_SOUND);
     block->confirmed = true;
     assert_int_equal(qr_manifest_put(&state->manifest, block), 0);
-    assert_int_equal(qr_merge_resume(state, &merge_id), 0);
+    struct qr_id_runs forgotten = {0};
+    assert_int_equal(
+        qr_id_runs_missing(&forgotten, &state->catalog.charts, state->catalog.last_chart), 0);
+    assert_int_equal(qr_merge_resume(state, &merge_id, &forgotten), 0);
     struct qr_buf out = {0};
     qr_buf_add_u8(&out, 9); /* It appends. */
     assert_int_equal(encode(state, &out), 0);
