@@ -106,7 +106,7 @@ static bool reaches(const struct figure *f, double bar)
 static const char *verdict(const struct figure *f)
 {
     if (isnan(f->value))
-        return "not built";
+        return "not run";
     return reaches(f, f->goal) ? "MET, goal too" : reaches(f, f->must) ? "MET" : "MISSED";
 }
 
