@@ -104,7 +104,10 @@ static void bytes_round_trip_and_nonsense_fails(void **state)
     struct qr_cursor in = qr_cursor_of(qr_buf_slice(&out));
     qr_ballot_decode(&read, &in);
     assert_true(qr_cursor_done(&in));
-    assert_memory_equal(&read, &ballot, sizeof read);
+    assert_int_equal(read.n, 2);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_true(qr_ballot_has(&read, &ballot.votes[i]));
+    assert_int_equal(read.votes[0].member, 2);
     out.base[1] = 9; /* The same member twice. */
     in = qr_cursor_of(qr_buf_slice(&out));
     qr_ballot_decode(&read, &in);
