@@ -197,11 +197,12 @@ static void vote_on_files(struct qr_keeper *keeper)
 
 void qr_keeper_tick(struct qr_keeper *keeper)
 {
-    if (!is_leader(keeper))
+    bool leads = is_leader(keeper);
+    if (!leads)
         keeper->n_seen = 0;
     if (keeper->n_pending > 0)
         return; /* what was proposed last has not been applied: it would be proposed twice */
-    if (is_leader(keeper)) {
+    if (leads) {
         int64_t now_s = qr_clock_real_s(keeper->clock);
         seal_windows(keeper, now_s);
         merge_files(keeper, now_s);
