@@ -2,43 +2,11 @@
  * a connection. */
 #include "node/ctl/fetch.h"
 
-#include <arpa/inet.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "node/ctl/status.h"
-#include "testing/cmocka.h"
-
-static int listener;
-static unsigned port;
-static const char *answer;
-
-static void *serve(void *data)
-{
-    char request[4096];
-    (void)data;
-    int fd = accept(listener, NULL, NULL);
-    assert_true(read(fd, request, sizeof request) > 0);
-    assert_memory_equal(request, "GET /api/quorate/v1/status HTTP/1.1\r\n", 37);
-    assert_true(write(fd, answer, strlen(answer)) == (ssize_t)strlen(answer));
-    close(fd);
-    return NULL;
-}
-
-static int listen_somewhere(void **state)
-{
-    (void)state;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    listener = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(listener, 4), 0);
-    getsockname(listener, (struct sockaddr *)&address, &len);
-    port = ntohs(address.sin_port);
-    return 0;
-}
+#include "node/ctl/tests/one_answer.h"
 
 static int fetch(const char *what, struct qr_buf *body, char *reason)
 {
@@ -49,6 +17,7 @@ static int fetch(const char *what, struct qr_buf *body, char *reason)
     assert_int_equal(pthread_create(&thread, NULL, serve, NULL), 0);
     int err = qr_ctl_fetch(url, false, body, reason);
     pthread_join(thread, NULL);
+    assert_memory_equal(request, "GET /api/quorate/v1/status HTTP/1.1\r\n", 37);
     return err;
 }
 
@@ -85,6 +54,7 @@ static void status_tries_one_after_the_other(void **state)
     assert_int_equal(pthread_create(&thread, NULL, serve, NULL), 0);
     assert_int_equal(qr_ctl_run(commands, 7, argv, &out, &err), 1);
     pthread_join(thread, NULL);
+    assert_memory_equal(request, "GET /api/quorate/v1/status HTTP/1.1\r\n", 37);
     assert_slice(qr_buf_slice(&out), "{\"verdict\":{\"level\":1}}\n");
     assert_int_equal(err.len, 0);
 
