@@ -236,6 +236,19 @@ bool qr_model_raw(const struct qr_model *model, uint32_t host, uint32_t chart, u
     return true;
 }
 
+bool qr_model_last_raw(const struct qr_model *model, uint32_t host, uint32_t chart, uint32_t dim,
+                       int64_t *t, int64_t *raw)
+{
+    /* What is made up is set within some collections; a recording repeats itself. */
+    uint32_t left = model->corpus != NULL ? model->corpus->n_rows : UINT32_MAX;
+    for (int64_t at = *t; left > 0; left--, at = qr_model_collected_before(model, chart, at))
+        if (qr_model_raw(model, host, chart, dim, at, raw)) {
+            *t = at;
+            return true;
+        }
+    return false;
+}
+
 /* One dimension between two collections: what Netdata's arithmetic works with. */
 struct interval {
     int64_t from_us, to_us; /* Collections. */
@@ -319,9 +332,7 @@ double qr_model_remainder(const struct qr_model *model, uint32_t host, uint32_t 
         return share(&in, t * 1000000, in.to_us);
     }
     int64_t raw = 0;
-    /* A recorded series may be empty all the time. */
-    for (uint32_t left = model->corpus != NULL ? model->corpus->n_rows : UINT32_MAX;
-         left > 0 && !qr_model_raw(model, host, chart, dim, t, &raw); left--)
-        t = qr_model_collected_before(model, chart, t);
+    if (!qr_model_last_raw(model, host, chart, dim, &t, &raw))
+        raw = 0;
     return scaled((double)raw, &d);
 }

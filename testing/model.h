@@ -76,6 +76,11 @@ int64_t qr_model_collected_from(const struct qr_model *model, uint32_t chart, in
 bool qr_model_raw(const struct qr_model *model, uint32_t host, uint32_t chart, uint32_t dim,
                   int64_t t, int64_t *raw);
 
+/* The newest second until t in which a collector set the dimension, and what it read; false: never
+ * (a recorded series may be empty all the time). */
+bool qr_model_last_raw(const struct qr_model *model, uint32_t host, uint32_t chart, uint32_t dim,
+                       int64_t *t, int64_t *raw);
+
 /* What a database holds at second t of the grid; false: nothing (empty, or off the grid).
  * It is known once the collection qr_model_collected_from(t) is made. */
 bool qr_model_value(const struct qr_model *model, uint32_t host, uint32_t chart, uint32_t dim,

@@ -383,13 +383,14 @@ static void say_state(struct qr_sender *sender, uint32_t chart)
     int64_t last_s = sender->charts[chart].last_s;
     struct qr_buf *text = &sender->text;
     for (uint32_t dim = 0; dim < model->n_dims; dim++) {
-        int64_t raw, t = last_s;
+        int64_t raw = 0, t = last_s, collected_us = 0; /* 0: never collected. */
         double stored = 0;
-        while (!qr_model_raw(model, host, chart, dim, t, &raw))
-            t = qr_model_collected_before(model, chart, t);
-        qr_model_value(model, host, chart, dim, t, &stored);
+        if (qr_model_last_raw(model, host, chart, dim, &t, &raw)) {
+            qr_model_value(model, host, chart, dim, t, &stored);
+            collected_us = qr_model_collect_us(model, host, chart, t);
+        }
         qr_buf_printf(text, "RDSTATE \"dim_%u\" ", dim);
-        add_wire_int(sender, text, qr_model_collect_us(model, host, chart, t), true);
+        add_wire_int(sender, text, collected_us, true);
         qr_buf_add(text, " ", 1);
         add_wire_int(sender, text, raw, true);
         qr_buf_add(text, " ", 1);

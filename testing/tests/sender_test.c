@@ -12,7 +12,9 @@
 #include "proto/number.h"
 #include "proto/stream.h"
 #include "proto/words.h"
+#include "storage/value.h"
 #include "testing/cmocka.h"
+#include "testing/corpus.h"
 
 #define T0 INT64_C(1700000005)
 
@@ -35,7 +37,8 @@ static struct qr_sender *make(struct said *said, struct qr_sender_config config)
 {
     struct qr_sender *sender;
     memset(said, 0, sizeof *said);
-    config.model = &model;
+    if (config.model == NULL)
+        config.model = &model;
     config.data = said;
     config.commit = on_commit;
     assert_int_equal(qr_sender_new(&sender, &config), 0);
@@ -444,6 +447,28 @@ static void our_stream_takes_every_sample_once_and_right(void **state)
             run_session(&sessions[i], seed);
 }
 
+/* A recorded series may be empty all the time: a dimension that was never collected. */
+static void says_of_a_dimension_that_was_never_set_that_it_was_not(void **state)
+{
+    (void)state;
+    int8_t exponents[2] = {0, 0};
+    uint32_t values[8];
+    for (uint32_t i = 0; i < 8; i++)
+        values[i] = i < 4 ? QR_VALUE_EMPTY : 5;
+    const struct qr_corpus corpus = {
+        .n_series = 2, .n_rows = 4, .exponents = exponents, .values = values};
+    const struct qr_model recorded = {7, 1, 1, 2, 1, false, &corpus};
+    struct said said;
+    struct qr_sender *sender = make(&said, (struct qr_sender_config){.model = &recorded});
+    qr_sender_connect(sender, CAPS);
+    qr_sender_collect(sender, T0 + 60);
+    ask(sender, &said, "REPLAY_CHART \"load.chart_00000\" \"true\" 1700000060 1700000064");
+    assert_non_null(strstr(said.text.base, "RDSTATE \"dim_0\" 0 0 0.0000000 0.0000000\n"));
+    assert_null(strstr(said.text.base, "RDSTATE \"dim_1\" 0 "));
+    assert_int_equal(qr_sender_stats(sender)->n_live, 1);
+    drop(sender, &said);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -451,6 +476,7 @@ int main(void)
         cmocka_unit_test(answers_by_the_rules_of_137),
         cmocka_unit_test(answers_by_the_rules_of_29),
         cmocka_unit_test(says_stored_values_as_v2),
+        cmocka_unit_test(says_of_a_dimension_that_was_never_set_that_it_was_not),
         cmocka_unit_test_teardown(our_stream_takes_every_sample_once_and_right, name_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
