@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "storage/codec_aggregate.h"
 #include "storage/value.h"
 
 /* The part of a grid that holds something. */

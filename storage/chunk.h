@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/cursor.h"
+#include "storage/aggregate.h"
 #include "storage/codec.h"
 #include "storage/grid.h"
 

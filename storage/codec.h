@@ -22,7 +22,6 @@
 
 #include "base/buf.h"
 #include "base/cursor.h"
-#include "storage/aggregate.h"
 
 /* Working memory of the encoder, kept from series to series.  A zeroed one is valid. */
 struct qr_codec {
@@ -47,21 +46,7 @@ struct qr_codec_rows {
  * partly written. */
 int qr_codec_decode(struct qr_cursor *in, const struct qr_codec_rows *rows, uint32_t *values);
 
-/* Takes one series of n rows and adds those of bucket i, rows [bounds[i], bounds[i + 1]), to
- * buckets[i]; the n_buckets + 1 bounds ascend up to n.  Nothing is decoded that can be added up as
- * it is.  0 or QR_E_MALFORMED; then some may have been added. */
-int qr_codec_aggregate(struct qr_cursor *in, uint32_t n, const uint32_t *bounds, uint32_t n_buckets,
-                       struct qr_aggregate *buckets);
-
 /* Passes by a series of n rows.  0 or QR_E_MALFORMED. */
 int qr_codec_skip(struct qr_cursor *in, uint32_t n);
-
-/* Columns of integers, in the same ways (2 to 5).  Each is at most QR_CODEC_INTEGER_MAX from 0. */
-#define QR_CODEC_INTEGER_MAX (INT64_C(1) << 53)
-
-/* Appends n integers (n > 0).  0 or UV_ENOMEM. */
-int qr_codec_encode_integers(struct qr_buf *out, const int64_t *x, uint32_t n);
-/* Takes n of them; fails the cursor. */
-void qr_codec_decode_integers(struct qr_cursor *in, int64_t *x, uint32_t n);
 
 #endif

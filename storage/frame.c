@@ -261,7 +261,7 @@ uint8_t *qr_frame_put(uint8_t *p, const int64_t *x, const uint32_t *values, uint
         *p++ = (uint8_t)plan.least_code;
         p = put_stream(p, plan.codes, n, &plan.codes_stream);
     }
-    assert((size_t)(p - start) == plan.bytes && plan.bytes <= QR_FRAME_BYTES_MAX);
+    assert((size_t)(p - start) == plan.bytes && plan.bytes <= QR_FRAME_WRITTEN_BYTES_MAX);
     return p;
 }
 

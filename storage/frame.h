@@ -25,13 +25,19 @@
 
 #include "base/cursor.h"
 
-#define QR_FRAME_N         128u
-#define QR_FRAME_BYTES_MAX 1024u /* Of any frame that is written. */
+#define QR_FRAME_N                 128u
+#define QR_FRAME_WRITTEN_BYTES_MAX 1024u /* Of any frame that is written. */
 
 /* Integers in a series, at its exponent, are within this. */
 #define QR_INTEGER_MAX (INT64_C(1) << 53)
 
 enum qr_frame_form { QR_FRAME_OFFSETS, QR_FRAME_DIFFERENCES, QR_FRAME_SPLIT, QR_FRAME_FORMS };
+
+/* Of a column of n that is cut in frames: how many are in the one that begins at place `at`. */
+static inline uint32_t qr_frame_size(uint32_t n, uint32_t at)
+{
+    return n - at < QR_FRAME_N ? n - at : QR_FRAME_N;
+}
 
 /* Writes n numbers: x[i] * 10^exponent are the canonical values[i].  Returns the end.  Without
  * values they are integers that need not be any, and are not split. */

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "storage/integers.h"
 
 enum form { FORM_NOTHING, FORM_INTEGERS, FORM_WIDE };
 enum column { MISSING, ANOMALIES, LEAST, RANGE, SUM, COLUMNS };
@@ -73,7 +74,7 @@ static int exponent_of(const struct qr_point *points, uint32_t n)
 
 static bool fits(qr_i128 v)
 {
-    return v >= -QR_CODEC_INTEGER_MAX && v <= QR_CODEC_INTEGER_MAX;
+    return v >= -QR_INTEGER_MAX && v <= QR_INTEGER_MAX;
 }
 
 /* The columns that need an exponent; false: an integer is too large. */
@@ -141,9 +142,9 @@ static int put_series(struct qr_tier_codec *codec, struct qr_buf *out,
     if (!wide)
         qr_buf_add_u8(out, (uint8_t)(exponent - QR_VALUE_EXPONENT_MIN));
     qr_buf_add_varint(out, expected);
-    int err = qr_codec_encode_integers(out, column(codec, MISSING), n);
+    int err = qr_integers_encode(out, column(codec, MISSING), n);
     for (enum column c = ANOMALIES; c < (wide ? LEAST : COLUMNS) && err == 0; c++)
-        err = qr_codec_encode_integers(out, column(codec, c), n_present);
+        err = qr_integers_encode(out, column(codec, c), n_present);
     return err == 0 && wide ? put_wide(out, points, n) : err;
 }
 
@@ -207,7 +208,7 @@ static bool take_counts(struct qr_tier_codec *codec, struct qr_cursor *in, uint3
 {
     uint32_t expected = (uint32_t)qr_cursor_varint_max(in, step_s);
     const int64_t *missing = column(codec, MISSING), *anomalies = column(codec, ANOMALIES);
-    qr_codec_decode_integers(in, column(codec, MISSING), n);
+    qr_integers_decode(in, column(codec, MISSING), n);
     *n_present = 0;
     for (uint32_t i = 0; i < n && !in->failed; i++) {
         in->failed = missing[i] < 0 || missing[i] > expected;
@@ -216,7 +217,7 @@ static bool take_counts(struct qr_tier_codec *codec, struct qr_cursor *in, uint3
     }
     if (in->failed || *n_present == 0)
         return false;
-    qr_codec_decode_integers(in, column(codec, ANOMALIES), *n_present);
+    qr_integers_decode(in, column(codec, ANOMALIES), *n_present);
     for (uint32_t i = 0, at = 0; i < n && !in->failed; i++) {
         if (points[i].count == 0)
             continue;
@@ -260,7 +261,7 @@ static bool take_integers(struct qr_tier_codec *codec, struct qr_cursor *in, int
                           struct qr_point *points, uint32_t n, uint32_t n_present)
 {
     for (enum column c = LEAST; c < COLUMNS; c++)
-        qr_codec_decode_integers(in, column(codec, c), n_present);
+        qr_integers_decode(in, column(codec, c), n_present);
     if (in->failed)
         return false;
     const int64_t *least = column(codec, LEAST), *range = column(codec, RANGE);

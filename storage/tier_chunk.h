@@ -2,8 +2,9 @@
  *
  *   varint first row, n_rows, n_dims; then each dimension's columns:
  *   u8 0 nothing
- *   u8 1 integers: u8 exponent + 7, varint expected; columns (codec) of expected - count for each
- *        row, and for rows that have a point: anomalies, min, max - min, sum - min * count
+ *   u8 1 integers: u8 exponent + 7, varint expected; columns (storage/integers) of
+ *        expected - count for each row, and for rows that have a point: anomalies, min, max - min,
+ *        sum - min * count
  *   u8 2 wide (an integer would exceed 2^53): varint expected; columns of expected - count and
  *        anomalies; then for each point u32 min, u32 max, 16 bytes sum in units of 10^-7
  *
@@ -16,7 +17,6 @@
 
 #include "base/buf.h"
 #include "base/cursor.h"
-#include "storage/codec.h"
 #include "storage/rollup.h"
 
 /* Working memory.  A zeroed one is valid. */

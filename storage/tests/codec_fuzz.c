@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "storage/codec_aggregate.h"
+
 /* What decodes can be encoded, and then decodes to the same; parts of it, and sums, are those of
  * the whole. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -14,7 +14,7 @@ enum { OFFSETS, DIFFERENCES, SPLIT, FACTOR = 4 };
 /* Writes what x are at that exponent, reads it back in all ways, and gives the bytes. */
 static size_t round_trip(const int64_t *x, uint32_t n, int exponent, unsigned *head)
 {
-    uint8_t bytes[QR_FRAME_BYTES_MAX];
+    uint8_t bytes[QR_FRAME_WRITTEN_BYTES_MAX];
     uint32_t values[QR_FRAME_N], back[QR_FRAME_N];
     for (uint32_t i = 0; i < n; i++) {
         values[i] = qr_value_of_decimal(x[i], exponent);
