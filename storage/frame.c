@@ -361,6 +361,18 @@ static bool mantissas(const struct qr_frame *frame, int32_t *x)
     return frame->bits <= 25 && narrow(frame, frame->base, 1, x);
 }
 
+/* What `narrow` was not sure of: in 32 bits after all; false: one does not fit. */
+static bool fit(const int64_t *wide, uint32_t n, int32_t *x)
+{
+    int64_t beyond = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        x[i] = (int32_t)wide[i];
+        beyond |= wide[i] ^ x[i];
+    }
+    memset(x + n, 0, (QR_FRAME_N - n) * sizeof *x);
+    return beyond == 0;
+}
+
 static bool values_of_wide(const int64_t *x, uint32_t n, int exponent, uint32_t *values)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -384,10 +396,14 @@ bool qr_frame_values(const struct qr_frame *frame, int exponent, uint32_t values
         base /= 10;
         exponent++;
     }
-    if (exponent <= 0 && narrow(frame, base, factor, x) &&
-        qr_lanes_here()->values(x, (unsigned)-exponent, values))
+    bool is_narrow = narrow(frame, base, factor, x);
+    if (is_narrow && exponent <= 0 && qr_lanes_here()->values(x, (unsigned)-exponent, values))
         return true;
-    return widen(frame, base, factor, wide) && values_of_wide(wide, frame->n, exponent, values);
+    if (!widen(frame, base, factor, wide))
+        return false;
+    return (!is_narrow && exponent <= 0 && fit(wide, frame->n, x) &&
+            qr_lanes_here()->values(x, (unsigned)-exponent, values)) ||
+           values_of_wide(wide, frame->n, exponent, values);
 }
 
 static bool integers_of_split(const struct qr_frame *frame, int exponent, int64_t *x)

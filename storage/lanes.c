@@ -105,17 +105,16 @@ BODY uint32_t divided(uint32_t m, uint32_t inverse, unsigned k)
 BODY bool values(const int32_t *x, unsigned code, uint32_t *out)
 {
     uint32_t all = 0;
-    for (unsigned i = 0; i < QR_LANES_N; i++) {
-        uint32_t sign = (uint32_t)(x[i] >> 31), m = ((uint32_t)x[i] ^ sign) - sign;
-        all |= m;
-        out[i] = m | (sign & UINT32_C(1) << 31);
+    if (code == 0) {
+        for (unsigned i = 0; i < QR_LANES_N; i++) {
+            uint32_t sign = (uint32_t)(x[i] >> 31), m = ((uint32_t)x[i] ^ sign) - sign;
+            all |= m;
+            out[i] = m | (sign & UINT32_C(1) << 31);
+        }
+        return all <= QR_VALUE_MANTISSA_MAX;
     }
-    if (all > QR_VALUE_MANTISSA_MAX)
-        return false;
-    if (code == 0)
-        return true;
     for (unsigned i = 0; i < QR_LANES_N; i++) { /* Without the zeros at the end of a fraction. */
-        uint32_t sign = out[i] & UINT32_C(1) << 31, m = out[i] ^ sign, c = code, q;
+        uint32_t sign = (uint32_t)(x[i] >> 31), m = ((uint32_t)x[i] ^ sign) - sign, c = code, q;
         q = divided(m, INVERSE_4, 4);
         m = c >= 4 && q <= MOST_4 ? q : m;
         c = c >= 4 && q <= MOST_4 ? c - 4 : c;
@@ -127,9 +126,10 @@ BODY bool values(const int32_t *x, unsigned code, uint32_t *out)
         uint32_t by_1 = c >= 1 && q <= MOST_1;
         m = by_1 ? q : m;
         c = by_1 ? c - 1 : c;
-        out[i] = sign | c << 26 | m;
+        all |= m;
+        out[i] = (sign & UINT32_C(1) << 31) | c << 26 | m;
     }
-    return true;
+    return all <= QR_VALUE_MANTISSA_MAX;
 }
 
 BODY bool split(const int32_t *mantissas, const uint32_t *codes, uint32_t *out)

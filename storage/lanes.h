@@ -29,7 +29,8 @@ struct qr_lanes {
     void (*offsets)(const uint32_t *v, int32_t base, int32_t factor, int32_t *x);
     /* x[i] = x[i - 1] + factor * unzigzag(v[i]), modulo 2^32; x[-1] is base. */
     void (*differences)(const uint32_t *v, int32_t base, int32_t factor, int32_t *x);
-    /* x[i] * 10^-code (0 .. 7) as values; false: an x is not within +-(2^24 - 1). */
+    /* x[i] * 10^-code (0 .. 7) as values; false: one of them has no mantissa and exponent code
+     * 0 .. 7, and `values` is not what it was. */
     bool (*values)(const int32_t *x, unsigned code, uint32_t *values);
     /* Values of these mantissas and exponent codes; false: one of them is not canonical. */
     bool (*split)(const int32_t *mantissas, const uint32_t *codes, uint32_t *values);

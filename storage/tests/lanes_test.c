@@ -88,16 +88,18 @@ static void integers_become_values_of_one_form(void **state)
             bool fits = true, outside = round % 4 == 0;
             if (!qr_lanes_supported(both[k]))
                 continue;
-            for (uint32_t i = 0; i < N; i++) {
-                x[i] = (int32_t)(random_bits(&rng) & QR_VALUE_MANTISSA_MAX);
-                for (uint64_t zeros = qr_rng_below(&rng, 4); zeros > 0; zeros--)
-                    x[i] = x[i] / 10 * 10 / (zeros == 1 ? 1 : 10) * (zeros == 1 ? 1 : 10);
-                x[i] = qr_rng_below(&rng, 3) == 0 ? -x[i] : x[i];
+            for (uint32_t i = 0; i < N; i++) { /* Some with more digits, all of them zeros. */
+                int64_t m = random_bits(&rng) & QR_VALUE_MANTISSA_MAX;
+                for (uint64_t zeros = qr_rng_below(&rng, code + 1); zeros > 0; zeros--)
+                    m = m * 10 <= INT32_MAX ? m * 10 : m;
+                x[i] = (int32_t)(qr_rng_below(&rng, 3) == 0 ? -m : m);
             }
             if (outside) /* Just too large, or as far as it goes. */
                 x[qr_rng_below(&rng, N)] = qr_rng_below(&rng, 2) ? 1 << 24 : INT32_MIN;
-            for (uint32_t i = 0; i < N; i++)
-                fits = fits && x[i] > -(1 << 24) && x[i] < 1 << 24;
+            for (uint32_t i = 0; i < N; i++) {
+                uint32_t value = qr_value_of_decimal(x[i], -(int)code);
+                fits = fits && !qr_value_is_empty(value) && qr_value_code(value) <= 7;
+            }
             assert_int_equal(fits, !outside);
             assert_int_equal(both[k]->values(x, code, values), fits);
             for (uint32_t i = 0; i < N && fits; i++)
