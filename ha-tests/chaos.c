@@ -175,10 +175,10 @@ static void start_run(bool live, const char *const extra[], int64_t first_s)
 
 static void start_live(void)
 {
-    static const char *const kinds[N_LIVE][8] = {
+    static const char *const kinds[N_LIVE][10] = {
         {"--duration", "0", "--truncate", NULL},
         {"--duration", "0", "--v2", "--rules", "2.9", NULL},
-        {"--duration", "0", "--truncate", "--no-lz4", "--late-every", "5", NULL},
+        {"--duration", "0", "--truncate", "--compression", "none", "--late-every", "5", NULL},
     };
     for (unsigned i = 0; i < N_LIVE; i++)
         start_run(true, kinds[i], chaos.first_s);

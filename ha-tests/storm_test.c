@@ -95,9 +95,9 @@ static void old_children_lose_nothing(void **state)
 static void new_children_lose_nothing(void **state)
 {
     (void)state;
-    struct stage_options options = {
-        .name = "storm-2.9",
-        .loadgen = {"--v2", "--rules", "2.9", "--no-lz4", "--reconnect-delay", "1000"}};
+    struct stage_options options = {.name = "storm-2.9",
+                                    .loadgen = {"--v2", "--rules", "2.9", "--compression", "zstd",
+                                                "--reconnect-delay", "1000"}};
     storm(&options);
 }
 

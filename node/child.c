@@ -65,9 +65,9 @@ struct session {
     struct qr_feed feed;
     bool in_roster; /* attach was posted: the roster owns the end of the feed */
     struct qr_stream *stream;
-    struct qr_frame_decoder *frames; /* NULL: plain text */
-    struct qr_slice frame_text;      /* Of the frame in work, not parsed yet; the decoder's. */
-    size_t frame_bytes;              /* That frame's, at the front of the input. */
+    struct qr_decompressor *decompressor; /* NULL: plain text */
+    struct qr_slice frame_text;           /* Of the frame in work, not parsed yet; the decoder's. */
+    size_t frame_bytes;                   /* That frame's, at the front of the input. */
     struct qr_outbox outbox;
     char name[128];         /* Its hostname, escaped for the log. */
     struct qr_buf to_child; /* Lines of one turn, sent in one write. */
@@ -115,7 +115,7 @@ static void free_session(struct session *s)
     free(s->cells);
     free(s->packed);
     qr_stream_free(s->stream);
-    qr_frame_decoder_free(s->frames);
+    qr_decompressor_free(s->decompressor);
     qr_outbox_release(&s->outbox);
     if (s->note != NULL)
         qr_buf_release(&s->note->host_body);
@@ -580,7 +580,7 @@ static ssize_t feed_text(struct session *s, struct qr_slice text)
 /* The next frame of `in` becomes the one in work.  1, 0 (it is not whole yet), or an error. */
 static int take_frame(struct session *s, struct qr_slice in)
 {
-    ssize_t n = qr_frame_decode(s->frames, in, &s->frame_text);
+    ssize_t n = qr_frame_decode(s->decompressor, in, &s->frame_text);
     if (n == QR_E_PARTIAL)
         return 0;
     if (n < 0) {
@@ -619,7 +619,7 @@ static ssize_t feed_frames(struct session *s, struct qr_slice in)
 static ssize_t on_stream_bytes(struct qr_conn *conn, struct qr_slice in)
 {
     struct session *s = conn->owner;
-    ssize_t used = s->frames != NULL ? feed_frames(s, in) : feed_text(s, in);
+    ssize_t used = s->decompressor != NULL ? feed_frames(s, in) : feed_text(s, in);
     if (used < 0) {
         s->failed = s->failed || used == UV_ENOMEM;
         return used;
@@ -741,8 +741,9 @@ static int open_stream(struct session *s, uint32_t caps, const struct qr_stream_
     struct qr_stream_handler handler = {s,         on_define,  on_row,      on_gap,
                                         on_labels, on_claimed, on_variable, on_send};
     int err = qr_stream_new(&s->stream, &stream_config, &handler);
-    if (err == 0 && (caps & QR_CAP_LZ4) != 0)
-        err = qr_frame_decoder_new(&s->frames);
+    enum qr_compression compression = qr_caps_compression(caps);
+    if (err == 0 && compression != QR_COMPRESSION_NONE)
+        err = qr_decompressor_new(&s->decompressor, compression);
     return err;
 }
 
@@ -750,7 +751,7 @@ static uint32_t our_caps(const struct qr_stream_policy *policy)
 {
     uint32_t caps = QR_CAPS_OURS;
     if (!policy->compression)
-        caps &= ~QR_CAP_LZ4;
+        caps &= ~QR_CAPS_COMPRESSIONS;
     if (!policy->replication)
         caps &= ~QR_CAP_REPLICATION;
     return caps;
@@ -758,7 +759,7 @@ static uint32_t our_caps(const struct qr_stream_policy *policy)
 
 static int accept_child(struct session *s, const struct qr_stream_policy *policy)
 {
-    uint32_t caps = qr_caps_negotiate(s->handshake.ver, our_caps(policy));
+    uint32_t caps = qr_caps_negotiate(s->handshake.ver, our_caps(policy), &policy->compressions);
     char reply[80];
     size_t len = qr_handshake_accept(reply, s->handshake.ver, caps);
     int err = open_stream(s, caps, policy);

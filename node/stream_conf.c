@@ -117,6 +117,12 @@ static int on_option(void *data, const char *name, const char *key, const char *
     if (strcmp(key, "enable compression") == 0)
         return set_flag(reading, name, key, value, &section->has_compression,
                         &section->compression);
+    if (strcmp(key, "compression algorithms order") == 0) {
+        section->has_order = true;
+        return qr_compression_order_parse(&section->order, qr_slice_str(value)) == 0
+                   ? 1
+                   : refuse(reading, name, key, value, "not a list of zstd, lz4, brotli and gzip");
+    }
     if (key_is(key, "seconds to replicate", "replication period"))
         return set_seconds(reading, name, key, value, &section->period_s);
     if (key_is(key, "seconds per replication step", "replication step"))
@@ -175,6 +181,8 @@ static void refine(struct qr_stream_policy *policy, const struct qr_stream_secti
         policy->replication = section->replication;
     if (section->has_compression)
         policy->compression = section->compression;
+    if (section->has_order)
+        policy->compressions = section->order;
     if (section->period_s != 0)
         policy->period_s = section->period_s;
     if (section->step_s != 0)
@@ -204,7 +212,7 @@ int qr_stream_conf_check(const struct qr_stream_conf *conf, struct qr_slice api_
         *reason = "`allow from` of its machine GUID does not match its address";
     if (*reason != NULL)
         return QR_E_DENIED;
-    *policy = (struct qr_stream_policy){true, true, PERIOD_S, STEP_S};
+    *policy = (struct qr_stream_policy){true, true, PERIOD_S, STEP_S, qr_compression_order_default};
     refine(policy, key);
     if (machine != NULL)
         refine(policy, machine);

@@ -3,8 +3,8 @@
  * Netdata's own file, read unchanged: [API_KEY] sections (type = api) and [MACHINE_GUID] sections
  * (type = machine), matched by the exact text.  Honoured so far: type, enabled, allow from, enable
  * replication, seconds to replicate / replication period, seconds per replication step /
- * replication step, enable compression.  The section [stream] is for senders and is not used.
- * Thread: any (immutable after reading). */
+ * replication step, enable compression, compression algorithms order.  The section [stream] is for
+ * senders and is not used. Thread: any (immutable after reading). */
 #ifndef QR_NODE_STREAM_CONF_H
 #define QR_NODE_STREAM_CONF_H
 
@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "proto/caps.h"
 
 #define QR_STREAM_SECTIONS_MAX 1024
 
@@ -22,6 +23,8 @@ struct qr_stream_section {
     bool has_type, has_enabled, enabled;
     bool has_replication, replication;
     bool has_compression, compression;
+    bool has_order;
+    struct qr_compression_order order;
     uint32_t period_s, step_s; /* 0: not said */
     char allow_from[512];      /* "" = everybody */
 };
@@ -35,6 +38,7 @@ struct qr_stream_conf {
 struct qr_stream_policy {
     bool replication, compression;
     uint32_t period_s, step_s;
+    struct qr_compression_order compressions;
 };
 
 /* 0, or QR_E_CONFIG with a sentence.  On success the caller releases it. */

@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+#include "base/slice.h"
+#include "proto/compression.h"
+
 #define QR_CAP_V1           (1u << 3)
 #define QR_CAP_V2           (1u << 4)
 #define QR_CAP_VN           (1u << 5)
@@ -30,9 +33,29 @@
 #define QR_CAPS_OURS                                                                               \
     (QR_CAP_V1 | QR_CAP_V2 | QR_CAP_VN | QR_CAP_VCAPS | QR_CAP_HLABELS | QR_CAP_CLAIM |            \
      QR_CAP_CLABELS | QR_CAP_LZ4 | QR_CAP_FUNCTIONS | QR_CAP_REPLICATION | QR_CAP_BINARY |         \
-     QR_CAP_INTERPOLATED | QR_CAP_IEEE754 | QR_CAP_SLOTS)
+     QR_CAP_INTERPOLATED | QR_CAP_IEEE754 | QR_CAP_SLOTS | QR_CAP_ZSTD | QR_CAP_GZIP |             \
+     QR_CAP_BROTLI)
 
-/* The set that both sides have, from the number in the child's request. */
-uint32_t qr_caps_negotiate(uint32_t ver, uint32_t ours);
+#define QR_CAPS_COMPRESSIONS (QR_CAP_LZ4 | QR_CAP_ZSTD | QR_CAP_GZIP | QR_CAP_BROTLI)
+
+/* Which compression to take where both sides have several: the best first, all of them. */
+struct qr_compression_order {
+    enum qr_compression all[QR_COMPRESSIONS - 1];
+};
+extern const struct qr_compression_order qr_compression_order_default; /* Netdata's. */
+
+/* "zstd lz4 ..": those not named follow in the default order.  0, or QR_E_CONFIG: a word is no
+ * compression's name. */
+int qr_compression_order_parse(struct qr_compression_order *order, struct qr_slice text);
+
+/* The set that both sides have, from the number in the child's request, with one compression at
+ * most. */
+uint32_t qr_caps_negotiate(uint32_t ver, uint32_t ours, const struct qr_compression_order *order);
+
+/* The bit that offers a compression; 0 for none. */
+uint32_t qr_compression_cap(enum qr_compression compression);
+
+/* That one compression. */
+enum qr_compression qr_caps_compression(uint32_t caps);
 
 #endif

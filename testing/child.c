@@ -26,7 +26,7 @@ struct conn {
     struct qr_child *child; /* NULL: forgotten. */
     uv_tcp_t tcp;
     uv_connect_t connect;
-    struct qr_frame_encoder *encoder; /* NULL: plain text. */
+    struct qr_compressor *compressor; /* NULL: plain text. */
     struct qr_buf out;                /* Not handed to the socket yet. */
     bool reading_paused;
     size_t n_in;
@@ -91,7 +91,7 @@ int qr_child_destination_parse(struct qr_child_destination *destination, const c
 static void on_conn_closed(uv_handle_t *handle)
 {
     struct conn *conn = handle->data;
-    qr_frame_encoder_free(conn->encoder);
+    qr_compressor_free(conn->compressor);
     qr_buf_release(&conn->out);
     free(conn);
 }
@@ -220,8 +220,8 @@ static void on_commit(void *data, struct qr_slice text)
     struct conn *conn = child->conn;
     assert(conn != NULL);
     child->stats.bytes_text += text.len;
-    int err = conn->encoder != NULL ? qr_frame_encode(conn->encoder, text, &conn->out)
-                                    : qr_buf_add(&conn->out, text.base, text.len);
+    int err = conn->compressor != NULL ? qr_frame_encode(conn->compressor, text, &conn->out)
+                                       : qr_buf_add(&conn->out, text.base, text.len);
     assert(err == 0);
     if (conn->out.len > child->config.buffer_bytes)
         child->overflow = true;
@@ -321,8 +321,10 @@ static void finish_failover(struct qr_child *child)
 
 static void accepted(struct qr_child *child, uint32_t version)
 {
-    uint32_t caps = qr_caps_negotiate(version, child->config.caps);
-    if ((caps & QR_CAP_LZ4) && qr_frame_encoder_new(&child->conn->encoder) != 0) {
+    uint32_t caps = qr_caps_negotiate(version, child->config.caps, &qr_compression_order_default);
+    enum qr_compression compression = qr_caps_compression(caps);
+    if (compression != QR_COMPRESSION_NONE &&
+        qr_compressor_new(&child->conn->compressor, compression) != 0) {
         wait_and_walk(child);
         return;
     }

@@ -15,7 +15,7 @@
 
 #define CAPS_137                                                                                   \
     (QR_CAP_V1 | QR_CAP_V2 | QR_CAP_VN | QR_CAP_VCAPS | QR_CAP_HLABELS | QR_CAP_CLAIM |            \
-     QR_CAP_CLABELS | QR_CAP_LZ4 | QR_CAP_FUNCTIONS | QR_CAP_REPLICATION | QR_CAP_BINARY)
+     QR_CAP_CLABELS | QR_CAP_FUNCTIONS | QR_CAP_REPLICATION | QR_CAP_BINARY)
 
 /* Full speed starts this far in the past, so that its clock stays behind the parent's. */
 #define FULL_SPEED_BACK_S (6 * 3600)
@@ -274,9 +274,7 @@ static int start_children(struct run *run)
 {
     const struct qr_loadgen *o = run->options;
     struct qr_child_destination list[QR_CHILD_DESTINATIONS_MAX];
-    uint32_t caps = CAPS_137;
-    if (o->no_lz4)
-        caps &= ~QR_CAP_LZ4;
+    uint32_t caps = CAPS_137 | o->compression_caps;
     if (o->no_replication)
         caps &= ~QR_CAP_REPLICATION;
     if (o->v2)

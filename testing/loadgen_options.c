@@ -7,6 +7,7 @@
 
 #include "base/compiler.h"
 #include "base/error.h"
+#include "proto/caps.h"
 #include "testing/loadgen_options.h"
 
 enum kind { FLAG, NUMBER, REAL, TEXT, URL };
@@ -34,7 +35,8 @@ static const struct row {
     {"duration", NUMBER, AT(duration_s), 0, 1e7, 30, "stop after so many seconds; 0: when told"},
     {"full-speed", FLAG, AT(full_speed), 0, 0, 0, "as fast as the parent takes it, own clock"},
     {"data-seconds", NUMBER, AT(data_s), 1, 1e7, 600, "full speed: seconds of data to send"},
-    {"no-lz4", FLAG, AT(no_lz4), 0, 0, 0, "do not offer compression"},
+    {"compression", TEXT, AT(compression), 0, 0, 0,
+     "offer lz4 (default), zstd, gzip, brotli or none"},
     {"no-replication", FLAG, AT(no_replication), 0, 0, 0, "do not offer replication"},
     {"v2", FLAG, AT(v2), 0, 0, 0, "offer INTERPOLATED and IEEE754 (BEGIN2, SET2)"},
     {"rules", TEXT, AT(rules), 0, 0, 0, "answers as of 1.37 (default) or 2.9"},
@@ -120,6 +122,7 @@ static void set_defaults(struct qr_loadgen *options)
             *(double *)field = rows[i].initial;
     }
     options->rules = "1.37";
+    options->compression = "lz4";
     options->key = "11111111-2222-3333-4444-555555555555";
 }
 
@@ -153,6 +156,10 @@ static int check(struct qr_loadgen *options)
         return complain("key", "is not a UUID", options->key);
     if (strcmp(options->rules, "1.37") != 0 && strcmp(options->rules, "2.9") != 0)
         return complain("rules", "is not 1.37 or 2.9", options->rules);
+    options->compression_caps =
+        qr_compression_cap(qr_compression_of_name(qr_slice_str(options->compression)));
+    if (options->compression_caps == 0 && strcmp(options->compression, "none") != 0)
+        return complain("compression", "is not one of them", options->compression);
     if (!options->verify)
         return parse_destinations(options);
     if (options->n_urls == 0 || options->from_s == 0 || options->to_s < options->from_s)

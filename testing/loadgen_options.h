@@ -16,13 +16,14 @@ struct qr_loadgen {
     uint32_t n_destinations;
     const char *urls[QR_LOADGEN_URLS_MAX];
     uint32_t n_urls;
-    const char *to, *key, *rules, *json_path, *corpus;
+    const char *to, *key, *rules, *json_path, *corpus, *compression;
     int64_t hosts, charts, dims, update_every, seed;
     int64_t first_s, from_s, to_s;
     int64_t history_s, duration_s, data_s;
     int64_t reconnect_delay_ms, timeout_ms, buffer_mib, late_every;
     double postpone_scale;
-    bool plain, full_speed, no_lz4, no_replication, v2, truncate, rotate, quiet, json;
+    uint32_t compression_caps; /* What `compression` means. */
+    bool plain, full_speed, no_replication, v2, truncate, rotate, quiet, json;
 };
 
 /* Fills in *options; 0, 1 after --help (printed), or QR_E_CONFIG with a sentence on stderr. */

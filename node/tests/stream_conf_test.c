@@ -19,6 +19,7 @@ static const char text[] = "[stream]\n enabled = no\n"
                            "[" NET "]\n type = api\n enabled = yes\n allow from = !10.0.0.9 10.*\n"
                            " replication period = 2h\n seconds per replication step = 60\n"
                            "[" BOX "]\n type = machine\n enable replication = no\n"
+                           " compression algorithms order = gzip lz4\n"
                            "[" BAD "]\n type = machine\n enabled = no\n";
 
 static char path[] = "/tmp/quorate-stream-XXXXXX";
@@ -68,14 +69,17 @@ static void the_machine_refines_the_key(void **state)
     assert_int_equal(check(KEY, BOX, "10.1.1.1", &policy), 0);
     assert_false(policy.replication);
     assert_int_equal(policy.period_s, 86400);
+    assert_int_equal(policy.compressions.all[0], QR_COMPRESSION_GZIP);
+    assert_int_equal(policy.compressions.all[1], QR_COMPRESSION_LZ4);
+    assert_int_equal(policy.compressions.all[2], QR_COMPRESSION_ZSTD);
 }
 
 static void refuses_a_file_with_a_sentence(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"[" KEY "]\nenabled = perhaps\n",
-                                      "[" KEY "]\nreplication period = soon\n",
-                                      "[" KEY "]\ntype = person\n"};
+    static const char *const bad[] = {
+        "[" KEY "]\nenabled = perhaps\n", "[" KEY "]\nreplication period = soon\n",
+        "[" KEY "]\ncompression algorithms order = lz4 bzip2\n", "[" KEY "]\ntype = person\n"};
     char other[] = "/tmp/quorate-stream-XXXXXX";
     int fd = mkstemp(other);
     assert_true(fd >= 0);

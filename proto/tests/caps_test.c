@@ -1,6 +1,7 @@
 #include "proto/caps.h"
 
 #include "base/compiler.h"
+#include "base/error.h"
 #include "testing/cmocka.h"
 
 #define HL  QR_CAP_HLABELS
@@ -21,8 +22,11 @@ static const struct {
     {16376, QR_CAPS_OURS, 16376 & ~56u},
     {15352, QR_CAPS_OURS, 15352 & ~56u},
     {16376, QR_CAPS_OURS & ~QR_CAP_REPLICATION, 16376 & ~56u & ~QR_CAP_REPLICATION},
-    /* 2.9.0 offers four compressions; we keep the one that we have */
-    {66912248, QR_CAPS_OURS, 0x4FFC0},
+    /* 2.9.0 offers four compressions: the first of the order, or the one that we have */
+    {66912248, QR_CAPS_OURS, 0xCFBC0},
+    {66912248, QR_CAPS_OURS & ~QR_CAP_ZSTD, 0x4FFC0},
+    {66912248, QR_CAPS_OURS & ~(QR_CAP_ZSTD | QR_CAP_LZ4), 0x24FBC0},
+    {66912248, QR_CAPS_OURS & ~(QR_CAP_ZSTD | QR_CAP_LZ4 | QR_CAP_BROTLI), 0x14FBC0},
     {66912248, 0xFFFFFFFF, 66912248 & ~56u & ~(QR_CAP_LZ4 | QR_CAP_GZIP | QR_CAP_BROTLI)},
     {0x80000000u | QR_CAP_VCAPS, QR_CAPS_OURS, QR_CAP_VCAPS},
     {6, QR_CAPS_OURS, 0},
@@ -31,16 +35,37 @@ static const struct {
 static void negotiates_as_both_sides_do(void **state)
 {
     for (size_t i = 0; i < QR_COUNT(cases); i++) {
-        uint32_t caps = qr_caps_negotiate(cases[i].ver, cases[i].ours);
+        uint32_t caps =
+            qr_caps_negotiate(cases[i].ver, cases[i].ours, &qr_compression_order_default);
         if (caps != cases[i].caps)
             fail_msg("ver %u: 0x%x, not 0x%x", cases[i].ver, caps, cases[i].caps);
     }
+}
+
+static void takes_the_compression_that_the_order_names_first(void **state)
+{
+    struct qr_compression_order order;
+    assert_int_equal(qr_compression_order_parse(&order, qr_slice_str(" gzip, lz4 gzip ")), 0);
+    assert_int_equal(order.all[0], QR_COMPRESSION_GZIP);
+    assert_int_equal(order.all[1], QR_COMPRESSION_LZ4);
+    assert_int_equal(order.all[2], QR_COMPRESSION_ZSTD);
+    assert_int_equal(order.all[3], QR_COMPRESSION_BROTLI);
+    uint32_t caps = qr_caps_negotiate(66912248, QR_CAPS_OURS, &order);
+    assert_int_equal(qr_caps_compression(caps), QR_COMPRESSION_GZIP);
+    assert_int_equal(qr_caps_compression(qr_caps_negotiate(16376, QR_CAPS_OURS, &order)),
+                     QR_COMPRESSION_LZ4);
+    assert_int_equal(qr_caps_compression(qr_caps_negotiate(15352, QR_CAPS_OURS, &order)),
+                     QR_COMPRESSION_NONE);
+    assert_int_equal(qr_compression_order_parse(&order, qr_slice_str("")), 0);
+    assert_memory_equal(&order, &qr_compression_order_default, sizeof order);
+    assert_int_equal(qr_compression_order_parse(&order, qr_slice_str("zstd bzip2")), QR_E_CONFIG);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(negotiates_as_both_sides_do),
+        cmocka_unit_test(takes_the_compression_that_the_order_names_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,8 +153,9 @@ static void accepts_in_the_words_of_each_generation(void **state)
     };
     for (size_t i = 0; i < QR_COUNT(cases); i++) {
         char reply[80];
-        size_t n =
-            qr_handshake_accept(reply, cases[i].ver, qr_caps_negotiate(cases[i].ver, QR_CAPS_OURS));
+        size_t n = qr_handshake_accept(
+            reply, cases[i].ver,
+            qr_caps_negotiate(cases[i].ver, QR_CAPS_OURS, &qr_compression_order_default));
         assert_slice(qr_slice_of(reply, n), cases[i].reply);
         assert_true(n < 75); /* A child refuses a longer one. */
     }

@@ -168,7 +168,8 @@ static void open_stream(struct replay *r, uint32_t reply)
     assert_slice(h.sysinfo[QR_SYSINFO_CONTAINER_OS_NAME], "Debian GNU/Linux");
     assert_int_equal(h.update_every, 1);
     /* The child's own view: what both have. */
-    uint32_t caps = qr_caps_negotiate(reply, reply > 5 ? h.ver : UINT32_MAX);
+    uint32_t caps =
+        qr_caps_negotiate(reply, reply > 5 ? h.ver : UINT32_MAX, &qr_compression_order_default);
     qr_handshake_release(&h);
 
     const struct qr_stream_handler handler = {
@@ -441,10 +442,10 @@ static void read_raw(const char *run, struct qr_buf *raw)
 }
 
 /* Decodes it, received in pieces of any size. */
-static void decode(struct qr_buf *raw, struct qr_buf *text)
+static void decode(enum qr_compression compression, struct qr_buf *raw, struct qr_buf *text)
 {
-    struct qr_frame_decoder *decoder;
-    assert_int_equal(qr_frame_decoder_new(&decoder), 0);
+    struct qr_decompressor *decompressor;
+    assert_int_equal(qr_decompressor_new(&decompressor, compression), 0);
     struct qr_buf received = {0};
     struct qr_rng rng;
     qr_rng_seed(&rng, 2);
@@ -454,7 +455,7 @@ static void decode(struct qr_buf *raw, struct qr_buf *text)
         at += len;
         struct qr_slice piece;
         ssize_t used;
-        while ((used = qr_frame_decode(decoder, qr_buf_slice(&received), &piece)) > 0) {
+        while ((used = qr_frame_decode(decompressor, qr_buf_slice(&received), &piece)) > 0) {
             qr_buf_add(text, piece.base, piece.len);
             qr_buf_consume(&received, (size_t)used);
         }
@@ -462,18 +463,24 @@ static void decode(struct qr_buf *raw, struct qr_buf *text)
     }
     assert_int_equal(received.len, 0);
     qr_buf_release(&received);
-    qr_frame_decoder_free(decoder);
+    qr_decompressor_free(decompressor);
 }
 
-static void unpacks_lz4_to_exactly_the_text(void **state)
+static void unpacks_to_exactly_the_text(void **state)
 {
-    static const char *compressed[] = {"137-lz4", "137-reply-v5-lz4", "290-lz4"};
+    static const struct {
+        const char *run;
+        enum qr_compression compression;
+    } compressed[] = {{"137-lz4", QR_COMPRESSION_LZ4},
+                      {"137-reply-v5-lz4", QR_COMPRESSION_LZ4},
+                      {"290-lz4", QR_COMPRESSION_LZ4},
+                      {"290-zstd", QR_COMPRESSION_ZSTD}};
     for (size_t i = 0; i < QR_COUNT(compressed); i++) {
         struct replay r;
-        replay(&r, compressed[i]);
+        replay(&r, compressed[i].run);
         struct qr_buf raw = {0}, text = {0};
-        read_raw(compressed[i], &raw);
-        decode(&raw, &text);
+        read_raw(compressed[i].run, &raw);
+        decode(compressed[i].compression, &raw, &text);
         assert_int_equal(text.len, r.text.len);
         assert_memory_equal(text.base, r.text.base, text.len);
         qr_buf_release(&raw);
@@ -487,7 +494,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stores_what_the_child_stored),
         cmocka_unit_test(takes_every_capture),
-        cmocka_unit_test(unpacks_lz4_to_exactly_the_text),
+        cmocka_unit_test(unpacks_to_exactly_the_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,7 @@ struct parent {
     char address[32];
     bool open, replied;
     unsigned n_requests;
-    struct qr_frame_decoder *decoder;
+    struct qr_decompressor *decompressor;
     struct qr_buf wire, text;
     unsigned n_definitions, n_live, n_points;
     char in[65536];
@@ -77,7 +77,7 @@ static void take_frames(struct parent *parent)
 {
     struct qr_slice text;
     ssize_t n;
-    while ((n = qr_frame_decode(parent->decoder, qr_buf_slice(&parent->wire), &text)) > 0) {
+    while ((n = qr_frame_decode(parent->decompressor, qr_buf_slice(&parent->wire), &text)) > 0) {
         qr_buf_add(&parent->text, text.base, text.len);
         qr_buf_consume(&parent->wire, (size_t)n);
     }
@@ -129,8 +129,8 @@ static void on_connection(uv_stream_t *listener, int status)
     parent->replied = false;
     qr_buf_clear(&parent->wire);
     qr_buf_clear(&parent->text);
-    qr_frame_decoder_free(parent->decoder);
-    qr_frame_decoder_new(&parent->decoder);
+    qr_decompressor_free(parent->decompressor);
+    qr_decompressor_new(&parent->decompressor, QR_COMPRESSION_LZ4);
     uv_read_start((uv_stream_t *)&parent->peer, on_alloc, on_read);
 }
 
@@ -234,7 +234,7 @@ static void tear_down_three(void)
         stop_listening(&parents[i]);
     uv_run(&loop, UV_RUN_DEFAULT);
     for (int i = 0; i < 3; i++) {
-        qr_frame_decoder_free(parents[i].decoder);
+        qr_decompressor_free(parents[i].decompressor);
         qr_buf_release(&parents[i].wire);
         qr_buf_release(&parents[i].text);
     }
