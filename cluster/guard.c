@@ -9,6 +9,7 @@
 #include "base/compiler.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/plant.h"
 
 /* What the library's disk back end traces when a write fails, just before it arms the retry that
  * crashes (G4). */
@@ -167,6 +168,8 @@ static void receive_snapshot(struct qr_guard *guard, struct raft_message *messag
 static void raise_commit(struct qr_guard *guard, struct raft_append_entries *append)
 {
     raft_index commit = raft_commit_index(guard->raft);
+    if (QR_PLANT(old_term_commit))
+        append->leader_commit = append->prev_log_index + append->n_entries;
     if (append->leader_commit > commit && append->prev_log_index + append->n_entries < commit &&
         is_on(guard, QR_GUARD_G3)) {
         append->leader_commit = commit;
@@ -544,12 +547,23 @@ static void guard_close(struct raft_io *io, raft_io_close_cb cb)
     guard->below.close(io, cb);
 }
 
+static unsigned planted(void)
+{
+    return (QR_PLANT(guard_g1_off) ? QR_GUARD_G1 : 0u) |
+           (QR_PLANT(guard_g2_off) ? QR_GUARD_G2 : 0u) |
+           (QR_PLANT(guard_g3_off) ? QR_GUARD_G3 : 0u);
+}
+
 void qr_guard_install(struct qr_guard *guard, struct raft *raft,
                       void (*fail_stop)(void *data, const char *sentence), void *data)
 {
     struct raft_io *io = raft->io;
-    *guard = (struct qr_guard){
-        .raft = raft, .io = io, .fail_stop = fail_stop, .data = data, .below = *io};
+    *guard = (struct qr_guard){.raft = raft,
+                               .io = io,
+                               .fail_stop = fail_stop,
+                               .data = data,
+                               .off = planted(),
+                               .below = *io};
     guard->tracer = (struct raft_tracer){.impl = guard, .version = 2, .emit = guard_trace};
     qr_list_init(&guard->dropped);
     qr_list_init(&guard->waiting);

@@ -11,6 +11,7 @@
 #include "base/cursor.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/plant.h"
 #include "cluster/image.h"
 
 #define HASH_OF_NOTHING 0x51756f72617465ull
@@ -75,7 +76,7 @@ static int check_sequence(const struct qr_machine *machine, const struct qr_comm
         return QR_E_STALE;
     uint64_t last = command->incarnation == incarnation ? p->sequence : 0;
     if (command->sequence <= last)
-        return QR_E_STALE;
+        return QR_PLANT(dedupe_off) ? 0 : QR_E_STALE;
     return command->sequence == last + 1 ? 0 : QR_E_GAP;
 }
 

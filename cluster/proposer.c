@@ -6,6 +6,7 @@
 
 #include "base/compiler.h"
 #include "base/error.h"
+#include "base/plant.h"
 
 struct proposal {
     struct qr_list node;
@@ -89,6 +90,8 @@ static void finish_first(struct qr_proposer *proposer, int status, uint64_t inde
 /* The first `n` stay sent. */
 static void go_back(struct qr_proposer *proposer, unsigned n)
 {
+    if (QR_PLANT(resend_off))
+        return;
     proposer->n_sent = n;
     if (proposer->n_taken > n)
         proposer->n_taken = n;

@@ -3,8 +3,10 @@
 # One static library qr_<name> a folder.  A module m is m.c + m.h; its test tests/m_test.c and its
 # fuzz target tests/m_fuzz.c (corpus in tests/corpus/m/) are added by their names.
 # HEADER_ONLY modules have no m.c but may have a test.
+# PLANTED modules have a QR_PLANT() (base/plant.h): they are compiled once more for the simulator, as
+# the objects qr_<name>_planted, which stand before those of the library.
 function(qr_library name)
-  cmake_parse_arguments(LIB "" "" "MODULES;HEADER_ONLY;NEEDS;LINKS" ${ARGN})
+  cmake_parse_arguments(LIB "" "" "MODULES;HEADER_ONLY;PLANTED;NEEDS;LINKS" ${ARGN})
   set(sources "")
   set(headers "")
   foreach(module ${LIB_MODULES})
@@ -22,6 +24,12 @@ function(qr_library name)
     target_link_libraries(qr_${name} PUBLIC qr_${need})
   endforeach()
   target_link_libraries(qr_${name} PUBLIC ${LIB_LINKS})
+  if(LIB_PLANTED)
+    list(TRANSFORM LIB_PLANTED APPEND .c)
+    add_library(qr_${name}_planted OBJECT EXCLUDE_FROM_ALL ${LIB_PLANTED})
+    target_link_libraries(qr_${name}_planted PUBLIC qr_${name})
+    target_compile_definitions(qr_${name}_planted PRIVATE QR_PLANTS)
+  endif()
   foreach(module ${LIB_MODULES} ${LIB_HEADER_ONLY})
     if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/tests/${module}_test.c)
       qr_test(${name} ${module})

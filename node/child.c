@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/plant.h"
 #include "node/feed.h"
 #include "node/host_info.h"
 #include "node/ingest.h"
@@ -517,7 +518,7 @@ static void on_gap(void *data, struct qr_stream_chart *chart, int64_t after_s, i
 {
     struct session *s = data;
     struct session_chart *sc = chart->data;
-    if (sc == NULL || sc->id == 0 || s->state != S_STREAMING)
+    if (sc == NULL || sc->id == 0 || s->state != S_STREAMING || QR_PLANT(gap_not_recorded))
         return;
     struct qr_feed_note *note = note_of(s);
     if (note == NULL)

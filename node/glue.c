@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/plant.h"
 #include "cluster/ownership.h"
 #include "node/bodies.h"
 #include "storage/entry.h"
@@ -217,6 +219,8 @@ static int apply_seal(struct qr_glue *glue, const struct qr_command *command)
 {
     int64_t start_s;
     int err = qr_time_body_decode(&start_s, command->body);
+    if (QR_PLANT(clock_in_apply) && qr_clock_real_us(&qr_clock_system) < command->time_us)
+        return 0;
     return err == 0 ? qr_store_apply_seal(glue->store, start_s) : err;
 }
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/plant.h"
 
 static uint64_t read_last(const char *path)
 {
@@ -53,10 +54,12 @@ int qr_incarnation_next(const char *dir, uint64_t *incarnation)
 {
     char path[1000];
     snprintf(path, sizeof path, "%s/incarnation", dir);
-    uint64_t next = read_last(path) + 1;
+    uint64_t last = read_last(path), next = last + 1;
     uint64_t now = (uint64_t)qr_clock_real_us(&qr_clock_system);
     if (next < now)
         next = now;
+    if (QR_PLANT(incarnation_reused) && last != 0)
+        next = last;
     int err = write_next(dir, path, next);
     if (err != 0) {
         qr_error("cannot write path=%s error=\"%s\"", path, qr_strerror(err));

@@ -9,6 +9,7 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/plant.h"
 #include "storage/token.h"
 
 #define VERSION      2
@@ -527,7 +528,7 @@ static void move_bases(struct qr_entry_reader *reader)
             continue; /* Another one of this block follows. */
         row->base->epoch = reader->host.epoch;
         row->base->n = row->n;
-        if (row->n != 0)
+        if (row->n != 0 && !(QR_PLANT(wrong_base) && row->end_s % 7 == 0))
             memcpy(row->base->cells, reader->cells + row->at, row->n * sizeof *reader->cells);
     }
 }
@@ -553,7 +554,8 @@ int qr_entry_read_rows(struct qr_entry_reader *reader, qr_entry_find *find, void
                      qr_cursor_left(&reader->tokens) != 0))
         err = QR_E_MALFORMED;
     if (err == 0 &&
-        qr_crc32c(0, reader->cells, reader->n_cells * sizeof *reader->cells) != reader->crc)
+        qr_crc32c(0, reader->cells, reader->n_cells * sizeof *reader->cells) != reader->crc &&
+        !QR_PLANT(wrong_base))
         err = QR_E_CORRUPT;
     if (err == 0)
         move_bases(reader);

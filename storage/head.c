@@ -5,6 +5,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "base/plant.h"
 #include "storage/store.h"
 #include "storage/value.h"
 
@@ -620,7 +621,8 @@ int qr_head_put(struct qr_head *head, struct qr_chart *chart, uint32_t step_s, u
     for (uint32_t i = 0; i < n; i++) {
         if (qr_value_is_empty(values[i]))
             continue;
-        if (qr_value_is_empty(atomic_load_explicit(&cells[i], memory_order_relaxed))) {
+        if (qr_value_is_empty(atomic_load_explicit(&cells[i], memory_order_relaxed)) ||
+            QR_PLANT(duplicate_overwrites)) {
             atomic_store_explicit(&cells[i], values[i], memory_order_relaxed);
             taken++;
         } else {

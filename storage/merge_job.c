@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include "base/error.h"
+#include "base/plant.h"
 #include "storage/block_writer.h"
 #include "storage/internal.h"
 #include "storage/rollup.h"
@@ -135,7 +136,7 @@ static int add_rows(struct merging *merging, struct input *input, int64_t start_
         struct qr_grid *grid = *have_rows ? &merging->part : &merging->rows;
         int err = qr_block_read(&input->reader, input->index, merging->disk, input->path,
                                 input->row + i, grid);
-        if (err == 0 && *have_rows)
+        if (err == 0 && *have_rows && !QR_PLANT(merge_forgets_late))
             err = qr_grid_overlay(&merging->rows, grid, &merging->spare);
         if (err != 0)
             return err;

@@ -8,6 +8,7 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/plant.h"
 #include "storage/catalog_bytes.h"
 #include "storage/chunk.h"
 #include "storage/confirm.h"
@@ -127,6 +128,8 @@ static int put_tail(const struct qr_state *state, struct qr_buf *out)
     struct tail tail = {0};
     int err = 0;
     for (uint32_t i = 0; i < state->head.n_windows && err == 0; i++) {
+        if (QR_PLANT(snapshot_lacks_head))
+            continue;
         const struct qr_head_window *window = state->head.windows[i];
         uint32_t n_charts;
         err = put_window(&tail, window, &n_charts);

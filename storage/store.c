@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/plant.h"
 #include "storage/confirm.h"
 #include "storage/entry.h"
 #include "storage/internal.h"
@@ -232,6 +233,10 @@ static int place_row(struct qr_state *state, struct qr_chart *chart, int64_t end
         step_s = def->update_every != 0 ? def->update_every : 1;
     }
     if (is_expired(state, end_s))
+        return 0;
+    if (QR_PLANT(late_sample_dropped) &&
+        qr_seal_next_id(state, qr_head_window_of(&state->head, end_s), chart->host->shard)
+                .generation != 0)
         return 0;
     return qr_head_put(&state->head, chart, step_s, n_dims, end_s, values, n, n_new, n_old);
 }
