@@ -9,21 +9,19 @@
  * A long leg that a person starts: quorate-chaos --minutes 30 --seed 7 */
 #include <assert.h>
 #include <dirent.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/rng.h"
+#include "ha-tests/rot.h"
+#include "ha-tests/small_disk.h"
 #include "testing/cluster.h"
 #include "testing/verify.h"
 
@@ -207,136 +205,24 @@ static void start_late(void)
 
 /* ---- files of a stopped member ---- */
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t len = strlen(text), end_len = strlen(end);
-    return len >= end_len && strcmp(text + len - end_len, end) == 0;
-}
-
-/* A file of the folder that the picture fits, by chance; or the last in alphabet. */
-static bool pick_file(const char *dir, bool (*fits)(const char *name), bool last, char path[1024])
-{
-    DIR *open_dir = opendir(dir);
-    struct dirent *entry;
-    char best[256] = "";
-    uint64_t n = 0;
-    while (open_dir != NULL && (entry = readdir(open_dir)) != NULL) {
-        if (!fits(entry->d_name))
-            continue;
-        n++;
-        if (last ? strcmp(entry->d_name, best) > 0 : below(n) == 0)
-            snprintf(best, sizeof best, "%s", entry->d_name);
-    }
-    if (open_dir != NULL)
-        closedir(open_dir);
-    snprintf(path, 1024, "%s/%s", dir, best);
-    return n > 0;
-}
-
-static bool is_block(const char *name)
-{
-    return ends_with(name, ".qb");
-}
-
-static bool is_open_segment(const char *name)
-{
-    return strncmp(name, "open-", 5) == 0;
-}
-
-static bool is_closed_segment(const char *name)
-{
-    return name[0] == '0' && strchr(name, '-') != NULL;
-}
-
-static bool is_snapshot(const char *name)
-{
-    return strncmp(name, "snapshot-", 9) == 0 && !ends_with(name, ".meta");
-}
-
-static bool is_snapshot_meta(const char *name)
-{
-    return strncmp(name, "snapshot-", 9) == 0 && ends_with(name, ".meta");
-}
-
-static void flip(const char *path, uint64_t within)
-{
-    struct stat st;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0 || st.st_size == 0)
-        return;
-    uint64_t size = (uint64_t)st.st_size;
-    if (within != 0 && within < size)
-        size = within;
-    off_t at = (off_t)below(size);
-    unsigned char byte = 0;
-    if (pread(fd, &byte, 1, at) == 1) {
-        byte ^= (unsigned char)(1u << below(8));
-        if (pwrite(fd, &byte, 1, at) != 1)
-            perror("pwrite");
-    }
-    close(fd);
-}
-
-static void cut(const char *path)
-{
-    struct stat st;
-    if (stat(path, &st) == 0 &&
-        truncate(path, st.st_size > 0 ? (off_t)below((uint64_t)st.st_size) : 0) != 0)
-        perror("truncate");
-}
-
 static void damage_blocks(unsigned id)
 {
-    char dir[512], path[1024];
-    snprintf(dir, sizeof dir, "%s/data/group-1/blocks", chaos.cluster.members[id].dir);
+    char what[ROT_WHAT_BYTES];
     unsigned n = 1 + (unsigned)below(3);
     for (unsigned i = 0; i < n; i++) {
-        if (!pick_file(dir, is_block, false, path))
+        if (!rot_block(&chaos.rng, chaos.cluster.members[id].dir, (enum rot_how)below(3), what))
             return;
-        unsigned how = (unsigned)below(3);
-        say("  member %u: block file %s: %s", id, strrchr(path, '/') + 1,
-            how == 0   ? "removed"
-            : how == 1 ? "a bit flipped"
-                       : "cut");
-        if (how == 0)
-            unlink(path);
-        else if (how == 1)
-            flip(path, 0);
-        else
-            cut(path);
+        say("  member %u: %s", id, what);
         chaos.damages++;
     }
 }
 
 static void damage_log(unsigned id)
 {
-    static const struct {
-        const char *what;
-        bool (*fits)(const char *name);
-        int how; /* 0 flip, 1 cut, 2 remove */
-        uint64_t within;
-    } ways[] = {
-        {"open segment, a bit flipped", is_open_segment, 0, 20000},
-        {"open segment cut", is_open_segment, 1, 0},
-        {"closed segment, a bit flipped", is_closed_segment, 0, 0},
-        {"closed segment cut", is_closed_segment, 1, 0},
-        {"snapshot, a bit flipped", is_snapshot, 0, 0},
-        {"snapshot cut", is_snapshot, 1, 0},
-        {"snapshot's meta removed", is_snapshot_meta, 2, 0},
-        {"snapshot's meta, a bit flipped", is_snapshot_meta, 0, 0},
-    };
-    char dir[512], path[1024];
-    snprintf(dir, sizeof dir, "%s/data/group-1/log", chaos.cluster.members[id].dir);
-    unsigned way = (unsigned)below(sizeof ways / sizeof *ways);
-    if (!pick_file(dir, ways[way].fits, true, path))
+    char what[ROT_WHAT_BYTES];
+    if (!rot_log(&chaos.rng, chaos.cluster.members[id].dir, what))
         return;
-    say("  member %u: %s (%s)", id, ways[way].what, strrchr(path, '/') + 1);
-    if (ways[way].how == 0)
-        flip(path, ways[way].within);
-    else if (ways[way].how == 1)
-        cut(path);
-    else
-        unlink(path);
+    say("  member %u: %s", id, what);
     chaos.members[id].may_refuse = true;
     chaos.damages++;
 }
@@ -351,37 +237,30 @@ static void wipe(unsigned id)
 
 /* ---- small disks ---- */
 
-/* In a mount namespace of our own, which the members inherit. */
+static void disk_of(unsigned id, char dir[512])
+{
+    snprintf(dir, 512, "%s/data", chaos.cluster.members[id].dir);
+}
+
 static bool make_disks(void)
 {
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+    if (!small_disk_namespace())
         return false;
     for (unsigned id = 1; id <= N_MEMBERS; id++) {
         char dir[512];
-        snprintf(dir, sizeof dir, "%s/data", chaos.cluster.members[id].dir);
-        if (mkdir(dir, 0700) != 0 || mount("tmpfs", dir, "tmpfs", 0, "size=" DISK_BYTES) != 0)
+        disk_of(id, dir);
+        if (mkdir(dir, 0700) != 0 || !small_disk_make(dir, DISK_BYTES))
             return false;
     }
     return true;
 }
 
-static void filler_of(unsigned id, char path[512])
-{
-    snprintf(path, 512, "%s/data/filler", chaos.cluster.members[id].dir);
-}
-
 /* Leaves so many bytes free. */
 static void fill_disk(unsigned id, uint64_t left, uint64_t for_ms)
 {
-    static const char block[65536];
-    char path[512];
-    struct statvfs fs;
-    filler_of(id, path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    while (fd >= 0 && fstatvfs(fd, &fs) == 0 && fs.f_bavail * fs.f_frsize > left &&
-           write(fd, block, sizeof block) > 0)
-        continue;
-    close(fd);
+    char dir[512];
+    disk_of(id, dir);
+    small_disk_fill(dir, left);
     say("  member %u: %.1f MiB left on its disk for %.1f s", id, (double)left / 1048576,
         (double)for_ms / 1000);
     chaos.members[id].free_ms = qr_mono_ms() + for_ms;
@@ -390,9 +269,9 @@ static void fill_disk(unsigned id, uint64_t left, uint64_t for_ms)
 
 static void free_disk(unsigned id)
 {
-    char path[512];
-    filler_of(id, path);
-    unlink(path);
+    char dir[512];
+    disk_of(id, dir);
+    small_disk_free(dir);
     chaos.members[id].free_ms = 0;
 }
 
@@ -738,7 +617,7 @@ static bool are_blocks_equal(void *data)
     DIR *open_dir = opendir(dir);
     struct dirent *entry;
     while (open_dir != NULL && (entry = readdir(open_dir)) != NULL) {
-        if (!is_block(entry->d_name))
+        if (strstr(entry->d_name, ".qb") == NULL)
             continue;
         c->n_files++;
         for (unsigned id = 2; id <= N_MEMBERS; id++) {

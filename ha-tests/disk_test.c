@@ -1,17 +1,9 @@
 /* The data of one member lie on a small file system that becomes full. */
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "ha-tests/harness.h"
+#include "ha-tests/small_disk.h"
 
-#define DISK_BYTES  "96m"
 #define RESERVE_MIB 8
 #define MOVE_MS     30000
 #define RETURN_MS   40000
@@ -25,33 +17,16 @@ static int tear_down(void **state)
     (void)state;
     stage_down(&stage);
     if (mount_dir[0] != '\0') {
-        umount2(mount_dir, MNT_DETACH);
+        small_disk_remove(mount_dir);
         rmdir(mount_dir);
     }
     return 0;
 }
 
-/* In a mount namespace of our own, which the members inherit. */
 static bool make_disk(void)
 {
     qr_temp_dir(mount_dir, "disk");
-    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount("tmpfs", mount_dir, "tmpfs", 0, "size=" DISK_BYTES) == 0;
-}
-
-/* Writes until the last byte is gone. */
-static void fill(const char *path)
-{
-    static char block[65536];
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    expect(&stage, fd >= 0);
-    size_t size = sizeof block;
-    while (size > 0) {
-        ssize_t n = write(fd, block, size);
-        if (n < 0)
-            size /= 2;
-    }
-    close(fd);
+    return small_disk_namespace() && small_disk_make(mount_dir, "96m");
 }
 
 struct watch {
@@ -94,12 +69,11 @@ static void a_full_disk_on_one_member_costs_nothing(void **state)
         .name = "full-disk",
         .netdata = true,
         .cluster = {.data_dirs = data_dirs, .disk_reserve_mib = RESERVE_MIB}};
-    char guid[QR_GUID_TEXT_LEN + 1], filler[QR_TEMP_DIR_BYTES + 16];
+    char guid[QR_GUID_TEXT_LEN + 1];
     stage_up(&stage, &options);
     struct watch victim = {1};
-    snprintf(filler, sizeof filler, "%s/filler", mount_dir);
     stage_fault(&stage);
-    fill(filler);
+    expect(&stage, small_disk_fill(mount_dir, 0));
     expect(&stage, qr_wait_for(has_noticed, &victim, MOVE_MS, 50));
     for (uint32_t host = 0; host < stage.model.n_hosts; host++) {
         stage_guid(&stage, host, guid);
@@ -110,7 +84,7 @@ static void a_full_disk_on_one_member_costs_nothing(void **state)
     }
     qr_wait_until_s((int64_t)(qr_real_ms() / 1000) + FULL_S);
     bool stopped = !qr_cluster_running(&stage.cluster, victim.id);
-    expect(&stage, unlink(filler) == 0);
+    small_disk_free(mount_dir);
     print_message("ha full-disk: the member %s\n",
                   stopped ? "stopped itself and is started again" : "went on without proposing");
     if (stopped)

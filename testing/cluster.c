@@ -111,6 +111,7 @@ static void place_member(struct qr_cluster *cluster, const struct qr_cluster_opt
     snprintf(member->link, sizeof member->link, "%s:%u", host, port + LINK_PORTS);
     snprintf(member->url, sizeof member->url, "http://%s:%u", host, port);
     member->netns_fd = o->netns_fds != NULL ? o->netns_fds[id - 1] : -1;
+    member->environment = o->environments != NULL ? o->environments[id - 1] : NULL;
 }
 
 int qr_cluster_create(struct qr_cluster *cluster, const struct qr_cluster_options *options)
@@ -158,9 +159,18 @@ int qr_cluster_start(struct qr_cluster *cluster, unsigned id)
     snprintf(conf, sizeof conf, "%s/quorate.conf", member->dir);
     snprintf(log, sizeof log, "%s/quorated.log", member->dir);
     snprintf(name, sizeof name, "member %u", id);
-    const char *argv[] = {cluster->program, "-c", conf, NULL};
+    const char *argv[8 + QR_CLUSTER_ENVIRONMENT_MAX] = {"env"};
+    size_t n = 1;
+    for (size_t i = 0; member->environment != NULL && member->environment[i] != NULL; i++) {
+        assert(i < QR_CLUSTER_ENVIRONMENT_MAX);
+        argv[n++] = member->environment[i];
+    }
+    argv[n++] = cluster->program;
+    argv[n++] = "-c";
+    argv[n++] = conf;
     member->paused = false;
-    return qr_process_start(&member->process, name, log, member->netns_fd, argv);
+    return qr_process_start(&member->process, name, log, member->netns_fd,
+                            member->environment != NULL ? argv : argv + 1);
 }
 
 int qr_cluster_start_all(struct qr_cluster *cluster)

@@ -15,7 +15,8 @@
 #include "testing/fetch.h"
 #include "testing/process.h"
 
-#define QR_CLUSTER_MEMBERS_MAX 8
+#define QR_CLUSTER_MEMBERS_MAX     8
+#define QR_CLUSTER_ENVIRONMENT_MAX 8
 
 struct qr_cluster_options {
     const char *name;    /* In the folder's name. */
@@ -30,6 +31,8 @@ struct qr_cluster_options {
     const char *const *hosts; /* n addresses */
     const int *netns_fds;
     const char *const *data_dirs; /* NULL, or a folder for each member, NULL: the usual one */
+    /* NULL, or for each member what its environment has more, "NAME=VALUE" .. NULL; borrowed */
+    const char *const *const *environments;
 };
 
 struct qr_cluster_member {
@@ -39,6 +42,7 @@ struct qr_cluster_member {
     char link[64];
     char url[80];
     int netns_fd;
+    const char *const *environment;
     bool paused;
 };
 

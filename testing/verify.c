@@ -117,40 +117,47 @@ static void check_answer(struct chart_check *check, const json_t *answer)
     }
 }
 
-static void verify_chart(struct chart_check *check, struct qr_fetch *fetch, const char *prefix)
+void qr_verify_answer(const struct qr_model *model, uint32_t host, uint32_t chart,
+                      const json_t *answer, int64_t from_s, int64_t to_s, struct qr_verify *result)
+{
+    assert(from_s <= to_s);
+    struct chart_check check = {model, host, chart, from_s, to_s, result, NULL, NULL};
+    check.columns = calloc(model->n_dims, sizeof *check.columns);
+    check.at = calloc((size_t)(to_s - from_s + 1), sizeof(const json_t *));
+    assert(check.columns != NULL && check.at != NULL);
+    check_answer(&check, answer);
+    free(check.columns);
+    free((void *)check.at);
+}
+
+static void verify_chart(const struct qr_model *model, uint32_t host, uint32_t chart,
+                         struct qr_fetch *fetch, const char *prefix, int64_t from_s, int64_t to_s,
+                         struct qr_verify *result)
 {
     char id[QR_MODEL_NAME_BYTES];
-    qr_model_chart_id(check->chart, id);
-    int64_t margin_s = qr_model_update_every(check->model, check->chart);
-    int status = qr_fetch_get(
-        fetch, TIMEOUT_MS, "%s/api/v1/data?chart=%s&after=%lld&before=%lld&format=json", prefix, id,
-        (long long)(check->from_s - margin_s), (long long)(check->to_s + margin_s));
+    qr_model_chart_id(chart, id);
+    int64_t margin_s = qr_model_update_every(model, chart);
+    int status = qr_fetch_get(fetch, TIMEOUT_MS,
+                              "%s/api/v1/data?chart=%s&after=%lld&before=%lld&format=json", prefix,
+                              id, (long long)(from_s - margin_s), (long long)(to_s + margin_s));
     json_t *answer = status == 200 ? qr_fetch_json(fetch) : NULL;
     if (answer == NULL) {
+        struct chart_check check = {.host = host, .chart = chart, .result = result};
         char detail[32];
         snprintf(detail, sizeof detail, "status %d", status);
-        check->result->n_failed++;
-        note(check, "no answer", 0, check->from_s, detail);
+        result->n_failed++;
+        note(&check, "no answer", 0, from_s, detail);
         return;
     }
-    check_answer(check, answer);
+    qr_verify_answer(model, host, chart, answer, from_s, to_s, result);
     json_decref(answer);
 }
 
 void qr_verify_host(const struct qr_model *model, uint32_t host, struct qr_fetch *fetch,
                     const char *prefix, int64_t from_s, int64_t to_s, struct qr_verify *result)
 {
-    assert(from_s <= to_s);
-    struct chart_check check = {model, host, 0, from_s, to_s, result, NULL, NULL};
-    check.columns = calloc(model->n_dims, sizeof *check.columns);
-    assert(check.columns != NULL);
-    for (; check.chart < model->n_charts; check.chart++) {
-        check.at = calloc((size_t)(to_s - from_s + 1), sizeof(const json_t *));
-        assert(check.at != NULL);
-        verify_chart(&check, fetch, prefix);
-        free((void *)check.at);
-    }
-    free(check.columns);
+    for (uint32_t chart = 0; chart < model->n_charts; chart++)
+        verify_chart(model, host, chart, fetch, prefix, from_s, to_s, result);
 }
 
 void qr_verify_node(const struct qr_model *model, struct qr_fetch *fetch, const char *base_url,

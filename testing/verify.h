@@ -31,6 +31,10 @@ void qr_verify_node(const struct qr_model *model, struct qr_fetch *fetch, const 
 void qr_verify_host(const struct qr_model *model, uint32_t host, struct qr_fetch *fetch,
                     const char *prefix, int64_t from_s, int64_t to_s, struct qr_verify *result);
 
+/* One answer of /api/v1/data, format json, for one chart. */
+void qr_verify_answer(const struct qr_model *model, uint32_t host, uint32_t chart,
+                      const json_t *answer, int64_t from_s, int64_t to_s, struct qr_verify *result);
+
 /* Nothing failed, nothing missing, nothing too much. */
 bool qr_verify_ok(const struct qr_verify *result);
 
