@@ -24,6 +24,7 @@ int qr_plant_find(const char *name);
 
 /* Off at the start. */
 void qr_plant_set(enum qr_plant plant, bool on);
+bool qr_plant_is_on(enum qr_plant plant);
 
 /* How often its place was reached while it was on. */
 unsigned long long qr_plant_n_asked(enum qr_plant plant);
