@@ -13,6 +13,7 @@
 #include "node/jsonwrap.h"
 #include "node/options.h"
 #include "node/select.h"
+#include "storage/rollup.h"
 
 #define DEFAULT_AFTER_S (-600)
 
@@ -130,9 +131,12 @@ static void read_params(struct qr_data_query *q, const struct qr_http_request *r
     q->points = number_of(qr_http_param(request, "points"));
     q->gtime_s = number_of(qr_http_param(request, "gtime"));
     struct qr_slice tier = qr_http_param(request, "tier");
-    q->tier_given = tier.len > 0 && number_of(tier) == 0; /* There is one: 0. */
-    if (q->tier_given)
-        q->options |= QR_OPTION_SELECTED_TIER;
+    int64_t number = number_of(tier);
+    if (tier.len == 0 || number >= QR_TIERS)
+        return;
+    q->tier_given = true;
+    q->tier = number > 0 ? (unsigned)number : 0;
+    q->options |= QR_OPTION_SELECTED_TIER;
 }
 
 /* ---- what it selects ---- */
@@ -246,6 +250,7 @@ static int resolve(struct qr_data_query *q, int64_t now_s)
                                         .before = q->before,
                                         .points = q->points,
                                         .gtime_s = q->gtime_s,
+                                        .tier_s = qr_tier_step(q->tier),
                                         .unaligned = q->options & QR_OPTION_UNALIGNED,
                                         .natural = q->options & QR_OPTION_NATURAL_POINTS,
                                         .virtual = q->options & QR_OPTION_VIRTUAL_POINTS};
@@ -271,6 +276,8 @@ static int read_table(struct qr_data_query *q, const struct qr_api_call *call)
 {
     struct qr_table_read read = {.store = call->api->store,
                                  .grouping = &q->grouping,
+                                 .one_tier = q->tier_given,
+                                 .tier = q->tier,
                                  .anomaly_bit = q->options & QR_OPTION_ANOMALY_BIT,
                                  .anomaly_rates = (q->options & QR_OPTION_JSONWRAP) &&
                                                   (q->options & QR_OPTION_JW_ANOMALY_RATES)};

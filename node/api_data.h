@@ -18,7 +18,8 @@ struct qr_data_query {
     struct qr_slice label_key, label_filter; /* Patterns over labels of charts. */
     struct qr_buf dimensions;                /* All of them, each behind a '|'. */
     int64_t after, before, points, gtime_s;
-    bool tier_given;
+    bool tier_given; /* There is such a tier. */
+    unsigned tier;
     struct qr_slice group_options;
     struct qr_grouping_spec grouping;
     enum qr_format format;

@@ -1,5 +1,6 @@
 #include "node/jsonwrap.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ static void describe_query(const struct wrap *w, struct qr_buf *id)
     if (q->gtime_s > 1)
         qr_buf_printf(id, "/resampling:%" PRId64, q->gtime_s);
     if (q->tier_given)
-        qr_buf_add_str(id, "/tier:0");
+        qr_buf_printf(id, "/tier:%u", q->tier);
 }
 
 static void add_ids(const struct wrap *w)
@@ -399,7 +400,10 @@ int qr_jsonwrap_write(struct qr_buf *out, struct qr_data_query *query,
     /* 1.37 knows no name for that one. */
     add_text(&w, "format",
              query->format == QR_FORMAT_CSVJSONARRAY ? "unknown" : qr_format_name(query->format));
-    qr_buf_printf(out, "   \"db_points_per_tier\": [ %" PRIu64 " ],\n", w.table->n_points);
+    const uint64_t *n_points = w.table->n_points;
+    qr_buf_printf(out, "   \"db_points_per_tier\": [ %" PRIu64 ", %" PRIu64 ", %" PRIu64 " ],\n",
+                  n_points[0], n_points[1], n_points[2]);
+    static_assert(QR_TIERS == 3, "one number for each tier");
     err = add_result(&w);
     if (err != 0)
         return err;

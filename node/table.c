@@ -273,7 +273,7 @@ static void add_sums(struct reader *r, const struct qr_query_sums *sums)
     }
     int64_t before_s = r->table->window.before_s;
     int64_t last_s = sums->last_s < before_s ? sums->last_s : before_s;
-    r->table->n_points += (uint64_t)(last_s - sums->first_s + 1) * r->n;
+    r->table->n_points[0] += (uint64_t)(last_s - sums->first_s + 1) * r->n;
     if (row_time(r) == last_s)
         finish_row(r);
     r->last_end_s = last_s;
@@ -348,7 +348,7 @@ static int add_slab(struct reader *r, const struct qr_slab *slab)
     for (uint32_t i = 0; i < slab->n_rows && !finished(r); i++) {
         int64_t end_s = slab->first_s + (int64_t)i * slab->step_s;
         struct point point = {end_s - slab->step_s, end_s, slab, NULL, i};
-        r->table->n_points += r->n;
+        r->table->n_points[0] += r->n;
         int err = add_point(r, &point);
         if (err != 0)
             return err;
@@ -384,14 +384,14 @@ static bool is_empty_row(const struct qr_points *points, uint32_t row)
     return true;
 }
 
-static int add_points(struct reader *r, const struct qr_points *points)
+static int add_points(struct reader *r, unsigned tier, const struct qr_points *points)
 {
     for (uint32_t i = 0; i < points->n_rows && !finished(r); i++) {
         if (is_empty_row(points, i))
             continue;
         int64_t end_s = points->first_s + (int64_t)i * points->step_s;
         struct point point = {end_s - points->step_s, end_s, NULL, points, i};
-        r->table->n_points += r->n;
+        r->table->n_points[tier] += r->n;
         int err = add_point(r, &point);
         if (err != 0)
             return err;
@@ -410,7 +410,7 @@ static int read_tier(struct reader *r, unsigned tier, int64_t first_s, int64_t l
         int64_t end_s = first_s + batch_s - 1 < last_s ? first_s + batch_s - 1 : last_s;
         err = qr_tier_read(&reader, tier, first_s, end_s, &points);
         if (err == 0)
-            err = add_points(r, &points);
+            err = add_points(r, tier, &points);
     }
     qr_points_release(&points);
     qr_tier_reader_release(&reader);
@@ -441,21 +441,39 @@ static int read_tiers(struct reader *r, int64_t *from_s)
     return err;
 }
 
-static int read_chart(struct reader *r)
+/* Samples from from_s on, or from where the tiers ended. */
+static int read_samples(struct reader *r, int64_t from_s, int64_t to_s)
 {
-    const struct qr_window *window = &r->table->window;
-    const struct qr_chart *chart = r->columns[0].chart;
-    int64_t margin_s = 2 * (int64_t)r->columns[0].def->update_every;
-    int64_t from_s = window->first_row_s - window->step_s + 1 - margin_s;
     struct qr_query *query;
-    int err = read_tiers(r, &from_s);
+    int err = r->how->one_tier ? 0 : read_tiers(r, &from_s);
     if (err == 0)
-        err = qr_query_open(&query, r->how->store, chart, from_s, window->before_s + margin_s);
+        err = qr_query_open(&query, r->how->store, r->columns[0].chart, from_s, to_s);
     if (err != 0)
         return err;
     qr_query_select(query, &r->dims);
     err = read_slabs(r, query);
     qr_query_close(query);
+    return err;
+}
+
+/* The points of one tier that are over. */
+static int read_points(struct reader *r, unsigned tier, int64_t from_s, int64_t to_s)
+{
+    const struct qr_chart *chart = r->columns[0].chart;
+    int64_t first_s = qr_chart_first_s(chart), last_s = chart->watermark_s;
+    if (first_s == 0)
+        return 0;
+    return read_tier(r, tier, from_s > first_s ? from_s : first_s, to_s < last_s ? to_s : last_s);
+}
+
+static int read_chart(struct reader *r)
+{
+    const struct qr_window *window = &r->table->window;
+    unsigned tier = r->how->one_tier ? r->how->tier : 0;
+    int64_t point_s = tier != 0 ? qr_tier_step(tier) : r->columns[0].def->update_every;
+    int64_t from_s = window->first_row_s - window->step_s + 1 - 2 * point_s;
+    int64_t to_s = window->before_s + 2 * point_s;
+    int err = tier != 0 ? read_points(r, tier, from_s, to_s) : read_samples(r, from_s, to_s);
     while (err == 0 && !finished(r))
         finish_row(r);
     return err;

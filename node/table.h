@@ -6,7 +6,8 @@
  *   row T groups the points that end in (T - step, T); at T itself counts the point that covers T,
  *   interpolated between it and the one before if it is wider than a second and they touch
  *
- * No point covers T and none ends within: the cell is NAN.  Then a view of it is made: which
+ * No point covers T and none ends within: the cell is NAN.  A tier that was asked for by number has
+ * the points that are over; the one that still grows is not read.  Then a view of it is made: which
  * columns show, absolute values, percentages, and the bounds of all.
  *
  * Thread: any worker, between qr_store_enter and qr_store_leave. */
@@ -34,11 +35,11 @@ struct qr_table {
     struct qr_window window;
     uint32_t n_columns, capacity;
     struct qr_table_column *columns;
-    double *values;    /* Row-major, the oldest row first; NAN is null. */
-    double *anomalies; /* The same in percent, if asked for; otherwise NULL. */
-    uint8_t *resets;   /* 1: a counter was reset in that cell. */
-    uint64_t n_points; /* Stored values that were read. */
-    double min, max;   /* Of the view; 0 if there is no value. */
+    double *values;              /* Row-major, the oldest row first; NAN is null. */
+    double *anomalies;           /* The same in percent, if asked for; otherwise NULL. */
+    uint8_t *resets;             /* 1: a counter was reset in that cell. */
+    uint64_t n_points[QR_TIERS]; /* Stored values that were read. */
+    double min, max;             /* Of the view; 0 if there is no value. */
 };
 
 void qr_table_init(struct qr_table *table);
@@ -50,6 +51,8 @@ int qr_table_add(struct qr_table *table, const struct qr_table_column *column);
 struct qr_table_read {
     struct qr_store *store;
     const struct qr_grouping_spec *grouping;
+    bool one_tier;      /* Points of `tier` and no other; otherwise the finest that there are. */
+    unsigned tier;      /* 0: samples. */
     bool anomaly_bit;   /* Values are anomaly rates. */
     bool anomaly_rates; /* Fill `anomalies`. */
 };

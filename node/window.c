@@ -137,7 +137,7 @@ int qr_window_resolve(struct qr_window *window, const struct qr_window_request *
         .before = bounded(request->before),
         .points = max_of(bounded(request->points), 0),
         .gtime = min_of(max_of(request->gtime_s, 0), PAST_MAX_S),
-        .g = natural ? max_of(source->update_every, 1) : 1,
+        .g = natural ? max_of(max_of(source->update_every, request->tier_s), 1) : 1,
     };
     int err = take_database_ends(&s, source);
     if (err != 0)

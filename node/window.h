@@ -24,6 +24,7 @@ struct qr_window_request {
     int64_t after, before; /* As asked: |v| <= 3 years is relative. */
     int64_t points;        /* 0: all natural points. */
     int64_t gtime_s;       /* Resampling: 0 is none. */
+    uint32_t tier_s;       /* Step of the tier that was asked for by number; 0: none, or samples. */
     bool unaligned;        /* Options. */
     bool natural, virtual; /* Options; virtual wins. */
 };

@@ -410,6 +410,22 @@ static const struct {
     {ALPHA "after=1795405291&before=1795405310&points=1&format=ssv&dimension=one&group=countif&"
            "group_options=%3E5",
      QR_HTTP_TEXT, "40"},
+    /* A tier by its number: its points, in its steps, those that are over. */
+    {ALPHA "after=1795405080&before=1795405200&tier=1&format=csv&options=seconds&dimension=one&"
+           "group=sum",
+     QR_HTTP_TEXT, "time,one\r\n1795405200,270\r\n1795405140,270\r\n"},
+    {ALPHA "after=1795405260&before=1795405385&points=1&tier=1&format=csv&dimension=one&group=sum&"
+           "options=seconds,natural-points",
+     QR_HTTP_TEXT, "time,one\r\n1795405440,270\r\n"},
+    {ALPHA "after=1795405140&before=1795405143&points=4&tier=1&format=ssv&dimension=inc&"
+           "options=flip,unaligned",
+     QR_HTTP_TEXT, "4.5 4.5 4.5 4.5"},
+    {ALPHA "after=1795405080&before=1795405200&tier=2&format=csv&options=seconds&dimension=one",
+     QR_HTTP_TEXT, "time,one\r\n1795402800,null\r\n"},
+    {ALPHA "after=1795405199&before=1795405200&tier=3&format=array&dimension=one", QR_HTTP_JSON,
+     "[0,9]"},
+    {ALPHA "after=1795405199&before=1795405200&tier=-1&format=array&dimension=one", QR_HTTP_JSON,
+     "[0,9]"},
     /* gtime: a row of 5 s stands for 60: the sum is rescaled. */
     {ALPHA "after=1795405201&before=1795405320&points=2&gtime=60&format=array&dimension=one",
      QR_HTTP_JSON, "[270,270]"},

@@ -82,6 +82,32 @@ static void jsonwrap_lists_charts_of_a_context(void **state)
                             "all-dimensions&chart_label_key=device&format=csv"));
 }
 
+static void a_tier_is_named(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *target;
+        const char *parts[4];
+    } cases[] = {
+        {ALPHA "after=1795405080&before=1795405200&tier=1&options=jsonwrap",
+         {"/options:jsonwrap,selected-tier/tier:1\"",
+          "\"options\": \"jsonwrap,selected-tier,natural-points\"", "\"view_update_every\": 60,",
+          "\"db_points_per_tier\": [ 0, 12, 0 ],"}},
+        {ALPHA "after=1795405080&before=1795405200&tier=0&options=jsonwrap",
+         {"/options:jsonwrap,selected-tier/tier:0\"", "\"view_update_every\": 1,",
+          "\"update_every\": 1,", "\"points\": 121,"}},
+        {ALPHA "after=1795405080&before=1795405200&tier=3&options=jsonwrap",
+         {"/options:jsonwrap\"", "\"options\": \"jsonwrap,natural-points\"",
+          "\"view_update_every\": 1,", "\"points\": 121,"}},
+    };
+    for (size_t i = 0; i < QR_COUNT(cases); i++) {
+        const char *body = ask(f, cases[i].target);
+        for (size_t p = 0; p < QR_COUNT(cases[i].parts); p++)
+            if (strstr(body, cases[i].parts[p]) == NULL)
+                fail_msg("%s\nis not in\n%s", cases[i].parts[p], body);
+    }
+}
+
 static void every_format_can_be_wrapped(void **state)
 {
     struct fixture *f = *state;
@@ -102,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FIXTURE(jsonwrap_describes_the_answer),
         WITH_FIXTURE(jsonwrap_lists_charts_of_a_context),
+        WITH_FIXTURE(a_tier_is_named),
         WITH_FIXTURE(every_format_can_be_wrapped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,8 +27,12 @@ static void put(struct fixture *f, const struct chart_rows *own, int64_t end_s, 
     apply_row(f->store, f->parent, own->chart->id, end_s, (double[]){a, b}, 2);
 }
 
-static void read_window(struct fixture *f, struct qr_table *table, const struct chart_rows *own,
-                        int64_t first_row_s, int64_t step_s, uint32_t n_rows, const char *group)
+#define FINEST (-1)
+
+/* `tier`: that one only, or the finest there are. */
+static void read_tier_window(struct fixture *f, struct qr_table *table,
+                             const struct chart_rows *own, int64_t first_row_s, int64_t step_s,
+                             uint32_t n_rows, const char *group, int tier)
 {
     static struct qr_grouping_spec grouping;
     qr_grouping_parse(&grouping, qr_slice_str(group), qr_slice_str(""));
@@ -46,8 +50,18 @@ static void read_window(struct fixture *f, struct qr_table *table, const struct 
                                        .n_rows = n_rows,
                                        .group = (uint32_t)step_s,
                                        .divisor = 1};
-    struct qr_table_read read = {.store = f->store, .grouping = &grouping, .anomaly_rates = true};
+    struct qr_table_read read = {.store = f->store,
+                                 .grouping = &grouping,
+                                 .one_tier = tier != FINEST,
+                                 .tier = tier > 0 ? (unsigned)tier : 0,
+                                 .anomaly_rates = true};
     assert_int_equal(qr_table_read(table, &read), 0);
+}
+
+static void read_window(struct fixture *f, struct qr_table *table, const struct chart_rows *own,
+                        int64_t first_row_s, int64_t step_s, uint32_t n_rows, const char *group)
+{
+    read_tier_window(f, table, own, first_row_s, step_s, n_rows, group, FINEST);
 }
 
 static void assert_column(const struct qr_table *table, uint32_t column, const double *expected)
@@ -160,6 +174,36 @@ static void what_is_older_than_samples_comes_from_points(void **state)
     for (int64_t t = 1; t <= 60; t++)
         sums[0] += (double)(span_s - 180 + t);
     assert_column(&table, 0, sums);
+    qr_table_release(&table);
+}
+
+/* Whatever they are read from: samples in memory, in files, or the tier's own file. */
+static void a_tier_has_its_points_and_no_others(void **state)
+{
+    struct fixture *f = *state;
+    struct chart_rows own = add_own(f, 1);
+    const int64_t span_s = 36 * SEAL_WINDOW_S, begin_s = T0 - T0 % span_s;
+    for (int64_t t = begin_s; t < begin_s + span_s + 200; t++)
+        put(f, &own, t, (double)(t - begin_s), t % 60 == 1 ? -5 : 1);
+    struct qr_table table;
+    for (int round = 0; round < 2; round++) {
+        if (round == 1)
+            leave_points_only(f, begin_s + span_s);
+        read_tier_window(f, &table, &own, begin_s + 120, 60, 3, "max", 1);
+        assert_column(&table, 0, (double[]){120, 180, 240});
+        assert_int_equal(table.n_points[0], 0);
+        assert_in_range(table.n_points[1], 6, 14);
+        qr_table_release(&table);
+        /* Samples go on to span_s + 199: the last minute that is over ends at span_s + 180. */
+        read_tier_window(f, &table, &own, begin_s + span_s + 120, 60, 4, "min", 1);
+        assert_column(&table, 0, (double[]){(double)span_s + 1, (double)span_s + 121, NAN, NAN});
+        qr_table_release(&table);
+    }
+    read_tier_window(f, &table, &own, begin_s + 120, 60, 3, "max", 0);
+    assert_column(&table, 0, (double[]){NAN, NAN, NAN}); /* Samples that are gone. */
+    qr_table_release(&table);
+    read_tier_window(f, &table, &own, begin_s + span_s + 10, 10, 2, "max", 0);
+    assert_column(&table, 0, (double[]){(double)span_s + 10, (double)span_s + 20});
     qr_table_release(&table);
 }
 
@@ -294,7 +338,7 @@ static void a_seal_changes_no_answer(void **state)
     read_random_windows(f, &own, after, NULL);
     read_random_windows(f, &own, by_row, "incremental_sum");
     for (size_t i = 0; i < TABLES; i++) {
-        assert_int_equal(after[i].n_points, by_row[i].n_points);
+        assert_int_equal(after[i].n_points[0], by_row[i].n_points[0]);
         qr_table_release(&after[i]);
         qr_table_release(&by_row[i]);
         qr_table_release(&before[i]);
@@ -343,6 +387,7 @@ int main(void)
         WITH_FIXTURE(wide_points_are_interpolated),
         WITH_FIXTURE(the_first_row_of_wide_points_takes_one_more),
         WITH_FIXTURE(what_is_older_than_samples_comes_from_points),
+        WITH_FIXTURE(a_tier_has_its_points_and_no_others),
         WITH_FIXTURE(flags_reach_their_cells),
         WITH_FIXTURE(seconds_are_grouped_as_if_by_hand),
         WITH_FIXTURE(a_seal_changes_no_answer),

@@ -22,6 +22,7 @@ static const struct {
     int64_t after_s, before_s, step_s;
     uint32_t n_rows;
     bool natural, relative;
+    uint32_t tier_s;
 } cases[] = {
     /* Answers of a real server. */
     {T0 + 290, T0 + 310, 2, 0, "", 1, T0 + 291, T0 + 310, 10, 2, false, false},
@@ -47,6 +48,9 @@ static const struct {
     /* Reversed, and in the future. */
     {T0 + 310, T0 + 290, 2, 0, "", 1, T0 + 291, T0 + 310, 10, 2, false, false},
     {T0 + 1000, T0 + 1009, 0, 0, "", 1, T0 + 376, T0 + 385, 1, 10, true, false},
+    /* A tier by its number: answers of a real server, two and four hours later. */
+    {1795402817, 1795403416, 0, 0, "", 1, 1795402860, 1795403400, 60, 10, true, false, 60},
+    {1795395617, 1795402816, 0, 0, "", 1, 1795399200, 1795402800, 3600, 2, true, false, 3600},
 };
 
 static struct qr_window_request request_of(int64_t after, int64_t before, int64_t points,
@@ -69,6 +73,7 @@ static void resolves_as_a_real_server_does(void **state)
             cases[i].after, cases[i].before, cases[i].points, cases[i].gtime, cases[i].options);
         struct qr_window_source source = {FIRST, LAST, cases[i].update_every};
         struct qr_window w;
+        request.tier_s = cases[i].tier_s;
         assert_int_equal(qr_window_resolve(&w, &request, &source, NOW), 0);
         assert_int_equal(w.before_s, cases[i].before_s);
         assert_int_equal(w.after_s, cases[i].after_s);
