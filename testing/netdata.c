@@ -11,6 +11,7 @@
 
 #define PROGRAM    "/usr/sbin/netdata"
 #define START_MS   20000
+#define STOP_MS    30000
 #define TIMEOUT_MS 20000
 
 bool qr_netdata_available(void)
@@ -43,7 +44,7 @@ static void write_netdata_conf(const struct qr_netdata *netdata,
         path,
         "[global]\n run as user = %s\n hostname = %s\n process scheduling policy = keep\n"
         " OOM score = keep\n"
-        "[db]\n mode = dbengine\n update every = 1\n storage tiers = 1\n"
+        "[db]\n mode = dbengine\n update every = 1\n storage tiers = %u\n"
         " dbengine page cache size MB = 32\n dbengine multihost disk space MB = 512\n"
         " replication = yes\n"
         "[directories]\n config = %s/etc\n stock config = %s/stock\n log = %s/log\n"
@@ -59,8 +60,9 @@ static void write_netdata_conf(const struct qr_netdata *netdata,
         " netdata monitoring = no\n"
         "[statsd]\n enabled = no\n[ml]\n enabled = no\n[registry]\n enabled = no\n"
         "[cloud]\n enabled = no\n[health]\n enabled = no\n",
-        getuid() == 0 ? "root" : "netdata", options->name, dir, dir, dir, dir, dir, dir, dir, dir,
-        dir, dir, dir, dir, dir, port, port, collect, collect);
+        getuid() == 0 ? "root" : "netdata", options->name, options->tiers > 0 ? options->tiers : 1,
+        dir, dir, dir, dir, dir, dir, dir, dir, dir, dir, dir, dir, dir, port, port, collect,
+        collect);
 }
 
 static void write_stream_conf(const struct qr_netdata *netdata,
@@ -132,27 +134,20 @@ static bool answers(void *data)
     return uid != NULL;
 }
 
-int qr_netdata_start(struct qr_netdata *netdata, const struct qr_netdata_options *options)
+/* Runs it on the files that are there, until it answers. */
+static int run(struct qr_netdata *netdata, const char *name)
 {
     struct qr_fetch fetch;
-    memset(netdata, 0, sizeof *netdata);
     int err = qr_fetch_init(&fetch);
     if (err != 0)
         return err;
-    unsigned port = qr_free_ports(1);
-    qr_temp_dir(netdata->dir, options->name);
-    make_folders(netdata->dir);
-    write_netdata_conf(netdata, options, port);
-    write_stream_conf(netdata, options);
-    write_plugin(netdata);
-    snprintf(netdata->url, sizeof netdata->url, "http://127.0.0.1:%u", port);
     char conf[512], pid[512], log[512];
     snprintf(conf, sizeof conf, "%s/etc/netdata.conf", netdata->dir);
     snprintf(pid, sizeof pid, "%s/pid", netdata->dir);
     snprintf(log, sizeof log, "%s/log/output.log", netdata->dir);
     const char *argv[] = {PROGRAM, "-D", "-c", conf, "-P", pid, NULL};
     netdata->started_s = (int64_t)(qr_real_ms() / 1000);
-    err = qr_process_start(&netdata->process, options->name, log, -1, argv);
+    err = qr_process_start(&netdata->process, name, log, -1, argv);
     struct starting s = {netdata, &fetch};
     if (err == 0 && !qr_wait_for(answers, &s, START_MS, 50)) {
         qr_process_print_log(&netdata->process, 30);
@@ -160,6 +155,27 @@ int qr_netdata_start(struct qr_netdata *netdata, const struct qr_netdata_options
     }
     qr_fetch_release(&fetch);
     return err;
+}
+
+int qr_netdata_start(struct qr_netdata *netdata, const struct qr_netdata_options *options)
+{
+    memset(netdata, 0, sizeof *netdata);
+    unsigned port = qr_free_ports(1);
+    qr_temp_dir(netdata->dir, options->name);
+    make_folders(netdata->dir);
+    write_netdata_conf(netdata, options, port);
+    write_stream_conf(netdata, options);
+    write_plugin(netdata);
+    snprintf(netdata->url, sizeof netdata->url, "http://127.0.0.1:%u", port);
+    return run(netdata, options->name);
+}
+
+int qr_netdata_restart(struct qr_netdata *netdata)
+{
+    char name[sizeof netdata->process.name];
+    memcpy(name, netdata->process.name, sizeof name);
+    qr_process_stop(&netdata->process, STOP_MS);
+    return run(netdata, name);
 }
 
 void qr_netdata_release(struct qr_netdata *netdata, bool keep)

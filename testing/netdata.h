@@ -17,6 +17,7 @@ struct qr_netdata_options {
     const char *api_key;      /* To send, or to accept. */
     bool parent;
     uint32_t reconnect_delay_s; /* 0: 5 */
+    uint32_t tiers;             /* Of its database; 0: 1 */
 };
 
 struct qr_netdata {
@@ -32,6 +33,9 @@ bool qr_netdata_available(void);
 
 /* Starts it and waits until it answers.  0, QR_E_TIMEOUT (its log is printed), or an error. */
 int qr_netdata_start(struct qr_netdata *netdata, const struct qr_netdata_options *options);
+/* Ends it in order, so that it writes all that it has, and starts it again on its files.  Errors as
+ * of qr_netdata_start. */
+int qr_netdata_restart(struct qr_netdata *netdata);
 /* Kills it and removes its folder unless `keep`. */
 void qr_netdata_release(struct qr_netdata *netdata, bool keep);
 

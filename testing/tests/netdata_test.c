@@ -57,6 +57,17 @@ static void collects_known_values_and_equals_itself(void **state)
     qr_netdata_compare(&netdata, &fetch, other, to_s - 3, to_s, &result);
     assert_false(qr_verify_ok(&result));
     assert_true(result.n_holes > 100);
+
+    /* What it has collected outlives a restart. */
+    assert_int_equal(qr_netdata_restart(&netdata), 0);
+    assert_int_equal(qr_fetch_get(&fetch, 5000,
+                                  "%s/api/v1/data?chart=qtest.known&after=%lld&before=%lld"
+                                  "&format=csv",
+                                  netdata.url, (long long)to_s - 1, (long long)to_s),
+                     200);
+    qr_buf_add(&fetch.body, "", 1);
+    assert_non_null(strstr(fetch.body.base, "gauge"));
+    assert_null(strstr(fetch.body.base, "null"));
     qr_fetch_release(&fetch);
     qr_netdata_release(&netdata, false);
 }
