@@ -197,6 +197,15 @@ static void watch_memory(struct run *run, int64_t end_s)
     }
 }
 
+static bool has_kept_up(const struct side *side, int64_t end_s)
+{
+    int64_t behind_s = end_s - load_number(side, "last_s");
+    if (behind_s > 0)
+        fprintf(stderr, "%s: its children are %lld s behind: run with a lower --speed\n",
+                side->name, (long long)behind_s);
+    return behind_s <= 0;
+}
+
 /* What was measured is right: the last minute of every chart as each side answers it. */
 static bool is_right(struct run *run, int64_t last_s)
 {
@@ -360,7 +369,8 @@ static bool measure(struct run *run)
     watch_memory(run, end_s);
     bool ok = read_member_disk(run, WINDOW_S, &windows);
     double log_bytes = folder_bytes("%s/%s", run->cluster.members[1].dir, "data/group-1/log");
-    ok = is_right(run, end_s) && ok;
+    ok = has_kept_up(&run->parent, end_s) && has_kept_up(&run->member, end_s) &&
+         is_right(run, end_s) && ok;
     qr_process_stop(&run->parent.load, 10000);
     qr_process_stop(&run->member.load, 10000);
     if (has_spans)

@@ -15,6 +15,9 @@
 /* Full speed: more is not collected while so much waits to be written. */
 #define FULL_SPEED_QUEUE_BYTES (512u * 1024)
 #define FULL_SPEED_STEPS       4 /* Seconds a turn of the loop. */
+/* Real time: a stream that is behind does not keep the loop from others, and from signals.  (What
+ * is collected without a stream is said to nobody, and soon done.) */
+#define PACE_STEPS_MAX 8
 /* Lines of the parent wait above half of the send buffer, until a tenth of it. */
 #define PAUSE_SHARE  2
 #define RESUME_SHARE 10
@@ -510,10 +513,16 @@ static void on_pace(uv_timer_t *timer)
     struct qr_child *child = timer->data;
     const struct qr_child_config *c = &child->config;
     int64_t now_us = qr_clock_real_us(&qr_clock_system), due_us;
-    while ((due_us = qr_model_collect_us(c->model, c->host, 0, child->next_s)) <= now_us)
+    for (int i = 0;; i++) {
+        due_us = qr_model_collect_us(c->model, c->host, 0, child->next_s);
+        if (due_us > now_us || (child->state == STREAMING && i >= PACE_STEPS_MAX))
+            break;
         collect(child);
+    }
     flush(child);
-    uv_timer_start(timer, on_pace, (uint64_t)((due_us - now_us + 999) / 1000), 0);
+    /* At least 1: libuv would run a timer of 0 again before anything else. */
+    uint64_t wait_ms = due_us > now_us ? (uint64_t)((due_us - now_us + 999) / 1000) : 1;
+    uv_timer_start(timer, on_pace, wait_ms, 0);
 }
 
 static bool may_collect(const struct qr_child *child)
