@@ -31,6 +31,7 @@ struct qr_sim_fiber {
 
 static struct {
     uint64_t seed, now_ns, n_orders, n_steps, digest;
+    uint64_t until_ns; /* Of qr_sim_run_until: so far time may pass without a switch. */
     int64_t real_zero_ns;
     struct qr_rng rng;
     struct qr_sim_host *hosts[QR_SIM_HOSTS_MAX];
@@ -252,10 +253,21 @@ struct qr_sim_fiber *qr_sim_spawn(void (*entry)(void *data), void *data)
     return spawn_on(world.host, entry, data);
 }
 
+/* Time passes for the fiber that runs; nobody has anything to do before then, so no switch. */
+static bool pass_alone(uint64_t at_ns)
+{
+    if (at_ns > world.until_ns || (world.n_heap > 0 && world.heap[1]->at_ns <= at_ns))
+        return false;
+    world.now_ns = at_ns;
+    world.n_steps++;
+    qr_sim_note(world.now_ns ^ (uint64_t)world.host->id << 56);
+    return true;
+}
+
 void qr_sim_sleep(uint64_t ns)
 {
     struct qr_sim_fiber *fiber = world.running;
-    if (fiber == NULL || ns == 0)
+    if (fiber == NULL || ns == 0 || pass_alone(world.now_ns + ns))
         return;
     qr_sim_event_at(&fiber->due, fiber->host, world.now_ns + ns, run_fiber);
     leave(fiber);
@@ -269,6 +281,8 @@ bool qr_sim_park(uint64_t ns)
         fiber->woken = false;
         return true;
     }
+    if (ns < QR_SIM_FOREVER - world.now_ns && pass_alone(world.now_ns + ns))
+        return false;
     fiber->parked = true;
     if (ns < QR_SIM_FOREVER - world.now_ns)
         qr_sim_event_at(&fiber->due, fiber->host, world.now_ns + ns, run_fiber);
@@ -280,11 +294,16 @@ bool qr_sim_park(uint64_t ns)
 
 void qr_sim_wake(struct qr_sim_fiber *fiber)
 {
+    qr_sim_wake_in(fiber, 0);
+}
+
+void qr_sim_wake_in(struct qr_sim_fiber *fiber, uint64_t ns)
+{
     if (fiber->woken)
         return;
     fiber->woken = true;
-    if (fiber->parked)
-        qr_sim_event_at(&fiber->due, fiber->host, world.now_ns, run_fiber);
+    if (fiber->parked && (fiber->due.place == 0 || fiber->due.at_ns > world.now_ns + ns))
+        qr_sim_event_at(&fiber->due, fiber->host, world.now_ns + ns, run_fiber);
 }
 
 /* ---- hosts ---- */
@@ -483,8 +502,10 @@ bool qr_sim_step(void)
 
 void qr_sim_run_until(uint64_t ns)
 {
+    world.until_ns = ns;
     while (world.n_heap > 0 && world.heap[1]->at_ns <= ns)
         qr_sim_step();
+    world.until_ns = 0;
     if (ns > world.now_ns)
         world.now_ns = ns;
 }

@@ -102,6 +102,8 @@ void qr_sim_sleep(uint64_t ns);
 /* Until woken, or that much later; true: woken.  Wakes that come while it runs are kept, one. */
 bool qr_sim_park(uint64_t ns);
 void qr_sim_wake(struct qr_sim_fiber *fiber);
+/* So much later, as a machine takes its time; not later than it would go on by itself. */
+void qr_sim_wake_in(struct qr_sim_fiber *fiber, uint64_t ns);
 
 /* The process of the current host ends here, or its machine does.  On the scheduler's stack it
  * ends the simulator: nobody's code runs there. */
