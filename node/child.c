@@ -731,7 +731,9 @@ static int open_stream(struct session *s, uint32_t caps, const struct qr_stream_
     const struct qr_ingest_config *config = qr_ingest_config(s->ingest);
     struct qr_stream_config stream_config = {
         .caps = caps,
-        .update_every = s->handshake.update_every != 0 ? s->handshake.update_every : 1,
+        .update_every = policy->update_every != 0        ? policy->update_every
+                        : s->handshake.update_every != 0 ? s->handshake.update_every
+                                                         : 1,
         .replication = policy->replication,
         .replication_period_s = policy->period_s,
         .replication_step_s = policy->step_s,
@@ -784,6 +786,23 @@ static int accept_child(struct session *s, const struct qr_stream_policy *policy
     return 0;
 }
 
+static int check_admission(const struct session *s, struct qr_stream_policy *policy,
+                           const char **reason)
+{
+    return qr_stream_conf_check(&qr_ingest_admission(s->ingest)->stream_conf,
+                                s->handshake.api_key_text, s->handshake.machine_guid_text,
+                                s->conn->peer_ip, policy, reason);
+}
+
+void qr_child_readmit(struct qr_child *child)
+{
+    struct session *s = session_of(child);
+    struct qr_stream_policy policy;
+    const char *reason;
+    if (s->conn != NULL && check_admission(s, &policy, &reason) != 0)
+        qr_child_close(child, reason);
+}
+
 static ssize_t on_request_bytes(struct qr_conn *conn, struct qr_slice in)
 {
     struct session *s = conn->owner;
@@ -802,8 +821,7 @@ static ssize_t on_request_bytes(struct qr_conn *conn, struct qr_slice in)
         return refuse(s, NULL, "this member cannot take children now");
     if (qr_guid_equal(&s->handshake.machine_guid, &qr_ingest_config(s->ingest)->own_guid))
         return refuse(s, QR_HANDSHAKE_LOCALHOST, "it has this member's own machine GUID");
-    if (qr_stream_conf_check(qr_ingest_config(s->ingest)->stream_conf, s->handshake.api_key_text,
-                             s->handshake.machine_guid_text, conn->peer_ip, &policy, &reason) != 0)
+    if (check_admission(s, &policy, &reason) != 0)
         return refuse(s, QR_HANDSHAKE_DENIED, reason);
     int err = accept_child(s, &policy);
     return err != 0 ? err : used;

@@ -31,6 +31,9 @@ void qr_child_take(struct qr_conn *conn);
 
 void qr_child_close(struct qr_child *child, const char *reason);
 
+/* The loop's admission has changed: a child that is no longer let in goes. */
+void qr_child_readmit(struct qr_child *child);
+
 /* The oldest block of the child's rows, numbered for the log, or NULL.  It stays the child's, and
  * the next, until qr_child_sealed says that it is on its way. */
 struct qr_entry_block *qr_child_seal(struct qr_child *child, int64_t *oldest_us);

@@ -211,7 +211,7 @@ static int decrypt(struct qr_conn *conn, struct qr_slice ciphertext)
 
 static int start_tls(struct qr_conn *conn)
 {
-    struct qr_tls_context *context = qr_ingest_tls(conn->ingest);
+    struct qr_tls_context *context = qr_ingest_admission(conn->ingest)->tls;
     if (context == NULL) {
         qr_ingest_complain(conn->ingest, "TLS refused: no [web] certificate is configured peer=%s",
                            conn->peer);

@@ -202,9 +202,9 @@ bool qr_ingest_accepting(const struct qr_ingest *ingest)
     return ingest->accepting;
 }
 
-struct qr_tls_context *qr_ingest_tls(struct qr_ingest *ingest)
+const struct qr_admission *qr_ingest_admission(const struct qr_ingest *ingest)
 {
-    return ingest->config.tls;
+    return ingest->config.admission;
 }
 
 uv_buf_t qr_ingest_read_buffer(struct qr_ingest *ingest)
@@ -288,6 +288,37 @@ void qr_ingest_child_gone(struct qr_ingest *ingest, struct qr_child *child)
 void qr_ingest_accept_children(struct qr_ingest *ingest, bool accept)
 {
     ingest->accepting = accept;
+}
+
+/* ---- another admission ---- */
+
+struct readmit {
+    struct qr_message message;
+    struct qr_ingest *ingest;
+    struct qr_admission *admission;
+};
+
+static void run_readmit(struct qr_message *message)
+{
+    struct readmit *readmit = QR_CONTAINER_OF(message, struct readmit, message);
+    struct qr_ingest *ingest = readmit->ingest;
+    qr_admission_release(ingest->config.admission);
+    ingest->config.admission = readmit->admission;
+    free(readmit);
+    QR_LIST_FOREACH (node, &ingest->children)
+        qr_child_readmit(QR_CONTAINER_OF(node, struct qr_child, node));
+}
+
+int qr_ingest_readmit(struct qr_ingest *ingest, struct qr_admission *admission)
+{
+    struct readmit *readmit = malloc(sizeof *readmit);
+    if (readmit == NULL)
+        return UV_ENOMEM;
+    readmit->message.run = run_readmit;
+    readmit->ingest = ingest;
+    readmit->admission = qr_admission_hold(admission);
+    qr_mailbox_post(&ingest->mailbox, &readmit->message);
+    return 0;
 }
 
 /* ---- start and drain ---- */
@@ -383,6 +414,7 @@ int qr_ingest_start(struct qr_ingest **started, const struct qr_ingest_config *c
     if (ingest == NULL)
         return UV_ENOMEM;
     ingest->config = *config;
+    ingest->config.admission = qr_admission_hold(config->admission);
     ingest->credits = QR_INGEST_CREDITS;
     ingest->turns[0] = 2;
     ingest->turns[1] = 1;

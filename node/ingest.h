@@ -20,10 +20,9 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/mailbox.h"
-#include "base/tls.h"
+#include "node/admission.h"
 #include "node/api.h"
 #include "node/roster.h"
-#include "node/stream_conf.h"
 #include "storage/jobs.h"
 
 #define QR_INGEST_CREDITS      4u
@@ -40,10 +39,9 @@ struct qr_ingest_config {
     uint32_t tick_ms;
     struct qr_roster *roster;
     struct qr_api *api;
-    const struct qr_stream_conf *stream_conf;
-    const char *allow_management; /* From whose addresses: node/manage. */
-    struct qr_tls_context *tls;   /* NULL: plain only. */
-    struct qr_guid own_guid;      /* A child that says it is this is our own host. */
+    struct qr_admission *admission; /* Held by each loop; the first one. */
+    const char *allow_management;   /* From whose addresses: node/manage. */
+    struct qr_guid own_guid;        /* A child that says it is this is our own host. */
     unsigned
         conns_max; /* Of this loop: strangers may not take the descriptors that the log needs. */
 };
@@ -65,6 +63,10 @@ int qr_ingest_start(struct qr_ingest **ingest, const struct qr_ingest_config *co
 /* A.  Children are let in, or told to go elsewhere.  (Closing those connected: the roster.) */
 void qr_ingest_accept_children(struct qr_ingest *ingest, bool accept);
 
+/* A.  From now on this decides who is let in; children that it does not let in any more are closed,
+ * the others stay.  0 or UV_ENOMEM. */
+int qr_ingest_readmit(struct qr_ingest *ingest, struct qr_admission *admission);
+
 /* A.  Once: stops listening and closes all connections, so that children move on; what they sent
  * before goes into the log.  The thread runs until the process ends (docs/decisions/0007). */
 void qr_ingest_drain(struct qr_ingest *ingest);
@@ -77,7 +79,8 @@ uv_loop_t *qr_ingest_loop(struct qr_ingest *ingest);
 const struct qr_ingest_config *qr_ingest_config(const struct qr_ingest *ingest);
 struct qr_mailbox *qr_ingest_mailbox(struct qr_ingest *ingest);
 bool qr_ingest_accepting(const struct qr_ingest *ingest);
-struct qr_tls_context *qr_ingest_tls(struct qr_ingest *ingest);
+/* As of now: not to be kept beyond the callback. */
+const struct qr_admission *qr_ingest_admission(const struct qr_ingest *ingest);
 uv_buf_t qr_ingest_read_buffer(struct qr_ingest *ingest);
 int64_t qr_ingest_now_us(struct qr_ingest *ingest);
 struct qr_ingest_stats *qr_ingest_counters(struct qr_ingest *ingest);

@@ -24,17 +24,22 @@ static const char usage[] =
     "      --version       the version\n"
     "  -h, --help          this text\n"
     "\n"
+    "SIGHUP: stream.conf and the certificate are read again, children stay connected.\n\n"
     "Exit codes: 0 stopped by SIGTERM or SIGINT, 1 it cannot run (the log says why), 2 bad usage\n"
     "or configuration.\n";
 
 struct process {
     struct qr_node *node;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
 };
 
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct process *process = handle->data;
+    if (number == SIGHUP) {
+        qr_node_reload(process->node);
+        return;
+    }
     qr_info("stopping signal=%d", number);
     qr_node_stop(process->node);
 }
@@ -60,7 +65,7 @@ static enum qr_log_level level_of(const char *name)
 
 static int run(const struct qr_config *config)
 {
-    static const int numbers[] = {SIGTERM, SIGINT};
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     struct process process = {0};
     uv_loop_t loop;
     qr_log_open(STDERR_FILENO, level_of(config->log_level));
@@ -71,7 +76,7 @@ static int run(const struct qr_config *config)
         qr_error("this member cannot run error=\"%s\"", qr_strerror(err));
         return 1;
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         uv_signal_init(&loop, &process.signals[i]);
         process.signals[i].data = &process;
         uv_signal_start(&process.signals[i], on_signal, numbers[i]);

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "node/admission.h"
 #include "node/api.h"
 #include "node/bodies.h"
 #include "node/catchup.h"
@@ -24,7 +25,6 @@
 #include "node/picture.h"
 #include "node/roster.h"
 #include "node/self.h"
-#include "node/stream_conf.h"
 
 #define BEAT_MS    100
 #define PICTURE_MS 500
@@ -57,8 +57,7 @@ struct qr_node {
     struct qr_picture *picture;
     struct qr_self *self;
     struct qr_api api;
-    struct qr_stream_conf stream_conf;
-    struct qr_tls_context *web_tls;
+    struct qr_admission *admission;
     struct qr_ingest *ingests[64];
     unsigned n_ingests;
     uv_timer_t beat, stop_timer;
@@ -419,19 +418,11 @@ static unsigned conns_max(unsigned n_loops)
 static int start_ingest(struct qr_node *node)
 {
     const struct qr_config *c = &node->config;
-    char text[QR_TLS_REASON_BYTES];
     char sentence[1024];
-    int err = qr_stream_conf_read(&node->stream_conf, c->stream_file, sentence, sizeof sentence);
+    int err = qr_admission_read(&node->admission, c, sentence, sizeof sentence);
     if (err != 0) {
         qr_error("%s", sentence);
         return err;
-    }
-    if (c->web_certificate[0] != '\0') {
-        err = qr_tls_context_server(&node->web_tls, c->web_certificate, c->web_key, text);
-        if (err != 0) {
-            qr_error("%s", text);
-            return err;
-        }
     }
     node->api.store = node->store;
     node->api.clock = &qr_clock_system;
@@ -444,9 +435,8 @@ static int start_ingest(struct qr_node *node)
         .tick_ms = c->tick_ms,
         .roster = node->roster,
         .api = &node->api,
-        .stream_conf = &node->stream_conf,
+        .admission = node->admission,
         .allow_management = c->allow_management,
-        .tls = node->web_tls,
         .own_guid = node->api.host_guid,
         .conns_max = conns_max(c->ingest_loops),
     };
@@ -535,6 +525,27 @@ int qr_node_start(struct qr_node **started, uv_loop_t *loop, const struct qr_con
             config->member_name, config->cluster_name, config->listen, config->link, config->data);
     *started = node;
     return 0;
+}
+
+/* ---- reload ---- */
+
+void qr_node_reload(struct qr_node *node)
+{
+    char sentence[1024];
+    struct qr_admission *read;
+    int err = qr_admission_read(&read, &node->config, sentence, sizeof sentence);
+    if (err != 0) {
+        qr_error("nothing was reloaded: %s", sentence);
+        return;
+    }
+    for (unsigned i = 0; i < node->n_ingests && err == 0; i++)
+        err = qr_ingest_readmit(node->ingests[i], read);
+    qr_admission_release(node->admission);
+    node->admission = read;
+    if (err != 0)
+        qr_error("reloaded in part only: reload again error=\"%s\"", qr_strerror(err));
+    else
+        qr_info("reloaded stream.conf and certificate file=%s", node->config.stream_file);
 }
 
 /* ---- stop ---- */

@@ -21,6 +21,10 @@ struct qr_node;
 /* 0, or an error that is in the log with its remedy. */
 int qr_node_start(struct qr_node **node, uv_loop_t *loop, const struct qr_config *config);
 
+/* Reads stream.conf and the public port's certificate again.  Children that stay permitted stay
+ * connected.  What cannot be read changes nothing, and the log says why. */
+void qr_node_reload(struct qr_node *node);
+
 /* Lets everything go; the loop's uv_stop is called at the end. */
 void qr_node_stop(struct qr_node *node);
 

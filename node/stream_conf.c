@@ -1,17 +1,21 @@
 #include "node/stream_conf.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/compiler.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/pattern.h"
 #include "node/ini.h"
 
-#define PERIOD_S 86400u
-#define STEP_S   600u
+#define PERIOD_S         86400u
+#define STEP_S           600u
+#define UPDATE_EVERY_MAX 86400u
 
 struct reading {
     struct qr_stream_conf *conf;
@@ -20,6 +24,24 @@ struct reading {
     size_t sentence_bytes;
     bool failed;
 };
+
+/* One line of the file. */
+struct line {
+    struct reading *reading;
+    const char *section, *key, *value;
+};
+
+static int refuse(const struct line *line, const char *why)
+{
+    struct reading *reading = line->reading;
+    if (!reading->failed)
+        snprintf(reading->sentence, reading->sentence_bytes, "%s: [%s] %s = %s: %s.", reading->path,
+                 line->section, line->key, line->value, why);
+    reading->failed = true;
+    return 0;
+}
+
+/* ---- values: 1, or 0 after a refusal ---- */
 
 static int parse_yes(const char *value)
 {
@@ -34,37 +56,17 @@ static int parse_yes(const char *value)
     return -1;
 }
 
-static struct qr_stream_section *section_of(struct reading *reading, const char *name)
+static int set_flag(const struct line *line, bool *has, bool *flag)
 {
-    struct qr_stream_conf *conf = reading->conf;
-    for (size_t i = 0; i < conf->n; i++)
-        if (strcmp(conf->sections[i].name, name) == 0)
-            return &conf->sections[i];
-    if (conf->n == QR_STREAM_SECTIONS_MAX || strlen(name) >= sizeof conf->sections->name)
-        return NULL;
-    struct qr_stream_section *section = &conf->sections[conf->n++];
-    *section = (struct qr_stream_section){0};
-    snprintf(section->name, sizeof section->name, "%s", name);
-    return section;
+    int yes = parse_yes(line->value);
+    if (yes < 0)
+        return refuse(line, "neither yes nor no");
+    *has = true;
+    *flag = yes == 1;
+    return 1;
 }
 
-static int refuse(struct reading *reading, const char *section, const char *key, const char *value,
-                  const char *why)
-{
-    if (!reading->failed)
-        snprintf(reading->sentence, reading->sentence_bytes, "%s: [%s] %s = %s: %s.", reading->path,
-                 section, key, value, why);
-    reading->failed = true;
-    return 0;
-}
-
-static bool key_is(const char *key, const char *one, const char *other)
-{
-    return strcmp(key, one) == 0 || strcmp(key, other) == 0;
-}
-
-static int set_seconds(struct reading *reading, const char *name, const char *key,
-                       const char *value, uint32_t *seconds)
+static int set_seconds(const struct line *line, uint32_t *seconds)
 {
     static const struct {
         const char *unit;
@@ -72,78 +74,234 @@ static int set_seconds(struct reading *reading, const char *name, const char *ke
     } units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
     char *end;
     errno = 0;
-    unsigned long number = strtoul(value, &end, 10);
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (errno == 0 && end != value && number <= 36500 * 86400ul &&
+    unsigned long number = strtoul(line->value, &end, 10);
+    for (size_t i = 0; i < QR_COUNT(units); i++) {
+        if (errno == 0 && end != line->value && number <= 36500 * 86400ul &&
             strcmp(end, units[i].unit) == 0 && number * units[i].seconds <= UINT32_MAX) {
             *seconds = (uint32_t)(number * units[i].seconds);
             return 1;
         }
     }
-    return refuse(reading, name, key, value, "not a duration such as 600, 10m or 1d");
+    return refuse(line, "not a duration such as 600, 10m or 1d");
 }
 
-static int set_flag(struct reading *reading, const char *name, const char *key, const char *value,
-                    bool *has, bool *flag)
+/* ---- options that do something here ---- */
+
+typedef int (*set_fn)(const struct line *line, struct qr_stream_section *section);
+
+static int set_type(const struct line *line, struct qr_stream_section *section)
 {
-    int yes = parse_yes(value);
+    section->has_type = true;
+    section->is_machine = strcmp(line->value, "machine") == 0;
+    return section->is_machine || strcmp(line->value, "api") == 0
+               ? 1
+               : refuse(line, "neither api nor machine");
+}
+
+static int set_enabled(const struct line *line, struct qr_stream_section *section)
+{
+    return set_flag(line, &section->has_enabled, &section->enabled);
+}
+
+static int set_allow_from(const struct line *line, struct qr_stream_section *section)
+{
+    free(section->allow_from);
+    section->allow_from = strdup(line->value);
+    return section->allow_from != NULL ? 1 : refuse(line, "no memory to keep it");
+}
+
+static int set_update_every(const struct line *line, struct qr_stream_section *section)
+{
+    if (!set_seconds(line, &section->update_every))
+        return 0;
+    return section->update_every <= UPDATE_EVERY_MAX ? 1 : refuse(line, "longer than a day");
+}
+
+static int set_compression(const struct line *line, struct qr_stream_section *section)
+{
+    return set_flag(line, &section->has_compression, &section->compression);
+}
+
+static int set_order(const struct line *line, struct qr_stream_section *section)
+{
+    section->has_order = true;
+    return qr_compression_order_parse(&section->order, qr_slice_str(line->value)) == 0
+               ? 1
+               : refuse(line, "not a list of zstd, lz4, brotli and gzip");
+}
+
+static int set_replication(const struct line *line, struct qr_stream_section *section)
+{
+    return set_flag(line, &section->has_replication, &section->replication);
+}
+
+static int set_period(const struct line *line, struct qr_stream_section *section)
+{
+    return set_seconds(line, &section->period_s);
+}
+
+static int set_step(const struct line *line, struct qr_stream_section *section)
+{
+    return set_seconds(line, &section->step_s);
+}
+
+/* ---- options that are refused where they would promise something ---- */
+
+static int refuse_yes(const struct line *line, const char *why)
+{
+    int yes = parse_yes(line->value);
     if (yes < 0)
-        return refuse(reading, name, key, value, "neither yes nor no");
-    *has = true;
-    *flag = yes == 1;
-    return 1;
+        return refuse(line, "neither yes nor no");
+    return yes == 0 ? 1 : refuse(line, why);
+}
+
+static int check_forwarding(const struct line *line, struct qr_stream_section *section)
+{
+    (void)section;
+    return refuse_yes(line, "this build does not forward children to another parent: say no, or "
+                            "leave it out");
+}
+
+static int check_ephemeral(const struct line *line, struct qr_stream_section *section)
+{
+    (void)section;
+    return refuse_yes(line, "this build does not mark nodes as ephemeral: say no, or leave it out");
+}
+
+static int check_db(const struct line *line, struct qr_stream_section *section)
+{
+    static const char *const modes[] = {"dbengine", "ram", "alloc", "save", "map"};
+    (void)section;
+    for (size_t i = 0; i < QR_COUNT(modes); i++)
+        if (strcasecmp(line->value, modes[i]) == 0)
+            return 1; /* All of them are the cluster's store. */
+    return refuse(line, strcasecmp(line->value, "none") == 0
+                            ? "a member keeps what it is sent: disable the key instead"
+                            : "none of dbengine, ram, alloc, save and map");
+}
+
+/* ---- the table ---- */
+
+#define NAMES_MAX 4
+
+enum place { SENDER = 1, RECEIVER = 2 };
+
+static const struct row {
+    enum place place;
+    set_fn set; /* NULL: without effect here. */
+    const char *names[NAMES_MAX + 1];
+} rows[] = {
+    {RECEIVER, set_type, {"type"}},
+    {RECEIVER, set_enabled, {"enabled"}},
+    {RECEIVER, set_allow_from, {"allow from"}},
+    {RECEIVER, set_update_every, {"update every"}},
+    {RECEIVER, set_compression, {"enable compression"}},
+    {RECEIVER, set_order, {"compression algorithms order"}},
+    {RECEIVER, set_replication, {"enable replication"}},
+    {RECEIVER, set_period, {"replication period", "seconds to replicate"}},
+    {RECEIVER, set_step, {"replication step", "seconds per replication step", "replication_step"}},
+    {RECEIVER, check_db, {"db", "memory mode", "default memory mode"}},
+    {RECEIVER, NULL, {"retention", "history", "default history"}},
+    {RECEIVER, NULL, {"health enabled", "health enabled by default"}},
+    {RECEIVER,
+     NULL,
+     {"postpone alerts on connect", "postpone alarms on connect seconds",
+      "default postpone alarms on connect seconds"}},
+    {RECEIVER, NULL, {"health log retention", "default health log history"}},
+    {RECEIVER, check_forwarding, {"proxy enabled", "default proxy enabled"}},
+    {RECEIVER, NULL, {"proxy destination", "default proxy destination"}},
+    {RECEIVER, NULL, {"proxy api key", "default proxy api key"}},
+    {RECEIVER, NULL, {"proxy send charts matching", "default proxy send charts matching"}},
+    {RECEIVER, check_ephemeral, {"is ephemeral node"}},
+    {SENDER, check_forwarding, {"enabled"}},
+    {SENDER, NULL, {"destination"}},
+    {SENDER, NULL, {"api key"}},
+    {SENDER, NULL, {"timeout", "timeout seconds"}},
+    {SENDER, NULL, {"default port"}},
+    {SENDER, NULL, {"buffer size", "buffer size bytes"}},
+    {SENDER, NULL, {"reconnect delay", "reconnect delay seconds"}},
+    {SENDER, NULL, {"initial clock resync iterations"}},
+    {SENDER, NULL, {"send charts matching"}},
+    {SENDER, NULL, {"enable compression"}},
+    {SENDER, NULL, {"brotli compression level"}},
+    {SENDER, NULL, {"zstd compression level"}},
+    {SENDER, NULL, {"gzip compression level"}},
+    {SENDER, NULL, {"lz4 compression acceleration"}},
+    {SENDER, NULL, {"parent using h2o"}},
+    {SENDER, NULL, {"ssl skip certificate verification"}},
+    {SENDER, NULL, {"CApath"}},
+    {SENDER, NULL, {"CAfile"}},
+};
+
+const char *const *qr_stream_conf_names(size_t i)
+{
+    return i < QR_COUNT(rows) ? rows[i].names : NULL;
+}
+
+static const struct row *row_of(enum place place, const char *key)
+{
+    for (size_t i = 0; i < QR_COUNT(rows); i++)
+        for (size_t k = 0; rows[i].place == place && rows[i].names[k] != NULL; k++)
+            if (strcmp(rows[i].names[k], key) == 0)
+                return &rows[i];
+    return NULL;
+}
+
+/* ---- reading ---- */
+
+/* The section of the line's name; NULL after a refusal. */
+static struct qr_stream_section *section_of(const struct line *line)
+{
+    struct qr_stream_conf *conf = line->reading->conf;
+    for (size_t i = conf->n; i-- > 0;) /* Mostly the last one. */
+        if (strcmp(conf->sections[i].name, line->section) == 0)
+            return &conf->sections[i];
+    if (conf->n == QR_STREAM_SECTIONS_MAX || strlen(line->section) >= sizeof conf->sections->name) {
+        refuse(line, "too many sections, or its name is too long");
+        return NULL;
+    }
+    if (conf->n == conf->capacity) {
+        size_t capacity = conf->capacity == 0 ? 16 : 2 * conf->capacity;
+        struct qr_stream_section *grown = realloc(conf->sections, capacity * sizeof *grown);
+        if (grown == NULL) {
+            refuse(line, "no memory to read it");
+            return NULL;
+        }
+        conf->sections = grown;
+        conf->capacity = capacity;
+    }
+    struct qr_stream_section *section = &conf->sections[conf->n++];
+    *section = (struct qr_stream_section){0};
+    snprintf(section->name, sizeof section->name, "%s", line->section);
+    return section;
 }
 
 static int on_option(void *data, const char *name, const char *key, const char *value)
 {
-    struct reading *reading = data;
-    if (name[0] == '\0' || strcmp(name, "stream") == 0)
+    struct line line = {data, name, key, value};
+    bool sender = strcmp(name, "stream") == 0;
+    if (name[0] == '\0') {
+        qr_warn("an option before the first [section] has no effect file=%s option=\"%s\"",
+                line.reading->path, key);
         return 1;
-    struct qr_stream_section *section = section_of(reading, name);
-    if (section == NULL)
-        return refuse(reading, name, key, value, "too many sections, or its name is too long");
-    if (strcmp(key, "type") == 0) {
-        section->has_type = true;
-        section->is_machine = strcmp(value, "machine") == 0;
-        return section->is_machine || strcmp(value, "api") == 0
-                   ? 1
-                   : refuse(reading, name, key, value, "neither api nor machine");
     }
-    if (strcmp(key, "enabled") == 0)
-        return set_flag(reading, name, key, value, &section->has_enabled, &section->enabled);
-    if (strcmp(key, "enable replication") == 0)
-        return set_flag(reading, name, key, value, &section->has_replication,
-                        &section->replication);
-    if (strcmp(key, "enable compression") == 0)
-        return set_flag(reading, name, key, value, &section->has_compression,
-                        &section->compression);
-    if (strcmp(key, "compression algorithms order") == 0) {
-        section->has_order = true;
-        return qr_compression_order_parse(&section->order, qr_slice_str(value)) == 0
-                   ? 1
-                   : refuse(reading, name, key, value, "not a list of zstd, lz4, brotli and gzip");
+    struct qr_stream_section *section = sender ? NULL : section_of(&line);
+    if (!sender && section == NULL)
+        return 0;
+    const struct row *row = row_of(sender ? SENDER : RECEIVER, key);
+    if (row == NULL) {
+        qr_warn("unknown option, without effect file=%s section=[%s] option=\"%s\"",
+                line.reading->path, name, key);
+        return 1;
     }
-    if (key_is(key, "seconds to replicate", "replication period"))
-        return set_seconds(reading, name, key, value, &section->period_s);
-    if (key_is(key, "seconds per replication step", "replication step"))
-        return set_seconds(reading, name, key, value, &section->step_s);
-    if (strcmp(key, "allow from") == 0) {
-        if (strlen(value) >= sizeof section->allow_from)
-            return refuse(reading, name, key, value, "longer than 511 bytes");
-        snprintf(section->allow_from, sizeof section->allow_from, "%s", value);
-    }
-    return 1; /* Netdata's other options concern what its parent does with the data. */
+    return row->set == NULL ? 1 : row->set(&line, section);
 }
 
 int qr_stream_conf_read(struct qr_stream_conf *conf, const char *path, char *sentence,
                         size_t sentence_bytes)
 {
-    struct qr_stream_conf read = {calloc(QR_STREAM_SECTIONS_MAX, sizeof *read.sections), 0};
+    struct qr_stream_conf read = {0};
     struct reading reading = {&read, path, sentence, sentence_bytes, false};
-    if (read.sections == NULL) {
-        snprintf(sentence, sentence_bytes, "%s: no memory to read it.", path);
-        return QR_E_CONFIG;
-    }
     if (qr_ini_parse(path, on_option, &reading, sentence, sentence_bytes) != 0)
         reading.failed = true;
     if (reading.failed) {
@@ -156,9 +314,13 @@ int qr_stream_conf_read(struct qr_stream_conf *conf, const char *path, char *sen
 
 void qr_stream_conf_release(struct qr_stream_conf *conf)
 {
+    for (size_t i = 0; i < conf->n; i++)
+        free(conf->sections[i].allow_from);
     free(conf->sections);
     *conf = (struct qr_stream_conf){0};
 }
+
+/* ---- asking ---- */
 
 static const struct qr_stream_section *find(const struct qr_stream_conf *conf, struct qr_slice name)
 {
@@ -170,7 +332,7 @@ static const struct qr_stream_section *find(const struct qr_stream_conf *conf, s
 
 static bool allows(const struct qr_stream_section *section, const char *peer_ip)
 {
-    return section->allow_from[0] == '\0' ||
+    return section->allow_from == NULL ||
            qr_pattern_matches(qr_slice_str(section->allow_from), QR_PATTERN_WORDS,
                               qr_slice_str(peer_ip));
 }
@@ -187,6 +349,8 @@ static void refine(struct qr_stream_policy *policy, const struct qr_stream_secti
         policy->period_s = section->period_s;
     if (section->step_s != 0)
         policy->step_s = section->step_s;
+    if (section->update_every != 0)
+        policy->update_every = section->update_every;
 }
 
 int qr_stream_conf_check(const struct qr_stream_conf *conf, struct qr_slice api_key,
@@ -212,7 +376,11 @@ int qr_stream_conf_check(const struct qr_stream_conf *conf, struct qr_slice api_
         *reason = "`allow from` of its machine GUID does not match its address";
     if (*reason != NULL)
         return QR_E_DENIED;
-    *policy = (struct qr_stream_policy){true, true, PERIOD_S, STEP_S, qr_compression_order_default};
+    *policy = (struct qr_stream_policy){.replication = true,
+                                        .compression = true,
+                                        .period_s = PERIOD_S,
+                                        .step_s = STEP_S,
+                                        .compressions = qr_compression_order_default};
     refine(policy, key);
     if (machine != NULL)
         refine(policy, machine);

@@ -1,10 +1,10 @@
 /* node/stream_conf.h — stream.conf: which children may stream here.
  *
  * Netdata's own file, read unchanged: [API_KEY] sections (type = api) and [MACHINE_GUID] sections
- * (type = machine), matched by the exact text.  Honoured so far: type, enabled, allow from, enable
- * replication, seconds to replicate / replication period, seconds per replication step /
- * replication step, enable compression, compression algorithms order.  The section [stream] is for
- * senders and is not used. Thread: any (immutable after reading). */
+ * (type = machine), matched by the exact text; [stream], the sender's part.  Every option of 1.37
+ * to 2.9 is known, by all its names, and a row of a table: what it does here is in
+ * docs/stream-conf.md.  One that would promise what this build does not do is refused, one that
+ * nobody knows is warned of.  Thread: any (immutable after reading). */
 #ifndef QR_NODE_STREAM_CONF_H
 #define QR_NODE_STREAM_CONF_H
 
@@ -15,29 +15,30 @@
 #include "base/slice.h"
 #include "proto/caps.h"
 
-#define QR_STREAM_SECTIONS_MAX 1024
+#define QR_STREAM_SECTIONS_MAX 100000u
 
 struct qr_stream_section {
     char name[64];
-    bool is_machine;
-    bool has_type, has_enabled, enabled;
+    bool has_type, is_machine;
+    bool has_enabled, enabled;
     bool has_replication, replication;
     bool has_compression, compression;
     bool has_order;
     struct qr_compression_order order;
-    uint32_t period_s, step_s; /* 0: not said */
-    char allow_from[512];      /* "" = everybody */
+    uint32_t period_s, step_s, update_every; /* 0: not said */
+    char *allow_from;                        /* NULL: everybody; owned. */
 };
 
 struct qr_stream_conf {
     struct qr_stream_section *sections;
-    size_t n;
+    size_t n, capacity;
 };
 
 /* What a child may do, once let in. */
 struct qr_stream_policy {
     bool replication, compression;
     uint32_t period_s, step_s;
+    uint32_t update_every; /* Instead of what the child says of itself; 0: as it says. */
     struct qr_compression_order compressions;
 };
 
@@ -46,9 +47,13 @@ int qr_stream_conf_read(struct qr_stream_conf *conf, const char *path, char *sen
                         size_t sentence_bytes);
 void qr_stream_conf_release(struct qr_stream_conf *conf);
 
-/* Decides about a child.  0 and *policy, or QR_E_DENIED and the reason (static). */
+/* May the child in?  0 with its policy, or QR_E_DENIED with the reason for our log (static); the
+ * child gets the same text for all of them. */
 int qr_stream_conf_check(const struct qr_stream_conf *conf, struct qr_slice api_key,
                          struct qr_slice machine_guid, const char *peer_ip,
                          struct qr_stream_policy *policy, const char **reason);
+
+/* The i-th option that is known, its current name first, then older ones; NULL behind the last. */
+const char *const *qr_stream_conf_names(size_t i);
 
 #endif

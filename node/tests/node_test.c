@@ -1,4 +1,5 @@
-/* A whole member in this process: a cluster of one, spoken to over its sockets. */
+/* A whole member in this process: a cluster of one, spoken to over its sockets.
+ * Tests also: admission. */
 #include "node/node.h"
 
 #include <arpa/inet.h>
@@ -6,6 +7,7 @@
 #include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,17 +39,24 @@ static char dir[QR_TEMP_DIR_BYTES];
 static uint16_t port;
 static uv_loop_t loop;
 static struct qr_node *node;
-static uv_async_t stop;
+static uv_async_t stop, reload;
+static _Atomic unsigned n_reloads;
 static pthread_t thread;
 
 /* ---- a member ---- */
+
+static void write_stream_conf(const char *text)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/stream.conf", dir);
+    qr_write_file(path, text);
+}
 
 static void configure(struct qr_config *config)
 {
     char path[512];
     char sentence[512];
-    snprintf(path, sizeof path, "%s/stream.conf", dir);
-    qr_write_file(path, "[" KEY "]\n    enabled = yes\n");
+    write_stream_conf("[" KEY "]\n    enabled = yes\n");
     snprintf(path, sizeof path, "%s/quorate.conf", dir);
     qr_write_file(path,
                   "[member]\nid = 1\nlisten = 127.0.0.1:%u\nlink = 127.0.0.1:%u\n"
@@ -59,18 +68,22 @@ static void configure(struct qr_config *config)
     assert_int_equal(qr_config_read(config, path, sentence, sizeof sentence), 0);
 }
 
-static void make_certificates(void)
+/* The first time with the CA. */
+static void make_certificate_of(unsigned member)
 {
+    char uri[128];
     char reason[QR_PKI_REASON_BYTES];
     char ca[300], ca_key[300], cert[300], key[300];
     snprintf(ca, sizeof ca, "%s/ca.crt", dir);
     snprintf(ca_key, sizeof ca_key, "%s/ca.key", dir);
     snprintf(cert, sizeof cert, "%s/member.crt", dir);
     snprintf(key, sizeof key, "%s/member.key", dir);
-    assert_int_equal(qr_pki_make_ca(ca, ca_key, "test", reason), 0);
-    struct qr_pki_request request = {
-        cert, key, ca, ca_key, "member 1", "quorate://6b0c9a1e-7a55-4c62-9d11-0f7d5d0a7f01/1",
-        NULL};
+    if (member == 1)
+        assert_int_equal(qr_pki_make_ca(ca, ca_key, "test", reason), 0);
+    unlink(cert);
+    unlink(key);
+    snprintf(uri, sizeof uri, "quorate://6b0c9a1e-7a55-4c62-9d11-0f7d5d0a7f01/%u", member);
+    struct qr_pki_request request = {cert, key, ca, ca_key, "member", uri, NULL};
     assert_int_equal(qr_pki_make_cert(&request, reason), 0);
 }
 
@@ -78,6 +91,13 @@ static void on_stop(uv_async_t *async)
 {
     (void)async;
     qr_node_stop(node);
+}
+
+static void on_reload(uv_async_t *async)
+{
+    (void)async;
+    qr_node_reload(node);
+    n_reloads++;
 }
 
 static void *run_loop(void *data)
@@ -533,6 +553,82 @@ static void a_client_that_has_said_all_is_answered(void **state)
     close(fd);
 }
 
+/* ---- what is read again ---- */
+
+#define OTHER_KEY "99999999-2222-3333-4444-555555555555"
+
+static bool lets_in(void *data)
+{
+    char request[1024], heard[256];
+    int fd = dial();
+    make_request(request, sizeof request, GUID "a", data, 15352);
+    say(fd, request);
+    bool in = hear(fd, "version=15296", heard, sizeof heard);
+    close(fd);
+    return in;
+}
+
+/* The certificate that a client is shown now. */
+static struct qr_slice certificate(struct tls_client *client, char text[256])
+{
+    text[0] = '\0';
+    open_tls(client);
+    int err = qr_tls_peer_uri(client->tls, text, 256);
+    close_tls(client);
+    return qr_slice_str(err == 0 ? text : "");
+}
+
+static bool shows_member_2(void *data)
+{
+    char text[256];
+    struct qr_slice uri = certificate(data, text);
+    return uri.len > 2 && memcmp(uri.base + uri.len - 2, "/2", 2) == 0;
+}
+
+static bool has_reloaded(void *data)
+{
+    return n_reloads > *(unsigned *)data;
+}
+
+/* The file is read before this returns, so that it may be written again. */
+static void reload_now(void)
+{
+    unsigned before = n_reloads;
+    uv_async_send(&reload);
+    assert_true(qr_wait_for(has_reloaded, &before, DEADLINE_MS, 5));
+}
+
+static void it_reads_again_whom_it_lets_in(void **state)
+{
+    (void)state;
+    static struct tls_client client;
+    int stays = stream_in(GUID "b", KEY, "version=15296");
+    int goes = stream_in(GUID "c", KEY, "version=15296");
+    assert_child(GUID "b", 0, 0, true);
+    assert_child(GUID "c", 0, 0, true);
+
+    /* What cannot be read changes nothing. */
+    write_stream_conf("[" KEY "]\n    enabled = perhaps\n");
+    reload_now();
+    write_stream_conf("[" KEY "]\n enabled = yes\n[" OTHER_KEY "]\n enabled = yes\n"
+                      "[" GUID "c]\n type = machine\n enabled = no\n");
+    assert_false(shows_member_2(&client));
+    make_certificate_of(2);
+    reload_now();
+    assert_true(qr_wait_for(lets_in, (void *)(uintptr_t)OTHER_KEY, DEADLINE_MS, 20));
+    assert_true(ends(goes));
+    assert_true(qr_wait_for(shows_member_2, &client, DEADLINE_MS, 20));
+    say(stays, definition); /* It still listens. */
+    say(stays, "CHART_DEFINITION_END 0 0 1\n");
+    char heard[1024];
+    assert_true(hear(stays, "REPLAY_CHART", heard, sizeof heard));
+    close(stays);
+    close(goes);
+
+    write_stream_conf("[" KEY "]\n enabled = yes\n");
+    reload_now();
+}
+
 static void nobody_else_may_listen_on_its_address(void **state)
 {
     (void)state;
@@ -644,14 +740,16 @@ static int setup(void **state)
 {
     (void)state;
     struct qr_config config;
+    signal(SIGPIPE, SIG_IGN); /* as the program does */
     qr_temp_dir(dir, "node-test");
     port = qr_free_ports(1);
-    make_certificates();
+    make_certificate_of(1);
     configure(&config);
     uv_loop_init(&loop);
     if (qr_node_start(&node, &loop, &config) != 0)
         return -1;
     uv_async_init(&loop, &stop, on_stop);
+    uv_async_init(&loop, &reload, on_reload);
     if (pthread_create(&thread, NULL, run_loop, NULL) != 0)
         return -1;
     return qr_wait_for(is_ready, NULL, DEADLINE_MS, 50) ? 0 : -1;
@@ -676,6 +774,7 @@ int main(void)
         cmocka_unit_test(the_newest_connection_of_a_child_wins),
         cmocka_unit_test(a_child_and_a_client_may_come_over_tls),
         cmocka_unit_test(a_client_that_has_said_all_is_answered),
+        cmocka_unit_test(it_reads_again_whom_it_lets_in),
         cmocka_unit_test(nobody_else_may_listen_on_its_address),
         cmocka_unit_test(strangers_leave_descriptors_to_the_log),
         cmocka_unit_test(a_child_of_an_earlier_life_is_not_connected),

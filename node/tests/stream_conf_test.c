@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -74,12 +75,22 @@ static void the_machine_refines_the_key(void **state)
     assert_int_equal(policy.compressions.all[2], QR_COMPRESSION_ZSTD);
 }
 
+#define FORWARDS 5u /* Of the files below: its mistake is in [stream]. */
+
 static void refuses_a_file_with_a_sentence(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        "[" KEY "]\nenabled = perhaps\n", "[" KEY "]\nreplication period = soon\n",
-        "[" KEY "]\ncompression algorithms order = lz4 bzip2\n", "[" KEY "]\ntype = person\n"};
+    static const char *const bad[] = {"[" KEY "]\nupdate every = 2d\n",
+                                      "[" KEY "]\ndefault memory mode = none\n",
+                                      "[" KEY "]\ndb = tape\n",
+                                      "[" KEY "]\ndefault proxy enabled = yes\n",
+                                      "[" KEY "]\nis ephemeral node = yes\n",
+                                      "[" KEY "]\nenabled = yes\n[stream]\nenabled = yes\n",
+
+                                      "[" KEY "]\nenabled = perhaps\n",
+                                      "[" KEY "]\nreplication period = soon\n",
+                                      "[" KEY "]\ncompression algorithms order = lz4 bzip2\n",
+                                      "[" KEY "]\ntype = person\n"};
     char other[] = "/tmp/quorate-stream-XXXXXX";
     int fd = mkstemp(other);
     assert_true(fd >= 0);
@@ -91,9 +102,85 @@ static void refuses_a_file_with_a_sentence(void **state)
         fputs(bad[i], file);
         fclose(file);
         assert_int_equal(qr_stream_conf_read(&c, other, sentence, sizeof sentence), QR_E_CONFIG);
-        assert_non_null(strstr(sentence, KEY));
+        assert_non_null(strstr(sentence, i == FORWARDS ? "[stream] enabled" : KEY));
     }
     unlink(other);
+}
+
+/* Netdata's own sample, with everything in it, and a word that nobody knows: all of it is taken. */
+static void takes_every_option_that_netdata_has(void **state)
+{
+    (void)state;
+    static const char whole[] =
+        "stray = yes\n[stream]\n enabled = no\n destination = tls:parent1:19999 parent2\n"
+        " timeout seconds = 60\n buffer size bytes = 10485760\n CAfile = /etc/ca.pem\n"
+        "[" KEY "]\n enabled = yes\n allow from = *\n default history = 3600\n"
+        " default memory mode = dbengine\n health enabled by default = auto\n"
+        " default postpone alarms on connect seconds = 60\n default proxy enabled = no\n"
+        " default proxy destination = a b\n replication_step = 600\n update every = 2\n"
+        " is ephemeral node = no\n nobody knows = this\n";
+    char other[] = "/tmp/quorate-stream-XXXXXX", sentence[512];
+    struct qr_stream_conf c;
+    struct qr_stream_policy policy;
+    const char *reason;
+    int fd = mkstemp(other);
+    assert_true(fd >= 0 && write(fd, whole, sizeof whole - 1) == (ssize_t)sizeof whole - 1);
+    close(fd);
+    if (qr_stream_conf_read(&c, other, sentence, sizeof sentence) != 0)
+        fail_msg("%s", sentence);
+    assert_int_equal(qr_stream_conf_check(&c, qr_slice_str(KEY), qr_slice_str(BOX), "10.0.0.1",
+                                          &policy, &reason),
+                     0);
+    assert_int_equal(policy.update_every, 2);
+    assert_int_equal(policy.step_s, 600);
+    qr_stream_conf_release(&c);
+    unlink(other);
+}
+
+/* Sections beyond any first guess, as a fleet with one a machine has. */
+static void takes_a_section_for_each_machine(void **state)
+{
+    (void)state;
+    char other[] = "/tmp/quorate-stream-XXXXXX", sentence[512];
+    struct qr_stream_conf c;
+    int fd = mkstemp(other);
+    assert_true(fd >= 0);
+    FILE *file = fdopen(fd, "w");
+    for (unsigned i = 0; i < 3000; i++)
+        fprintf(file, "[%08x-2222-3333-4444-555555555555]\n type = machine\n allow from = 10.*\n",
+                i);
+    fclose(file);
+    if (qr_stream_conf_read(&c, other, sentence, sizeof sentence) != 0)
+        fail_msg("%s", sentence);
+    assert_int_equal(c.n, 3000);
+    qr_stream_conf_release(&c);
+    unlink(other);
+}
+
+/* docs/stream-conf.md has a row for each option, with all its names. */
+static void the_guide_lists_every_option(void **state)
+{
+    (void)state;
+    static char guide[65536];
+    FILE *file = fopen("docs/stream-conf.md", "r");
+    assert_non_null(file);
+    guide[fread(guide, 1, sizeof guide - 1, file)] = '\0';
+    fclose(file);
+    const char *from = guide;
+    for (size_t i = 0; qr_stream_conf_names(i) != NULL; i++) {
+        const char *const *names = qr_stream_conf_names(i);
+        char row[128];
+        snprintf(row, sizeof row, "\n| `%s` |", names[0]);
+        const char *found = strstr(from, row);
+        if (found == NULL)
+            fail_msg("docs/stream-conf.md has no row for %s where it belongs", names[0]);
+        from = found + 1; /* They come in the table's order, each section by itself. */
+        for (size_t k = 1; names[k] != NULL; k++) {
+            const char *name = strstr(found, names[k]);
+            if (name == NULL || name > strchr(found + 1, '\n'))
+                fail_msg("docs/stream-conf.md does not say that %s was %s", names[0], names[k]);
+        }
+    }
 }
 
 static int setup(void **state)
@@ -120,6 +207,9 @@ int main(void)
         cmocka_unit_test(lets_in_whom_the_file_names),
         cmocka_unit_test(the_machine_refines_the_key),
         cmocka_unit_test(refuses_a_file_with_a_sentence),
+        cmocka_unit_test(takes_every_option_that_netdata_has),
+        cmocka_unit_test(takes_a_section_for_each_machine),
+        cmocka_unit_test(the_guide_lists_every_option),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
