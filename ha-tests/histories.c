@@ -38,7 +38,7 @@ static unsigned run(uint64_t first, uint64_t n)
     unsigned n_failed = 0;
     uint64_t started_ms = qr_mono_ms(), printed_ms = started_ms;
     for (uint64_t i = 0; i < n; i++) {
-        if (!qr_history_run(first + i, &one)) {
+        if (!qr_history_run(first + i, QR_HISTORY_PACKED, &one)) {
             printf("FAILED --seed %llu: %s\n", (unsigned long long)(first + i), one.failure);
             n_failed++;
         }

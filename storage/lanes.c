@@ -1,5 +1,6 @@
 #include "storage/lanes.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
@@ -294,9 +295,16 @@ bool qr_lanes_supported(const struct qr_lanes *lanes)
 }
 #endif
 
+static _Atomic(const struct qr_lanes *) here;
+
+void qr_lanes_use(const struct qr_lanes *lanes)
+{
+    assert(lanes == NULL || qr_lanes_supported(lanes));
+    atomic_store_explicit(&here, lanes, memory_order_relaxed);
+}
+
 const struct qr_lanes *qr_lanes_here(void)
 {
-    static _Atomic(const struct qr_lanes *) here;
     const struct qr_lanes *lanes = atomic_load_explicit(&here, memory_order_relaxed);
     if (lanes == NULL) {
         lanes = qr_lanes_supported(&qr_lanes_avx2) ? &qr_lanes_avx2 : &qr_lanes_plain;

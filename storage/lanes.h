@@ -45,6 +45,9 @@ extern const struct qr_lanes qr_lanes_avx2; /* The same as plain where there is 
 
 /* The fastest that this machine runs. */
 const struct qr_lanes *qr_lanes_here(void);
+/* These from now on, in all threads; NULL: the fastest again.  So that a test runs, on a processor
+ * that has more, what others do. */
+void qr_lanes_use(const struct qr_lanes *lanes);
 /* Can it run these? */
 bool qr_lanes_supported(const struct qr_lanes *lanes);
 

@@ -26,11 +26,18 @@
 
 struct qr_history_result {
     uint64_t n_entries, n_samples, n_files, n_bytes, n_restarts, n_refused;
-    uint64_t hash; /* Of all files and of the last snapshot. */
+    uint64_t hash; /* Of all files and of the state in the last snapshot. */
     char failure[256];
 };
 
+/* What must show in no file and in no state. */
+enum qr_history_packing {
+    QR_HISTORY_PACKED,          /* Log entries as storage/entry compresses them, .. */
+    QR_HISTORY_PACKED_OTHERWISE /* .. or as a member with another liblz4 might. */
+};
+
 /* Lives through one.  False: members differ, or one is wrong; `failure` says how. */
-bool qr_history_run(uint64_t seed, struct qr_history_result *result);
+bool qr_history_run(uint64_t seed, enum qr_history_packing packing,
+                    struct qr_history_result *result);
 
 #endif

@@ -10,6 +10,7 @@
 #include "cluster/command.h"
 #include "node/bodies.h"
 #include "storage/value.h"
+#include "testing/history_lz4.h"
 
 #define DAY_S    86400
 #define ROWS_MAX 4096u
@@ -360,6 +361,14 @@ static void append_blocks(struct qr_history_log *log, uint32_t member,
     struct qr_buf body = {0};
     int err = qr_entry_encode(&body, blocks, n);
     assert(err == 0);
+    if (log->packed_otherwise) {
+        struct qr_buf plain = {0};
+        bool is_batch = qr_history_unpack(&plain, qr_buf_slice(&body));
+        assert(is_batch);
+        qr_buf_clear(&body);
+        qr_history_pack(&body, &plain, true);
+        qr_buf_release(&plain);
+    }
     append(log, QR_COMMAND_SAMPLES, member, &body);
 }
 
@@ -660,6 +669,28 @@ static void repeat(struct qr_history_log *log)
     qr_buf_release(&copy);
 }
 
+/* Of a batch, bits of what is in it: what is done to a history must not depend on liblz4. */
+static bool turn_bits(struct qr_history_log *log, const struct qr_command *command,
+                      struct qr_buf *body)
+{
+    bool is_batch = command->type == QR_COMMAND_SAMPLES;
+    struct qr_buf bytes = {0};
+    if (!is_batch)
+        qr_buf_add(&bytes, command->body.base, command->body.len);
+    else if (!qr_history_unpack(&bytes, command->body)) {
+        qr_buf_release(&bytes);
+        return false;
+    }
+    for (uint64_t n = 1 + pick(log, 3); n > 0; n--)
+        bytes.base[pick(log, bytes.len)] ^= (char)(1 << pick(log, 8));
+    if (is_batch)
+        qr_history_pack(body, &bytes, log->packed_otherwise);
+    else
+        qr_buf_add(body, bytes.base, bytes.len);
+    qr_buf_release(&bytes);
+    return true;
+}
+
 /* A body with a bit turned, under a header that is right: refused alike, or taken alike. */
 static void garble(struct qr_history_log *log)
 {
@@ -670,9 +701,8 @@ static void garble(struct qr_history_log *log)
          command.type != QR_COMMAND_HOST_STATE))
         return;
     struct qr_buf body = {0};
-    qr_buf_add(&body, command.body.base, command.body.len);
-    for (uint64_t n = 1 + pick(log, 3); n > 0; n--)
-        body.base[pick(log, body.len)] ^= (char)(1 << pick(log, 8));
+    if (!turn_bits(log, &command, &body))
+        return;
     struct qr_owner before[QR_HISTORY_HOSTS];
     for (uint32_t h = 0; h < QR_HISTORY_HOSTS; h++)
         before[h] = qr_ownership_get(log->ownership, log->hosts[h].id);

@@ -49,6 +49,7 @@ struct qr_history_log {
     struct qr_history_table table;
     uint64_t n_unexpected; /* Blocks of which the leader thought otherwise than it must. */
     bool unknown;          /* Rows were taken that the table does not know. */
+    bool packed_otherwise; /* Batches are compressed by another algorithm. */
     /* The leader: */
     struct qr_store *store;
     const struct qr_glue *glue;
