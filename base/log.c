@@ -12,11 +12,17 @@
 
 static _Atomic int log_fd = 2;
 static _Atomic int log_level = QR_LOG_INFO;
+static void (*log_take)(enum qr_log_level level, const char *line, size_t n);
 
 void qr_log_open(int fd, enum qr_log_level level)
 {
     log_fd = fd;
     log_level = (int)level;
+}
+
+void qr_log_to(void (*take)(enum qr_log_level level, const char *line, size_t n))
+{
+    log_take = take;
 }
 
 static size_t stamp(char *line, size_t size, enum qr_log_level level)
@@ -46,8 +52,12 @@ void qr_log(enum qr_log_level level, const char *format, ...)
         n += (size_t)written < sizeof line - n - 1 ? (size_t)written : sizeof line - n - 2;
     line[n++] = '\n';
     /* One write a line keeps lines of several threads whole. */
-    ssize_t ignored = write(log_fd, line, n);
-    (void)ignored;
+    if (log_take != NULL) {
+        log_take(level, line, n);
+    } else {
+        ssize_t ignored = write(log_fd, line, n);
+        (void)ignored;
+    }
     errno = saved;
 }
 

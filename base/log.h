@@ -10,6 +10,7 @@
 #define QR_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -19,6 +20,10 @@ enum qr_log_level { QR_LOG_ERROR, QR_LOG_WARN, QR_LOG_INFO, QR_LOG_DEBUG };
 
 /* Lines go to `fd` (default 2) from `level` up (default info). */
 void qr_log_open(int fd, enum qr_log_level level);
+
+/* Whole lines go there instead, their newline included; NULL: to the descriptor again.  For who
+ * runs several members in one process (testing/sim). */
+void qr_log_to(void (*take)(enum qr_log_level level, const char *line, size_t n));
 
 void qr_log(enum qr_log_level level, const char *format, ...) QR_PRINTF(2, 3);
 #define qr_error(...) qr_log(QR_LOG_ERROR, __VA_ARGS__)

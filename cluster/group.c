@@ -1098,13 +1098,17 @@ void qr_group_get_status(const struct qr_group *group, struct qr_group_status *s
         .snapshot_us = group->job_us,
         .apply_pause_us_max = group->pause_us_max,
         .apply_slice_us_max = group->slice_us_max,
-        .commit_latency_us_p50 = qr_latency_percentile(&group->latency, 50),
-        .commit_latency_us_p99 = qr_latency_percentile(&group->latency, 99),
     };
     /* The library's reader takes no const, and changes nothing. */
     status->last_index = raft_last_index((struct raft *)(uintptr_t)raft);
     for (unsigned i = 0; i < raft->configuration.n && i < QR_MEMBERS_MAX; i++)
         fill_member(group, &raft->configuration.servers[i], &status->members[status->n_members++]);
+}
+
+void qr_group_get_latency(const struct qr_group *group, uint64_t *p50, uint64_t *p99)
+{
+    *p50 = qr_latency_percentile(&group->latency, 50);
+    *p99 = qr_latency_percentile(&group->latency, 99);
 }
 
 /* ---- closing ---- */

@@ -123,9 +123,11 @@ struct qr_group_status {
     uint64_t snapshot_us;        /* How long the last one was made, applying paused. */
     uint64_t n_snapshots_outrun; /* Made, and dropped: too much had been applied since. */
     uint64_t apply_pause_us_max, apply_slice_us_max;
-    uint64_t commit_latency_us_p50, commit_latency_us_p99; /* propose to applied, last 1024 */
 };
+/* Cheap: often asked. */
 void qr_group_get_status(const struct qr_group *group, struct qr_group_status *status);
+/* From propose to applied, percentiles of the last 1024, in us. */
+void qr_group_get_latency(const struct qr_group *group, uint64_t *p50, uint64_t *p99);
 
 /* Hands leadership over if this member has it, then closes; the group is freed before on_closed. */
 void qr_group_close(struct qr_group *group, void (*on_closed)(void *data), void *data);

@@ -1,6 +1,5 @@
 #include "cluster/latency.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void qr_latency_add(struct qr_latency *latency, int64_t us)
@@ -12,19 +11,39 @@ void qr_latency_add(struct qr_latency *latency, int64_t us)
     latency->samples_us[latency->n++ % QR_LATENCY_SAMPLES] = (uint32_t)us;
 }
 
-static int compare(const void *a, const void *b)
+/* The k-th smallest of n (Hoare's selection); their order changes. */
+static uint32_t select_kth(uint32_t *at, size_t n, size_t k)
 {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
+    size_t first = 0, last = n - 1;
+    while (first < last) {
+        uint32_t pivot = at[first + (last - first) / 2];
+        size_t i = first, j = last;
+        for (;;) {
+            while (at[i] < pivot)
+                i++;
+            while (at[j] > pivot)
+                j--;
+            if (i >= j)
+                break;
+            uint32_t swapped = at[i];
+            at[i++] = at[j];
+            at[j--] = swapped;
+        }
+        /* Below i all are at most the pivot, above j at least. */
+        if (k <= j)
+            last = j;
+        else
+            first = j + 1;
+    }
+    return at[k];
 }
 
 uint64_t qr_latency_percentile(const struct qr_latency *latency, unsigned p)
 {
-    uint32_t sorted[QR_LATENCY_SAMPLES];
+    uint32_t copy[QR_LATENCY_SAMPLES];
     size_t n = latency->n < QR_LATENCY_SAMPLES ? (size_t)latency->n : QR_LATENCY_SAMPLES;
     if (n == 0)
         return 0;
-    memcpy(sorted, latency->samples_us, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, compare);
-    return sorted[(n - 1) * p / 100];
+    memcpy(copy, latency->samples_us, n * sizeof *copy);
+    return select_kth(copy, n, (n - 1) * p / 100);
 }

@@ -548,6 +548,16 @@ void qr_node_reload(struct qr_node *node)
         qr_info("reloaded stream.conf and certificate file=%s", node->config.stream_file);
 }
 
+struct qr_store *qr_node_store(struct qr_node *node)
+{
+    return node->store;
+}
+
+struct qr_group *qr_node_group(struct qr_node *node)
+{
+    return node->group;
+}
+
 /* ---- stop ---- */
 
 static void on_group_closed(void *data)

@@ -16,7 +16,9 @@
 
 #include "node/config.h"
 
+struct qr_group;
 struct qr_node;
+struct qr_store;
 
 /* 0, or an error that is in the log with its remedy. */
 int qr_node_start(struct qr_node **node, uv_loop_t *loop, const struct qr_config *config);
@@ -24,6 +26,10 @@ int qr_node_start(struct qr_node **node, uv_loop_t *loop, const struct qr_config
 /* Reads stream.conf and the public port's certificate again.  Children that stay permitted stay
  * connected.  What cannot be read changes nothing, and the log says why. */
 void qr_node_reload(struct qr_node *node);
+
+/* For those who watch a member from inside (testing/sim): what it stores, and its group. */
+struct qr_store *qr_node_store(struct qr_node *node);
+struct qr_group *qr_node_group(struct qr_node *node);
 
 /* Lets everything go; the loop's uv_stop is called at the end. */
 void qr_node_stop(struct qr_node *node);

@@ -126,6 +126,7 @@ void qr_picture_publish(struct qr_picture *picture)
     struct qr_store_stats store;
     qr_store_get_stats(s->store, &store);
     qr_group_get_status(s->group, &status->group);
+    qr_group_get_latency(s->group, &status->commit_latency_us_p50, &status->commit_latency_us_p99);
     snprintf(status->cluster_name, sizeof status->cluster_name, "%s", s->config->cluster_name);
     status->cluster_id = s->config->cluster_id;
     status->time_s = qr_clock_real_s(s->clock);

@@ -384,8 +384,7 @@ static void read_cluster(struct figures *f, const struct qr_self_sources *s)
     f->snapshots = group.n_snapshots;
     f->backlog = group.n_backlog;
     f->backlog_bytes = group.backlog_bytes;
-    f->commit_p50_us = group.commit_latency_us_p50;
-    f->commit_p99_us = group.commit_latency_us_p99;
+    qr_group_get_latency(s->group, &f->commit_p50_us, &f->commit_p99_us);
     qr_roster_latency(s->roster, &f->latency_p50_us, &f->latency_p99_us);
     f->link_sent = link.bytes_sent;
     f->link_received = link.bytes_received;

@@ -306,8 +306,8 @@ static void add_counters(struct qr_json *json, const struct qr_status *status)
     qr_json_u64(json, "resent", group->n_resent);
     qr_json_u64(json, "snapshots", group->n_snapshots);
     qr_json_u64(json, "installs", group->n_installs);
-    qr_json_u64(json, "commit_latency_us_p50", group->commit_latency_us_p50);
-    qr_json_u64(json, "commit_latency_us_p99", group->commit_latency_us_p99);
+    qr_json_u64(json, "commit_latency_us_p50", status->commit_latency_us_p50);
+    qr_json_u64(json, "commit_latency_us_p99", status->commit_latency_us_p99);
     qr_json_u64(json, "socket_latency_us_p50", status->socket_latency_us_p50);
     qr_json_u64(json, "socket_latency_us_p99", status->socket_latency_us_p99);
     qr_json_end(json);

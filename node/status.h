@@ -31,6 +31,7 @@ struct qr_status {
     char cluster_name[64];
     struct qr_guid cluster_id;
     struct qr_group_status group;
+    uint64_t commit_latency_us_p50, commit_latency_us_p99;
     int64_t time_s; /* When the picture was taken. */
     uint64_t uptime_s;
     bool draining;

@@ -65,7 +65,7 @@ enum qr_model_kind qr_model_kind(const struct qr_model *model, uint32_t chart)
 {
     if (!model->mix || model->update_every != 1)
         return QR_MODEL_PLAIN;
-    switch (chart % 8) {
+    switch ((chart + model->first_kind) % 8) {
     case 2:
         return QR_MODEL_EMPTY;
     case 5:
@@ -134,7 +134,7 @@ static const struct qr_model_dim shapes[N_SHAPES] = {
  * depends on more than two collections. */
 static enum shape shape_of(const struct qr_model *model, uint32_t chart, uint32_t dim)
 {
-    enum shape shape = (enum shape)((dim + chart) % N_SHAPES);
+    enum shape shape = (enum shape)((dim + chart + model->first_kind) % N_SHAPES);
     if (shapes[shape].incremental && qr_model_kind(model, chart) == QR_MODEL_EMPTY)
         return RAMP;
     return shape;

@@ -34,6 +34,7 @@ struct qr_model {
     uint32_t update_every; /* s, of most charts. */
     bool mix;
     const struct qr_corpus *corpus; /* Or NULL. */
+    uint32_t first_kind;            /* With mix: chart 0 is as chart first_kind is otherwise. */
 };
 
 enum qr_model_kind {

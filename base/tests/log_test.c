@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -150,6 +151,28 @@ static void strangers_bytes_are_escaped_and_cut(void **state)
     }
 }
 
+static char taken[256];
+static enum qr_log_level taken_level;
+
+static void take(enum qr_log_level level, const char *line, size_t n)
+{
+    assert_true(n < sizeof taken);
+    memcpy(taken, line, n);
+    taken[n] = '\0';
+    taken_level = level;
+}
+
+static void lines_go_to_who_takes_them(void **state)
+{
+    qr_log_to(take);
+    qr_warn("a line n=%d", 7);
+    qr_debug("below the level");
+    qr_log_to(NULL);
+    assert_int_equal(taken_level, QR_LOG_WARN);
+    assert_string_equal(taken + 24, " warn a line n=7\n");
+    assert_string_equal(logged(), ""); /* Nothing came this way. */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +181,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_long_line_is_cut_and_still_ends, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(errno_is_preserved, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(lines_of_several_threads_stay_whole, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(lines_go_to_who_takes_them, open_pipe, close_pipe),
         cmocka_unit_test(a_limit_lets_a_burst_through_and_counts_the_rest),
         cmocka_unit_test(strangers_bytes_are_escaped_and_cut),
     };

@@ -1,5 +1,8 @@
 #include "cluster/latency.h"
 
+#include <stdlib.h>
+
+#include "base/rng.h"
 #include "testing/cmocka.h"
 
 static void percentiles_of_the_newest(void **state)
@@ -20,8 +23,36 @@ static void percentiles_of_the_newest(void **state)
     assert_true(qr_latency_percentile(&latency, 100) >= p99);
 }
 
+static int compare(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void each_percentile_is_that_of_the_sorted(void **state)
+{
+    (void)state;
+    struct qr_rng rng;
+    qr_rng_seed(&rng, 7);
+    for (uint32_t n = 1; n < 300; n += 1 + n / 9) {
+        struct qr_latency latency = {0};
+        uint32_t sorted[QR_LATENCY_SAMPLES];
+        uint64_t different = 1 + qr_rng_below(&rng, 2 * n);
+        for (uint32_t i = 0; i < n; i++) {
+            sorted[i] = (uint32_t)qr_rng_below(&rng, different);
+            qr_latency_add(&latency, sorted[i]);
+        }
+        qsort(sorted, n, sizeof *sorted, compare);
+        for (unsigned p = 0; p <= 100; p++)
+            assert_int_equal(qr_latency_percentile(&latency, p), sorted[(n - 1) * p / 100]);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(percentiles_of_the_newest)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(percentiles_of_the_newest),
+        cmocka_unit_test(each_percentile_is_that_of_the_sorted),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

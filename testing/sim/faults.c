@@ -28,8 +28,8 @@ static const struct kind {
     uint32_t for_ms_min, for_ms_max;
     int64_t number_min, number_max;
 } kinds[QR_SIM_FAULT_KINDS] = {
-    [QR_SIM_FAULT_KILL] = {"kill", A_MEMBER, TAKES_ONE, 200, 20000, 0, 0},
-    [QR_SIM_FAULT_POWER] = {"power", A_MEMBER, TAKES_ONE, 500, 30000, 0, 0},
+    [QR_SIM_FAULT_KILL] = {"kill", A_MEMBER, TAKES_ONE, 200, 20000, 0, 30},
+    [QR_SIM_FAULT_POWER] = {"power", A_MEMBER, TAKES_ONE, 500, 30000, 0, 30},
     [QR_SIM_FAULT_PAUSE] = {"pause", A_MEMBER, TAKES_ONE, 100, 25000, 0, 0},
     [QR_SIM_FAULT_PARTITION] = {"partition", A_MEMBER, TAKES_ONE, 500, 30000, 0, 1},
     [QR_SIM_FAULT_ONEWAY] = {"oneway", A_MEMBER, TAKES_ONE, 500, 20000, 0, 1},

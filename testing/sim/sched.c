@@ -230,9 +230,10 @@ static void begin_context(struct qr_sim_fiber *fiber)
     makecontext(&fiber->context, fiber_main, 0);
 }
 
-static struct qr_sim_fiber *spawn_on(struct qr_sim_host *host, void (*entry)(void *data),
+struct qr_sim_fiber *qr_sim_spawn_on(struct qr_sim_host *host, void (*entry)(void *data),
                                      void *data)
 {
+    assert(host->up);
     struct qr_sim_fiber *fiber = take_fiber();
     fiber->host = host;
     fiber->entry = entry;
@@ -250,7 +251,7 @@ static struct qr_sim_fiber *spawn_on(struct qr_sim_host *host, void (*entry)(voi
 struct qr_sim_fiber *qr_sim_spawn(void (*entry)(void *data), void *data)
 {
     assert(world.host != NULL);
-    return spawn_on(world.host, entry, data);
+    return qr_sim_spawn_on(world.host, entry, data);
 }
 
 /* Time passes for the fiber that runs; nobody has anything to do before then, so no switch. */
@@ -355,7 +356,7 @@ void qr_sim_host_boot(struct qr_sim_host *host, int (*main)(void *data), void *d
     host->life++;
     host->up = true;
     host->paused = false;
-    spawn_on(host, host_main, boot);
+    qr_sim_spawn_on(host, host_main, boot);
 }
 
 static void cancel_all(struct qr_list *events)

@@ -96,6 +96,9 @@ struct qr_sim_fiber *qr_sim_fiber(void); /* NULL: on the scheduler's stack. */
 
 /* A thread of the current host. */
 struct qr_sim_fiber *qr_sim_spawn(void (*entry)(void *data), void *data);
+/* .. of another one, which is up: from outside. */
+struct qr_sim_fiber *qr_sim_spawn_on(struct qr_sim_host *host, void (*entry)(void *data),
+                                     void *data);
 
 /* The fiber lets the others run for so long.  On the scheduler's stack: nothing. */
 void qr_sim_sleep(uint64_t ns);

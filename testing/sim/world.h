@@ -36,7 +36,8 @@ struct qr_sim_options {
     uint64_t steps_max;                     /* Ends there, without a verdict; 0: never. */
     bool verbose;                           /* All log lines to `out`, as they come. */
     bool progress;                          /* A line a round to `out`. */
-    FILE *out;                              /* What a failure prints, too. */
+    bool json; /* The result to stdout, also of a run that dies of a signal. */
+    FILE *out; /* What a failure prints, too. */
 };
 
 /* 3 members, 6 children of 2 x 2, ten minutes, all faults, stderr. */
