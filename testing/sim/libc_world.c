@@ -1,7 +1,6 @@
 /* Clocks, chance and the process. */
 #include <assert.h>
 #include <dlfcn.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,14 +111,6 @@ unsigned sleep(unsigned seconds)
 {
     struct timespec wanted = {.tv_sec = seconds};
     return nanosleep(&wanted, NULL) == 0 ? 0 : seconds;
-}
-
-/* Whoever waits for another thread so needs time to pass. */
-int sched_yield(void)
-{
-    if (!sleeps_here(0, (int64_t)QR_SIM_US))
-        qr_sim_kernel(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-    return 0;
 }
 
 /* ---- chance ---- */
