@@ -148,6 +148,7 @@ struct survey {
     uint32_t output;
     uint32_t n_points; /* Files of tier 1, and the sum of their generations + 1. */
     uint64_t points;
+    bool has_expired; /* Some of these may be gone. */
     bool all_confirmed;
 };
 
@@ -192,6 +193,9 @@ static struct survey survey_span(const struct qr_ledger *ledger, const struct qr
                                  const struct qr_block_id *span)
 {
     struct survey survey = {.all_confirmed = true};
+    survey.has_expired =
+        span->tier == 2 &&
+        span->start_s + qr_merge_span(state->head.window_s, 1) <= state->retain_s[1];
     for (unsigned tier = span->tier != 0 ? span->tier - 1u : 0; tier <= span->tier; tier++)
         for (uint32_t i = first_from(ledger, tier, span->start_s); i < ledger->n; i++) {
             const struct qr_block_id *id = &ledger->at[i].id;
@@ -214,9 +218,10 @@ static bool output_of(const struct survey *survey, unsigned tier, uint32_t *gene
         *generation = survey->merged;
         return survey->has_merged && survey->n_windows == 0 &&
                (!survey->has_output || survey->output != survey->merged);
-    default:
+    default: /* Of what retention has left there would be less, and under an older name. */
         *generation = (uint32_t)(survey->points - 1);
-        return survey->n_points != 0 && (!survey->has_output || survey->output != *generation);
+        return survey->n_points != 0 &&
+               (!survey->has_output || (!survey->has_expired && survey->output != *generation));
     }
 }
 

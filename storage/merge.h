@@ -18,7 +18,8 @@
  * Generations: a merged file of tier 0 has one more than any file it takes, and a window that gets
  * late samples afterwards one more than that; so a name is never used again, and lower ones win.
  * Points have the generation of the file they are made from, those of tier 2 the sum of the
- * generations (+ 1 each) - 1: it differs as soon as one of them was made again.
+ * generations (+ 1 each) - 1: it grows as soon as one of them was made again.  Once retention has
+ * dropped one of them the points stay as they are: what is left would make fewer.
  *
  * One merge that is not named at a time.  Jobs wait until no window is to be written.
  * Thread: the writer's, but for the job. */

@@ -163,6 +163,43 @@ static void a_replay_into_a_merged_span_changes_nothing(void **state)
     stop(&member);
 }
 
+/* When some of the points of minutes are gone, those of hours stay as they were made: not again of
+ * what is left, under a name that there was before. */
+static void points_outlive_what_they_were_made_of(void **state)
+{
+    (void)state;
+    struct member member;
+    struct table tables[QR_COUNT(steps)];
+    struct qr_block_id id;
+    start_tables(&member, tables, 6, DAY_S);
+    for (unsigned i = 0; i < QR_COUNT(steps); i++)
+        send_rows(member.store, &tables[i], 0, DAY_S);
+    seal_all(member.store);
+    merge_all(member.store, DAY_S);
+    const struct qr_retention retention = {.before_s = {SPAN_S, SPAN_S, 0}};
+    assert_int_equal(qr_store_apply_retain(member.store, &retention), 0);
+    assert_int_equal(n_blocks(member.store), 3 + 3 + 1);
+    assert_false(qr_store_merge_due(member.store, DAY_S, &id));
+    assert_int_equal(qr_store_apply_merge(member.store, 2, 0, 0), 0);
+    assert_int_equal(n_blocks(member.store), 3 + 3 + 1);
+    for (unsigned i = 0; i < QR_COUNT(steps); i++)
+        assert_points(member.store, &tables[i], 2, 0, DAY_S);
+    /* Late samples make samples and minutes of their span again. */
+    put_row(member.store, 1, tables[0].chart, 2 * SPAN_S + 5, (uint32_t[]){1, 2, 3}, DIMS);
+    seal_all(member.store);
+    confirm_all(member.store);
+    for (unsigned n = 0; n < 2; n++) {
+        assert_true(qr_store_merge_due(member.store, DAY_S, &id));
+        assert_int_equal(id.tier, n);
+        assert_int_equal(qr_store_apply_merge(member.store, id.tier, id.shard, id.start_s), 0);
+        confirm_all(member.store);
+    }
+    assert_false(qr_store_merge_due(member.store, DAY_S, &id));
+    assert_int_equal(n_blocks(member.store), 3 + 3 + 1);
+    release_tables(tables);
+    stop(&member);
+}
+
 static void what_cannot_be_merged_is_refused(void **state)
 {
     (void)state;
@@ -427,6 +464,7 @@ int main(void)
         cmocka_unit_test(tiers_are_what_the_samples_say),
         cmocka_unit_test(late_samples_are_merged_again),
         cmocka_unit_test(a_replay_into_a_merged_span_changes_nothing),
+        cmocka_unit_test(points_outlive_what_they_were_made_of),
         cmocka_unit_test(what_cannot_be_merged_is_refused),
         cmocka_unit_test(a_generation_is_of_one_file),
         cmocka_unit_test(each_failing_call_is_survived),
