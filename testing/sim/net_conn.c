@@ -51,6 +51,7 @@ static void free_if_unseen(struct qr_net_conn *conn)
     for (unsigned side = 0; side < 2; side++) {
         cancel_events(&conn->flow[side]);
         free(conn->flow[side].ring);
+        free(conn->flow[side].marks);
     }
     qr_list_remove(&conn->node);
     free(conn);
@@ -150,6 +151,27 @@ void qr_net_conn_doubt(struct qr_net_conn *conn)
 
 static void on_arrival(struct qr_sim_event *event);
 
+static struct qr_net_mark *mark_at(const struct qr_net_flow *flow, unsigned i)
+{
+    return &flow->marks[(flow->first_mark + i) & (flow->marks_capacity - 1)];
+}
+
+static void add_mark(struct qr_net_flow *flow)
+{
+    if (flow->n_marks == flow->marks_capacity) {
+        unsigned capacity = flow->marks_capacity == 0 ? 8 : 2 * flow->marks_capacity;
+        struct qr_net_mark *marks = calloc(capacity, sizeof *marks);
+        assert(marks != NULL);
+        for (unsigned i = 0; i < flow->n_marks; i++)
+            marks[i] = *mark_at(flow, i);
+        free(flow->marks);
+        flow->marks = marks;
+        flow->first_mark = 0;
+        flow->marks_capacity = capacity;
+    }
+    flow->n_marks++;
+}
+
 static void on_give_up(struct qr_sim_event *event)
 {
     struct qr_net_flow *flow = QR_CONTAINER_OF(event, struct qr_net_flow, give_up);
@@ -184,7 +206,7 @@ static void get_on(struct qr_net_flow *flow)
 static void schedule(struct qr_net_flow *flow)
 {
     if (flow->n_marks > 0 && flow->arrival.place == 0)
-        qr_sim_event_at(&flow->arrival, NULL, flow->marks[0].at_ns, on_arrival);
+        qr_sim_event_at(&flow->arrival, NULL, mark_at(flow, 0)->at_ns, on_arrival);
 }
 
 static void lose(struct qr_net_flow *flow)
@@ -242,9 +264,10 @@ static void on_arrival(struct qr_sim_event *event)
     if (flow->lost) {
         qr_net_counts.n_retries++;
     } else if (flow->n_marks > 0) {
-        position = flow->marks[0].position;
-        fin = flow->marks[0].fin;
-        memmove(&flow->marks[0], &flow->marks[1], --flow->n_marks * sizeof flow->marks[0]);
+        position = mark_at(flow, 0)->position;
+        fin = mark_at(flow, 0)->fin;
+        flow->first_mark++;
+        flow->n_marks--;
     }
     if (!is_open(conn, flow->side) || !qr_net_machine_is_on(conn->host[to])) {
         lose(flow);
@@ -262,23 +285,31 @@ static void on_arrival(struct qr_sim_event *event)
     schedule(flow);
 }
 
+/* Where bytes take their time they do not all come with the last one. */
+static bool is_slow(const struct qr_net_flow *flow)
+{
+    const struct qr_net_conn *conn = flow->conn;
+    return qr_net_path(conn->host[flow->side], conn->host[!flow->side])->bytes_per_s != 0;
+}
+
 /* Something more is under way. */
 static void mark(struct qr_net_flow *flow, size_t bytes)
 {
-    uint64_t now = qr_sim_now_ns(), at_ns = arrival_ns(flow->conn, flow->side, bytes);
     if (flow->lost || flow->shut)
-        return; /* With what is sent again. */
-    unsigned last = flow->n_marks - 1;
-    if (flow->n_marks > 0 && at_ns < flow->marks[last].at_ns)
-        at_ns = flow->marks[last].at_ns;
-    if (flow->n_marks == 0 || (flow->marks[last].sent_at_ns != now && flow->n_marks < QR_NET_MARKS))
-        last = flow->n_marks++;
-    else if (last == 0)
-        at_ns = flow->marks[0].at_ns; /* It is scheduled. */
-    flow->marks[last].at_ns = at_ns;
-    flow->marks[last].sent_at_ns = now;
-    flow->marks[last].position = flow->sent;
-    flow->marks[last].fin = flow->fin_sent;
+        return; /* It goes with what is sent again. */
+    uint64_t now = qr_sim_now_ns(), at_ns = arrival_ns(flow->conn, flow->side, bytes);
+    struct qr_net_mark *last = flow->n_marks > 0 ? mark_at(flow, flow->n_marks - 1) : NULL;
+    if (last != NULL && at_ns < last->at_ns)
+        at_ns = last->at_ns;
+    bool joins = last != NULL &&
+                 (flow->n_marks == QR_NET_MARKS_MAX || (last->sent_at_ns == now && !is_slow(flow)));
+    if (joins && flow->n_marks == 1)
+        at_ns = last->at_ns; /* It is scheduled. */
+    if (!joins) {
+        add_mark(flow);
+        last = mark_at(flow, flow->n_marks - 1);
+    }
+    *last = (struct qr_net_mark){at_ns, now, flow->sent, flow->fin_sent};
     schedule(flow);
 }
 

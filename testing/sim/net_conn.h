@@ -12,7 +12,7 @@
 #include "testing/sim/net.h"
 #include "testing/sim/sched.h"
 
-#define QR_NET_MARKS 16u
+#define QR_NET_MARKS_MAX 1024u
 
 /* One direction between two hosts. */
 struct qr_net_path {
@@ -23,6 +23,12 @@ struct qr_net_path {
 
 struct qr_net_conn;
 
+/* All up to a position arrives then. */
+struct qr_net_mark {
+    uint64_t at_ns, sent_at_ns, position;
+    bool fin;
+};
+
 struct qr_net_flow {
     struct qr_net_conn *conn;
     unsigned side; /* Who sends. */
@@ -31,11 +37,8 @@ struct qr_net_flow {
     size_t send_max, recv_max;
     uint64_t sent, arrived, acked, read;
     bool fin_sent, fin_arrived;
-    struct {
-        uint64_t at_ns, sent_at_ns, position;
-        bool fin;
-    } marks[QR_NET_MARKS]; /* What is under way, in order. */
-    unsigned n_marks;
+    struct qr_net_mark *marks; /* What is under way, in order: a ring. */
+    unsigned first_mark, n_marks, marks_capacity;
     bool starved;                /* The sender found no room. */
     bool shut;                   /* The receiver has no room. */
     bool lost;                   /* Sent again, until it arrives and is acknowledged. */

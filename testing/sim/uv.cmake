@@ -4,7 +4,7 @@ add_library(qr_sim_uv OBJECT net.c net_conn.c uv_fs.c uv_handles.c uv_loop.c uv_
 target_link_libraries(qr_sim_uv PUBLIC qr_sim_sched qr_base PkgConfig::UV)
 
 # What our code relies on in libuv: the real one does it, and so does the false one.
-foreach(test uv)
+foreach(test uv uv_tcp)
   add_executable(sim_${test}_real_test tests/${test}_test.c)
   target_link_libraries(sim_${test}_real_test PRIVATE qr_testing PkgConfig::UV PkgConfig::CMOCKA)
   add_test(NAME sim.${test}_real COMMAND sim_${test}_real_test)
@@ -15,3 +15,8 @@ foreach(test uv)
   add_test(NAME sim.${test} COMMAND sim_${test}_test)
   set_tests_properties(sim.${test} sim.${test}_real PROPERTIES TIMEOUT 60)
 endforeach()
+
+add_executable(sim_net_test tests/net_test.c)
+target_link_libraries(sim_net_test PRIVATE qr_sim_uv qr_sim_sched qr_testing PkgConfig::CMOCKA)
+add_test(NAME sim.net COMMAND sim_net_test)
+set_tests_properties(sim.net PROPERTIES TIMEOUT 60)

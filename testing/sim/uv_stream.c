@@ -556,8 +556,7 @@ void qr_uv_stream_destroy(struct qr_uv_handle *handle)
         uv_connect_t *req = uv->connect_req;
         uv->connect_req = NULL;
         end_request(handle);
-        if (req->cb != NULL)
-            req->cb(req, UV_ECANCELED);
+        req->cb(req, UV_ECANCELED); /* libuv does not look whether there is one, either. */
     }
     flush_writes(handle, UV_ECANCELED);
     run_written(handle);
