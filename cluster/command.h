@@ -1,7 +1,7 @@
 /* cluster/command.h — the header of a log entry.
  *
  *    0  u8   magic 'Q'
- *    1  u8   format version, 1
+ *    1  u8   format version, 2
  *    2  u8   type
  *    3  u8   flags, 0
  *    4  u32  body bytes (the true length: an entry is padded with zeros to a multiple of 8)
@@ -13,9 +13,10 @@
  *   40       body
  *
  * All little endian.  The sequence makes each entry exactly-once: `apply` takes last + 1, drops
- * what it has seen and refuses a jump (cluster/machine).  Where the checksum is and what it covers
- * is the same in every version, so that damage is told from news.  Byte table with an example:
- * docs/formats/log-entry.md.  Thread: any. */
+ * what it has seen and refuses a jump (cluster/machine).  Who changes a body that has no version of
+ * its own raises the version here: entries of others are refused by every member alike.  Where the
+ * checksum is and what it covers is the same in every version, so that damage is told from news.
+ * Byte table with an example: docs/formats/log-entry.md.  Thread: any. */
 #ifndef QR_CLUSTER_COMMAND_H
 #define QR_CLUSTER_COMMAND_H
 
@@ -25,7 +26,7 @@
 #include "base/slice.h"
 
 #define QR_COMMAND_HEADER_BYTES 40u
-#define QR_COMMAND_VERSION      1u
+#define QR_COMMAND_VERSION      2u
 
 enum qr_command_type {
     QR_COMMAND_MEMBER_INFO = 1, /* a member's incarnation, address, version   (cluster/machine) */
