@@ -21,18 +21,19 @@ static unsigned hex_digit(char c)
     return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 0xFF;
 }
 
-static unsigned b64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return (unsigned)(c - 'A');
-    if (c >= 'a' && c <= 'z')
-        return (unsigned)(c - 'a') + 26;
-    if (c >= '0' && c <= '9')
-        return (unsigned)(c - '0') + 52;
-    if (c == '+')
-        return 62;
-    return c == '/' ? 63 : 0xFF;
-}
+/* The digit of a character in base64, plus 1; 0: it is none. */
+static const uint8_t b64_places[256] = {
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  63, 0,  0,  0,  64,
+    53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 0,  0,  0,  0,  0,  0,  0,  1,  2,  3,  4,  5,  6,  7,
+    8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 0,  0,  0,  0,  0,
+    0,  27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49,
+    50, 51, 52, 0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0};
 
 static int parse_hex(const char *p, const char *end, uint64_t *value)
 {
@@ -56,16 +57,23 @@ static int parse_b64(const char *p, const char *end, uint64_t *value)
     if (p == end)
         return QR_E_MALFORMED;
     uint64_t v = 0;
-    for (; p < end; p++) {
-        unsigned digit = b64_digit(*p);
-        if (digit > 63)
-            return QR_E_MALFORMED;
+    unsigned seen = 0; /* All digits together: what is none shows in the end. */
+    /* 10 digits always fit; only longer words need the test for overflow. */
+    const char *safe = end - p > 10 ? p + 10 : end;
+    for (; p < safe; p++) {
+        unsigned digit = b64_places[(uint8_t)*p] - 1u;
+        seen |= digit;
+        v = v << 6 | (digit & 63);
+    }
+    for (; p < end && seen <= 63; p++) {
+        unsigned digit = b64_places[(uint8_t)*p] - 1u;
+        seen |= digit;
         if (v >> 58)
-            return QR_E_LIMIT;
-        v = v << 6 | digit;
+            return seen > 63 ? QR_E_MALFORMED : QR_E_LIMIT;
+        v = v << 6 | (digit & 63);
     }
     *value = v;
-    return 0;
+    return seen > 63 ? QR_E_MALFORMED : 0;
 }
 
 static int parse_decimal(const char *p, const char *end, uint64_t *value)
