@@ -65,7 +65,6 @@ struct reader {
     int64_t last_end_s;  /* Of the point before. */
     double *numbers;     /* Of the slab's columns, one after the other. */
     size_t capacity;
-    bool forgot; /* Its values: it was one of those that were added up. */
 };
 
 static int64_t row_time(const struct reader *r)
@@ -277,7 +276,6 @@ static void add_sums(struct reader *r, const struct qr_query_sums *sums)
     if (row_time(r) == last_s)
         finish_row(r);
     r->last_end_s = last_s;
-    r->forgot = true;
 }
 
 /* 1, 0: rows have to be read, or an error. */
@@ -295,24 +293,6 @@ static int try_sums(struct reader *r, struct qr_query *query)
     }
     qr_query_back(query);
     return 0;
-}
-
-/* The last point was one of those that were added up, and now its values are needed. */
-static int recall(struct reader *r)
-{
-    struct qr_query *query;
-    struct qr_slab slab;
-    int err =
-        qr_query_open(&query, r->how->store, r->columns[0].chart, r->last_end_s, r->last_end_s);
-    if (err != 0)
-        return err;
-    qr_query_select(query, &r->dims);
-    err = qr_query_next(query, &slab);
-    for (uint32_t i = 0; i < r->n && err >= 0; i++)
-        r->lanes[i].last = err == 1 ? qr_value_unpack(qr_slab_at(&slab, 0, i)) : NAN;
-    qr_query_close(query);
-    r->forgot = false;
-    return err < 0 ? err : 0;
 }
 
 /* ---- all rows ---- */
@@ -334,20 +314,26 @@ static int unpack_slab(struct reader *r, const struct qr_slab *slab)
     return 0;
 }
 
+/* A point covers the time that the chart collects in, not what lies between those of a slab: where
+ * few were collected a chunk's step is greater, and it is 1 where there is one.  Points of before
+ * update_every became greater are as narrow as they were. */
+static int64_t width_of(const struct reader *r, const struct qr_slab *slab)
+{
+    uint32_t update_every = r->columns[0].def->update_every;
+    /* Where rows are added up (takes_sums) nothing is wide, so nobody asks for their last values.
+     */
+    return slab->n_rows > 1 && slab->step_s < update_every ? slab->step_s : update_every;
+}
+
 static int add_slab(struct reader *r, const struct qr_slab *slab)
 {
     int unpacked = unpack_slab(r, slab);
     if (unpacked != 0)
         return unpacked;
-    if (r->forgot && slab->step_s > 1 && slab->first_s - slab->step_s == r->last_end_s) {
-        int err = recall(r);
-        if (err != 0)
-            return err;
-    }
-    r->forgot = false;
+    int64_t width_s = width_of(r, slab);
     for (uint32_t i = 0; i < slab->n_rows && !finished(r); i++) {
         int64_t end_s = slab->first_s + (int64_t)i * slab->step_s;
-        struct point point = {end_s - slab->step_s, end_s, slab, NULL, i};
+        struct point point = {end_s - width_s, end_s, slab, NULL, i};
         r->table->n_points[0] += r->n;
         int err = add_point(r, &point);
         if (err != 0)

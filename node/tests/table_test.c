@@ -346,7 +346,43 @@ static void a_seal_changes_no_answer(void **state)
 }
 
 /* Points of two seconds go on from the last of those that were added up. */
-static void a_wide_point_remembers_what_was_added_up(void **state)
+/* In a file the rows of a window are as far apart as what lies in it: points are no wider for it.
+ */
+static void few_seconds_of_a_sealed_window_are_as_wide_as_ever(void **state)
+{
+    struct fixture *f = *state;
+    struct chart_rows own = add_own(f, 1);
+    struct qr_table table;
+    const double expected[] = {1, NAN, NAN, NAN, 5, NAN, NAN};
+    put(f, &own, T0 + 1, 1, 1);
+    put(f, &own, T0 + 5, 5, 5);
+    put(f, &own, T0 + 9, 9, 9);
+    for (unsigned round = 0; round < 2; round++) {
+        if (round == 1)
+            seal(f, T0 + SEAL_WINDOW_S);
+        read_window(f, &table, &own, T0 + 1, 1, 7, "average");
+        assert_column(&table, 0, expected);
+        qr_table_release(&table);
+    }
+}
+
+/* And one that is alone covers as much as with others. */
+static void a_single_wide_point_of_a_sealed_window_is_as_wide_as_ever(void **state)
+{
+    struct fixture *f = *state;
+    struct chart_rows own = add_own(f, 5);
+    struct qr_table table;
+    put(f, &own, T0 + 10, 100, 1);
+    for (unsigned round = 0; round < 2; round++) {
+        if (round == 1)
+            seal(f, T0 + SEAL_WINDOW_S);
+        read_window(f, &table, &own, T0 + 4, 1, 9, "average");
+        assert_column(&table, 0, (double[]){NAN, NAN, 100, 100, 100, 100, 100, NAN, NAN});
+        qr_table_release(&table);
+    }
+}
+
+static void rows_that_are_read_follow_what_was_added_up(void **state)
 {
     struct fixture *f = *state;
     struct chart_rows own = add_own(f, 1);
@@ -357,8 +393,8 @@ static void a_wide_point_remembers_what_was_added_up(void **state)
     seal(f, T0 + 3 * SEAL_WINDOW_S);
     struct qr_table table;
     read_window(f, &table, &own, T0 + SEAL_WINDOW_S, 20, 2, "sum");
-    assert_column(&table, 0, (double[]){19 * 7 + 8, 10 * 9}); /* 8: between 7 and 9. */
-    assert_column(&table, 1, (double[]){19 * 1 + 1.5, 10 * 2});
+    assert_column(&table, 0, (double[]){19 * 7, 10 * 9});
+    assert_column(&table, 1, (double[]){19 * 1, 10 * 2});
     qr_table_release(&table);
 }
 
@@ -391,7 +427,9 @@ int main(void)
         WITH_FIXTURE(flags_reach_their_cells),
         WITH_FIXTURE(seconds_are_grouped_as_if_by_hand),
         WITH_FIXTURE(a_seal_changes_no_answer),
-        WITH_FIXTURE(a_wide_point_remembers_what_was_added_up),
+        WITH_FIXTURE(few_seconds_of_a_sealed_window_are_as_wide_as_ever),
+        WITH_FIXTURE(a_single_wide_point_of_a_sealed_window_is_as_wide_as_ever),
+        WITH_FIXTURE(rows_that_are_read_follow_what_was_added_up),
         WITH_FIXTURE(too_many_cells_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
