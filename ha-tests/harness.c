@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 
-#define SETTLE_S   3 /* A Netdata serves its newest second up to 2 s late. */
 #define LEADER_MS  20000
 #define LIVE_MS    20000
 #define SETTLE_MS  30000
@@ -339,7 +338,7 @@ void stage_check(struct stage *stage)
 {
     stage_wait_live(stage, LIVE_MS);
     int64_t to_s = (int64_t)(qr_real_ms() / 1000);
-    stage_wait_stored(stage, to_s + SETTLE_S, SETTLE_MS);
+    stage_wait_stored(stage, to_s + STAGE_SETTLE_S, SETTLE_MS);
     expect(stage, qr_cluster_wait_caught_up(&stage->cluster, SETTLE_MS));
     verify_members(stage, to_s);
     print_figures(stage);

@@ -20,8 +20,9 @@
 #define STAGE_HISTORY_S 20 /* The children have collected that long before they first connect. */
 /* A chart's first collection is never sent (answers begin after it); after so many seconds every
  * chart, slow or pausing, has had it. */
-#define STAGE_FIRST_S 6
-#define STAGE_DOWN_MS 20000
+#define STAGE_FIRST_S  6
+#define STAGE_SETTLE_S 3 /* A Netdata serves its newest second up to 2 s late. */
+#define STAGE_DOWN_MS  20000
 
 struct stage_options {
     const char *name;

@@ -15,7 +15,6 @@
 #define LOADS_MAX     64u
 #define FAULTS_MAX    4096u
 #define PENDING_MAX   4096u
-#define KINDS_MAX     16u
 #define FIRST_S       6    /* A chart's first collection is never sent; see ha-tests/harness.h. */
 #define AFTER_OVER_MS 3000 /* What a fault began may end so much later. */
 
@@ -68,9 +67,6 @@ struct qr_judge {
     unsigned n_faults;
     struct pending pending[PENDING_MAX];
     unsigned n_pending;
-    char kinds[KINDS_MAX][24];
-    unsigned n_kinds;
-    bool kind_seen[KINDS_MAX];
     bool has_begun, is_calm, has_ended;
     uint64_t calm_ms;
     int64_t calm_s;
@@ -209,9 +205,11 @@ static void on_begin(struct qr_judge *judge, const json_t *line)
         find(judge, "format", "too many members");
         judge->n_members = 0;
     }
-    for (size_t i = 0; i < json_array_size(kinds) && i < KINDS_MAX; i++) {
+    struct qr_judge_verdict *v = &judge->verdict;
+    for (size_t i = 0; i < json_array_size(kinds) && i < QR_JUDGE_KINDS_MAX; i++) {
         const char *kind = json_string_value(json_array_get(kinds, i));
-        snprintf(judge->kinds[judge->n_kinds++], 24, "%s", kind != NULL ? kind : "");
+        snprintf(v->kinds[v->n_kinds++].name, sizeof v->kinds->name, "%s",
+                 kind != NULL ? kind : "");
     }
 }
 
@@ -290,8 +288,8 @@ static void on_fault(struct qr_judge *judge, const json_t *line)
     snprintf(f->kind, sizeof f->kind, "%s", text(judge, line, "kind"));
     snprintf(f->what, sizeof f->what, "%s", text(judge, line, "what"));
     judge->verdict.n_faults++;
-    for (unsigned i = 0; i < judge->n_kinds; i++)
-        judge->kind_seen[i] = judge->kind_seen[i] || strcmp(f->kind, judge->kinds[i]) == 0;
+    for (unsigned i = 0; i < judge->verdict.n_kinds; i++)
+        judge->verdict.kinds[i].n += strcmp(f->kind, judge->verdict.kinds[i].name) == 0;
     if (judge->is_calm)
         find(judge, "format", "a fault after calm");
 }
@@ -611,9 +609,9 @@ const struct qr_judge_verdict *qr_judge_end(struct qr_judge *judge)
     struct qr_judge_verdict *v = &judge->verdict;
     if (!judge->has_ended)
         find(judge, "format", "the history is cut off");
-    for (unsigned i = 0; i < judge->n_kinds; i++)
-        if (!judge->kind_seen[i])
-            find(judge, "nothing", "no fault of the kind %s", judge->kinds[i]);
+    for (unsigned i = 0; i < v->n_kinds; i++)
+        if (v->kinds[i].n == 0)
+            find(judge, "nothing", "no fault of the kind %s", v->kinds[i].name);
     if (finals_expected(judge) == 0 || v->n_finals != finals_expected(judge))
         find(judge, "nothing", "%" PRIu64 " final answers of %" PRIu64, v->n_finals,
              finals_expected(judge));

@@ -52,6 +52,13 @@ struct qr_judge_finding {
     char text[240];
 };
 
+#define QR_JUDGE_KINDS_MAX 16
+
+struct qr_judge_kind {
+    char name[24];
+    uint64_t n; /* Faults. */
+};
+
 struct qr_judge_verdict {
     uint64_t n_lines, n_said, n_reads, n_finals;
     uint64_t n_checked; /* Values and empty seconds compared with what was measured. */
@@ -59,6 +66,8 @@ struct qr_judge_verdict {
     uint64_t n_elections; /* Terms with a leader, after the first. */
     uint64_t n_moves;     /* Changes of a child's owner. */
     uint64_t n_faults, n_blocks;
+    struct qr_judge_kind kinds[QR_JUDGE_KINDS_MAX]; /* Those that the run is about. */
+    unsigned n_kinds;
     uint64_t recovered_ms; /* After calm; 0: never. */
     uint64_t n_findings;   /* All; the first ones are kept. */
     struct qr_judge_finding findings[QR_JUDGE_FINDINGS_MAX];
