@@ -76,6 +76,15 @@ static struct qr_block_id span_at(const struct qr_tier_reader *reader, uint8_t t
                                 .tier = tier};
 }
 
+/* Without a current file of points: is there one that is not, or are there samples that came when
+ * the day's file was made already? */
+static bool has_more(const struct qr_tier_reader *reader, const struct qr_block_id *span)
+{
+    struct found found = find_files(qr_state_of(reader->chart), span);
+    return found.points != NULL || found.merged != NULL || found.has_windows ||
+           is_in_head(reader->chart, span);
+}
+
 /* The same for tier 2: it is current if it is of what all its spans' files are. */
 static struct qr_block *file_of_day(const struct qr_tier_reader *reader,
                                     const struct qr_block_id *day)
@@ -91,8 +100,8 @@ static struct qr_block *file_of_day(const struct qr_tier_reader *reader,
         const struct qr_block *file = file_of_span(reader, &span);
         if (file != NULL)
             generations += (uint64_t)file->id.generation + 1;
-        else if (find_files(state, &span).points != NULL)
-            return NULL; /* There is one, which is not current. */
+        else if (has_more(reader, &span))
+            return NULL;
     }
     return generations == (uint64_t)points->id.generation + 1 ? points : NULL;
 }

@@ -13,6 +13,7 @@
 #include "cluster/image.h"
 #include "storage/query.h"
 #include "testing/history_log.h"
+#include "testing/history_tiers.h"
 #include "testing/memory_disk.h"
 
 #define DIR         "/d"
@@ -437,6 +438,14 @@ static void check_sums(struct member *member, const struct qr_chart *chart, int6
     }
 }
 
+static void check_tiers(struct member *member, const struct qr_chart *chart, bool settled)
+{
+    char sentence[QR_HISTORY_SENTENCE_BYTES];
+    if (!qr_history_tiers_check(&member->history->log.table, member->store, chart, settled,
+                                QR_HISTORY_WINDOW_S, &member->history->result->n_points, sentence))
+        fail(member->history, "%s: %s", kind_names[member->kind], sentence);
+}
+
 /* Everything of every chart, or some seconds of one. */
 static void check_queries(struct member *member, bool all)
 {
@@ -456,6 +465,8 @@ static void check_queries(struct member *member, bool all)
             else if (chart != NULL && one_in(history, 10))
                 check_chart(member, chart, first_s,
                             first_s + (int64_t)qr_rng_below(&history->rng, 200));
+            if (chart != NULL && (all || one_in(history, 50)))
+                check_tiers(member, chart, all);
             if (chart != NULL && one_in(history, 10))
                 check_sums(member, chart, first_s,
                            first_s + (int64_t)qr_rng_below(&history->rng, 200));

@@ -16,8 +16,8 @@
  *   pooled     its jobs run in a thread pool, and end when nobody expects it
  *
  * and then: equal state hashes at each index, equal snapshots, equal files byte by byte, and every
- * second of every chart is what a plain table of the first values says.  Thread: one history, one
- * thread. */
+ * second of every chart is what a plain table of the first values says, and so is every point of a
+ * minute and of an hour.  Thread: one history, one thread. */
 #ifndef QR_TESTING_HISTORY_H
 #define QR_TESTING_HISTORY_H
 
@@ -26,7 +26,8 @@
 
 struct qr_history_result {
     uint64_t n_entries, n_samples, n_files, n_bytes, n_restarts, n_refused;
-    uint64_t hash; /* Of all files and of the state in the last snapshot. */
+    uint64_t n_points; /* Of tiers 1 and 2, compared. */
+    uint64_t hash;     /* Of all files and of the state in the last snapshot. */
     char failure[256];
 };
 

@@ -50,6 +50,7 @@ void qr_history_log_init(struct qr_history_log *log, uint64_t seed)
                                       QR_TIME_S_MAX - 600};
     memset(log, 0, sizeof *log);
     qr_rng_seed(&log->rng, seed);
+    log->table.waits_for_merges = one_in(log, 2);
     log->now_s = begin_s[pick(log, QR_COUNT(begin_s))] + (int64_t)pick(log, 120);
     for (uint32_t h = 0; h < QR_HISTORY_HOSTS; h++) {
         struct qr_history_host *host = &log->hosts[h];
@@ -584,6 +585,23 @@ static void vote_on_files(struct qr_history_log *log)
     }
 }
 
+/* As the leader's keeper says it: nothing goes whose points are not made, and points of a tier live
+ * longer than those of the one below. */
+static void wait_for_merges(const struct qr_history_log *log, struct qr_retention *retention)
+{
+    int64_t unsealed_s, before_s = INT64_MAX;
+    if (qr_store_sealable(log->store, QR_TIME_S_MAX, &unsealed_s, 1) != 0)
+        before_s = unsealed_s;
+    for (unsigned tier = 0; tier < QR_TIERS; tier++) {
+        int64_t needed_s = qr_store_merge_needs(log->store, tier);
+        before_s = needed_s < before_s ? needed_s : before_s;
+        if (retention->before_s[tier] > before_s)
+            retention->before_s[tier] = before_s;
+        before_s = retention->before_s[tier];
+        retention->bytes_max[tier] = 0;
+    }
+}
+
 /* By time and, now and then, by size. */
 static void retain(struct qr_history_log *log)
 {
@@ -593,6 +611,8 @@ static void retain(struct qr_history_log *log)
         retention.before_s[tier] = log->now_s - 240 - (int64_t)pick(log, 1200);
         retention.bytes_max[tier] = one_in(log, 4) ? 5000 + pick(log, 200000) : 0;
     }
+    if (log->table.waits_for_merges)
+        wait_for_merges(log, &retention);
     qr_retain_body_encode(&body, &retention);
     append(log, QR_COMMAND_RETAIN, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS), &body);
     qr_history_table_retain(&log->table, qr_store_edge(log->store, 0));
@@ -667,6 +687,11 @@ static void repeat(struct qr_history_log *log)
     qr_buf_add(&copy, log->entries[i].base, log->entries[i].len);
     push(log, qr_buf_slice(&copy));
     qr_buf_release(&copy);
+    /* A RETAIN that a merge held back goes on now, over what has come since. */
+    if (qr_store_edge(log->store, 0) > log->table.retain_s) {
+        log->table.waits_for_merges = false;
+        qr_history_table_retain(&log->table, qr_store_edge(log->store, 0));
+    }
 }
 
 /* Of a batch, bits of what is in it: what is done to a history must not depend on liblz4. */

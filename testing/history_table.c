@@ -66,14 +66,14 @@ void qr_history_table_retain(struct qr_history_table *table, int64_t edge_s)
     table->retain_s = edge_s;
     for (uint32_t i = 0; i < table->capacity; i++)
         if (table->rows[i].chart != 0 && table->rows[i].end_s < edge_s)
-            table->rows[i].n = 0; /* The place stays taken. */
+            table->rows[i].gone = true;
 }
 
 void qr_history_table_forget(struct qr_history_table *table, uint32_t chart)
 {
     for (uint32_t i = 0; i < table->capacity; i++)
         if (table->rows[i].chart == chart)
-            table->rows[i].n = 0;
+            table->rows[i].n = 0; /* The place stays taken. */
 }
 
 uint32_t qr_history_table_get(const struct qr_history_table *table, uint32_t chart, int64_t end_s,
@@ -82,7 +82,7 @@ uint32_t qr_history_table_get(const struct qr_history_table *table, uint32_t cha
     if (table->capacity == 0)
         return QR_VALUE_EMPTY;
     const struct qr_history_row *row = find(table, chart, end_s);
-    return row->chart != 0 && dim < row->n ? row->cells[dim] : QR_VALUE_EMPTY;
+    return row->chart != 0 && !row->gone && dim < row->n ? row->cells[dim] : QR_VALUE_EMPTY;
 }
 
 uint64_t qr_history_table_count(const struct qr_history_table *table, uint32_t chart,
@@ -91,7 +91,7 @@ uint64_t qr_history_table_count(const struct qr_history_table *table, uint32_t c
     uint64_t n = 0;
     for (uint32_t i = 0; i < table->capacity; i++) {
         const struct qr_history_row *row = &table->rows[i];
-        if (row->chart != chart || row->end_s < first_s || row->end_s > last_s)
+        if (row->chart != chart || row->gone || row->end_s < first_s || row->end_s > last_s)
             continue;
         for (uint32_t d = 0; d < row->n; d++)
             n += !qr_value_is_empty(row->cells[d]);

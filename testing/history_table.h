@@ -5,6 +5,7 @@
 #ifndef QR_TESTING_HISTORY_TABLE_H
 #define QR_TESTING_HISTORY_TABLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct qr_history_row {
@@ -12,12 +13,14 @@ struct qr_history_row {
     uint32_t n;
     int64_t end_s;
     uint32_t *cells;
+    bool gone; /* By retention: samples have it no more, points of tiers may. */
 };
 
 struct qr_history_table {
     struct qr_history_row *rows;
     uint32_t n, capacity;
-    int64_t retain_s; /* What ends before it is gone, and does not come back. */
+    int64_t retain_s;      /* What ends before it is gone, and does not come back. */
+    bool waits_for_merges; /* Nothing is gone whose points were not made. */
 };
 
 void qr_history_table_release(struct qr_history_table *table);

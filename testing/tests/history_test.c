@@ -1,4 +1,4 @@
-/* Tests also: history_log, history_lz4, history_table. */
+/* Tests also: history_log, history_lz4, history_table, history_tiers. */
 #include "testing/history.h"
 
 #include <stdio.h>
@@ -41,21 +41,25 @@ static void members_of_one_log_are_one(void **state)
         all.n_files += result.n_files;
         all.n_restarts += result.n_restarts;
         all.n_refused += result.n_refused;
+        all.n_points += result.n_points;
     }
-    printf("%llu histories: %llu entries (%llu refused), %llu samples, %llu files, %llu restarts\n",
+    printf("%llu histories: %llu entries (%llu refused), %llu samples, %llu files, %llu restarts, "
+           "%llu points compared\n",
            (unsigned long long)n, (unsigned long long)all.n_entries,
            (unsigned long long)all.n_refused, (unsigned long long)all.n_samples,
-           (unsigned long long)all.n_files, (unsigned long long)all.n_restarts);
+           (unsigned long long)all.n_files, (unsigned long long)all.n_restarts,
+           (unsigned long long)all.n_points);
     /* What never happens in them is not tested by them. */
     assert_true(all.n_samples > n * 1000);
     assert_true(all.n_files > n);
     assert_true(all.n_restarts > n);
     assert_true(all.n_refused > 0);
+    assert_true(all.n_points > n * 100);
 }
 
 /* Any compiler, any processor and any liblz4 makes these bytes.  Who changes what is in files or
  * snapshots on purpose, with their version, puts here what the failing test prints. */
-#define BYTES_HASH UINT64_C(0xf4e0dac9a68ce734)
+#define BYTES_HASH UINT64_C(0x6b0f7e67587318b8)
 
 static void assert_bytes(enum qr_history_packing packing)
 {
