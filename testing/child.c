@@ -606,7 +606,7 @@ static void on_handle_closed(uv_handle_t *handle)
     free(child);
 }
 
-void qr_child_close(struct qr_child *child, void (*on_closed)(void *data), void *data)
+void qr_child_end(struct qr_child *child, void (*on_closed)(void *data), void *data)
 {
     assert(!child->closing);
     child->closing = true;

@@ -15,7 +15,7 @@
  * speed the clock is its own: it starts at first_s + history_s and goes on as fast as the parent
  * takes the data, while every chart that is announced is live.
  *
- * Everything is on the loop's thread.  qr_child_close is asynchronous: on_closed comes last. */
+ * Everything is on the loop's thread.  qr_child_end is asynchronous: on_closed comes last. */
 #ifndef QR_TESTING_CHILD_H
 #define QR_TESTING_CHILD_H
 
@@ -89,7 +89,7 @@ int qr_child_destination_parse(struct qr_child_destination *destination, const c
 int qr_child_new(struct qr_child **child, const struct qr_child_config *config);
 
 /* Frees it when all handles are closed; then on_closed(data), if not NULL. */
-void qr_child_close(struct qr_child *child, void (*on_closed)(void *data), void *data);
+void qr_child_end(struct qr_child *child, void (*on_closed)(void *data), void *data);
 
 /* Breaks the stream, as a dead network path would be noticed, and walks on. */
 void qr_child_break(struct qr_child *child);

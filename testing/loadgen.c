@@ -241,7 +241,7 @@ static void stop(struct run *run)
     run->ever_connected = sum(run).connects > 0;
     run->n_open = run->n_children;
     for (uint32_t i = 0; i < run->n_children; i++)
-        qr_child_close(run->children[i], on_child_closed, run);
+        qr_child_end(run->children[i], on_child_closed, run);
 }
 
 static void on_term(uv_signal_t *signal, int number)

@@ -25,6 +25,8 @@
 #define QR_SIM_CHILDREN_MAX 40u
 #define QR_SIM_SENTENCE     512
 
+struct qr_sim_result;
+
 struct qr_sim_options {
     uint64_t seed;
     uint32_t n_members, n_children;
@@ -36,7 +38,9 @@ struct qr_sim_options {
     uint64_t steps_max;                     /* Ends there, without a verdict; 0: never. */
     bool verbose;                           /* All log lines to `out`, as they come. */
     bool progress;                          /* A line a round to `out`. */
-    bool json; /* The result to stdout, also of a run that dies of a signal. */
+    /* The process is about to die of a signal, a failed assertion mostly: the last chance to tell
+     * somebody.  NULL: nobody. */
+    void (*crashed)(const struct qr_sim_result *result);
     FILE *out; /* What a failure prints, too. */
 };
 

@@ -229,7 +229,7 @@ static void set_up_three(const char *first, const char *second, const char *thir
 
 static void tear_down_three(void)
 {
-    qr_child_close(child, NULL, NULL);
+    qr_child_end(child, NULL, NULL);
     for (int i = 0; i < 3; i++)
         stop_listening(&parents[i]);
     uv_run(&loop, UV_RUN_DEFAULT);
