@@ -403,6 +403,7 @@ static void on_refused(struct qr_sim_event *event)
 }
 
 static void on_syn(struct qr_sim_event *event);
+static void begin_connection(struct qr_net_socket *socket, struct qr_net_socket *listener);
 
 static void on_syn_lost(struct qr_sim_event *event)
 {
@@ -427,6 +428,13 @@ static void on_syn_ack(struct qr_sim_event *event)
         on_syn(event);
         return;
     }
+    begin_connection(socket, listener);
+}
+
+/* The listener's side exists from now on, too. */
+static void begin_connection(struct qr_net_socket *socket, struct qr_net_socket *listener)
+{
+    struct qr_sim_host *to = listener->host;
     struct qr_net_socket *server = new_socket(to);
     server->bound = true;
     server->address = to == socket->host ? socket->peer_address : NETWORK + to->id;
@@ -464,6 +472,19 @@ static void on_syn(struct qr_sim_event *event)
         qr_sim_event_at(event, NULL, at_ns, on_syn_ack);
 }
 
+/* Within one machine the handshake is over when connect() returns. */
+static void connect_here(struct qr_net_socket *socket)
+{
+    struct qr_net_socket *listener =
+        find_listener(socket->host, socket->peer_address, socket->peer_port);
+    if (listener == NULL)
+        on_refused(&socket->syn);
+    else if (listener->n_waiting >= listener->n_waiting_max)
+        on_syn(&socket->syn);
+    else
+        begin_connection(socket, listener);
+}
+
 int qr_net_connect(struct qr_net_socket *socket, const struct sockaddr *name)
 {
     if (name->sa_family != AF_INET)
@@ -484,6 +505,10 @@ int qr_net_connect(struct qr_net_socket *socket, const struct sockaddr *name)
     socket->state = QR_NET_CONNECTING;
     socket->n_syns = 0;
     struct qr_sim_host *to = host_at(socket->peer_address, socket->host);
+    if (to == socket->host) {
+        connect_here(socket);
+        return 0;
+    }
     uint64_t at_ns = to != NULL ? qr_net_arrival_ns(socket->host, to, 0) : qr_sim_now_ns();
     qr_sim_event_at(&socket->syn, NULL, at_ns, on_syn);
     return 0;

@@ -189,10 +189,11 @@ static void get_stuck(struct qr_net_flow *flow)
         return;
     flow->stuck_ns = qr_sim_now_ns();
     flow->retry_ns = RTO_MIN_NS;
-    uint64_t bear_ns = end == NULL                 ? ORPHAN_NS
-                       : end->user_timeout_ms != 0 ? end->user_timeout_ms * QR_SIM_MS
-                       : flow->lost                ? GIVE_UP_NS
-                                                   : 0;
+    uint64_t bear_ns = flow->lost ? GIVE_UP_NS : 0;
+    if (end == NULL)
+        bear_ns = ORPHAN_NS;
+    else if (end->user_timeout_ms != 0) /* Of a full window it counts from the first probe on. */
+        bear_ns = end->user_timeout_ms * QR_SIM_MS + (flow->lost ? 0 : RTO_MIN_NS);
     if (bear_ns != 0)
         qr_sim_event_at(&flow->give_up, NULL, flow->stuck_ns + bear_ns, on_give_up);
 }

@@ -10,6 +10,8 @@
 #define WAKE_NS      (20 * QR_SIM_US) /* What it takes to wake a thread, at most. */
 #define BUSY_TURNS   16u              /* So many turns without waiting take no time .. */
 #define TURNS_NS     (5 * QR_SIM_US)  /* .. and then so long, at least. */
+#define SPIN_READS   100u             /* So many looks at the clock .. */
+#define SPIN_NS      (20 * QR_SIM_US) /* .. take so long. */
 #define FOREVER_MS   UINT64_MAX
 #define MS_OF_NS(ns) ((ns) / QR_SIM_MS)
 
@@ -98,9 +100,19 @@ uint64_t uv_now(const uv_loop_t *uv)
     return qr_uv_loop(uv)->time_ms;
 }
 
+/* Code takes no time, but who reads the clock again and again waits for it to go on. */
 uint64_t uv_hrtime(void)
 {
-    return qr_sim_mono_ns();
+    static uint64_t last_ns;
+    static unsigned n_reads;
+    uint64_t now_ns = qr_sim_mono_ns();
+    n_reads = now_ns == last_ns ? n_reads + 1 : 0;
+    if (n_reads >= SPIN_READS) {
+        n_reads = 0;
+        qr_sim_sleep(SPIN_NS);
+    }
+    last_ns = qr_sim_mono_ns();
+    return last_ns;
 }
 
 void uv_walk(uv_loop_t *uv, uv_walk_cb cb, void *arg)
