@@ -29,6 +29,7 @@ static const char *const type_names[] = {
     [QR_COMMAND_RETAIN] = "retain",
     [QR_COMMAND_FORGET] = "forget",
     [QR_COMMAND_MERGE] = "merge",
+    [QR_COMMAND_MEMBERS] = "members",
 };
 
 static bool is_known(unsigned type)

@@ -40,7 +40,8 @@ enum qr_command_type {
     QR_COMMAND_RETAIN = 9,      /* drop what is too old or too much            (storage/retain) */
     QR_COMMAND_FORGET = 10,     /* charts and hosts are removed                 (storage/store) */
     QR_COMMAND_MERGE = 11,      /* block files become one, or points            (storage/merge) */
-    QR_COMMAND_TYPE_MAX = QR_COMMAND_MERGE
+    QR_COMMAND_MEMBERS = 12,    /* members are added, removed and recorded (cluster/membership) */
+    QR_COMMAND_TYPE_MAX = QR_COMMAND_MEMBERS
 };
 
 struct qr_command {

@@ -12,14 +12,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/rng.h"
-#include "cluster/fsm.h"
-#include "cluster/guard.h"
-#include "cluster/latency.h"
-#include "cluster/marker.h"
-#include "cluster/peers.h"
-#include "cluster/proposer.h"
+#include "cluster/group_members.h"
+#include "cluster/group_private.h"
 #include "cluster/raft_error.h"
-#include "cluster/transport.h"
 
 /* The settings that docs/decisions/0002 argues for. */
 #define SEGMENT_BYTES          (8u * 1024 * 1024)
@@ -33,72 +28,6 @@
 #define HOUSEKEEPING_EVERY_MS  1000u
 #define RESEND_TIMEOUTS        10u /* A link that lives loses nothing. */
 #define PROPOSE_RESULT_BYTES   24u
-
-/* What a leader knows of a member's forwarded entries: after one that it could not take it takes
- * none behind it, so that the log has no jump. */
-struct intake {
-    uint32_t member;
-    uint64_t incarnation;
-    uint64_t refused_from; /* 0: none. */
-};
-
-struct qr_group {
-    struct qr_group_config config;
-    struct qr_group_events events;
-    char dir[PATH_MAX];
-
-    struct raft raft;
-    struct qr_transport transport;
-    struct qr_guard guard;
-    struct qr_fsm fsm;
-    struct qr_machine machine;
-    struct qr_proposer proposer;
-    struct qr_peers peers;
-    struct qr_latency latency;
-    struct intake intakes[QR_MEMBERS_MAX];
-
-    enum qr_group_role role; /* As of the last step. */
-    uint32_t leader;
-    uint64_t term;
-    struct raft_barrier barrier;
-    uint64_t barrier_term; /* Of the last one issued. */
-    raft_index led_from;   /* It has committed there: once applied, we lead.  0: not. */
-    struct raft_transfer transfer;
-    uint64_t transfer_ends_ms; /* The library forgets a transfer when it loses its quorum. */
-
-    uint64_t leader_gone_ms; /* Its connection is missing; take it as dead then. 0: not. */
-
-    uint64_t route_term, route_ups; /* To whom proposals went last. */
-    uint32_t route_leader;
-
-    unsigned handles_open;
-    uint64_t leader_since_ms, no_leader_since_ms; /* One of them is 0. */
-    uint64_t state_sent_ms, housekept_ms;
-    raft_index configuration_index; /* The link's members are as of this one. */
-
-    uv_prepare_t prepare;
-    uv_check_t check;
-    uv_idle_t idle; /* Active while entries wait: the loop does not sleep. */
-    uv_timer_t beat;
-    uv_work_t job_work; /* The FSM's. */
-    uint64_t job_started_ns, job_us, pause_us_max, slice_us_max;
-    struct qr_marker marker;
-
-    bool role_changed;    /* Since the owner was told. */
-    bool barrier_pending; /* `barrier` is the library's. */
-    bool leads;           /* The barrier of this term has committed. */
-    bool transferring;
-    bool ready; /* As last given to the proposer. */
-    bool disk_low, diverged, failed;
-    bool closing, raft_closing;
-    void (*on_closed)(void *data);
-    void *on_closed_data;
-};
-
-static uint64_t now_ms(const struct qr_group *group)
-{
-    return qr_clock_mono_ms(group->config.clock);
-}
 
 static void fatal(void *data, const char *sentence)
 {
@@ -143,7 +72,7 @@ static void on_entry(void *data, const struct qr_command *command, uint64_t inde
     if (!is_own(group, command) || result == QR_E_STALE)
         return;
     if (result == QR_E_GAP) {
-        qr_proposer_gap(&group->proposer, now_ms(group));
+        qr_proposer_gap(&group->proposer, qr_group_now_ms(group));
         return;
     }
     qr_latency_add(&group->latency, qr_clock_real_us(group->config.clock) - command->time_us);
@@ -299,7 +228,7 @@ static int on_propose_result(void *data, uint32_t member, uint32_t group_id,
     if (status == 0)
         qr_proposer_taken(&group->proposer, sequence);
     else
-        qr_proposer_refused(&group->proposer, sequence, now_ms(group));
+        qr_proposer_refused(&group->proposer, sequence, qr_group_now_ms(group));
     return 0;
 }
 
@@ -316,17 +245,20 @@ static void tell_peers(struct qr_group *group)
         .role = group->role,
         .ready = group->leads && !group->disk_low && !group->transferring && !group->closing,
         .disk_low = group->disk_low,
+        .empty = group->waiting,
+        .permille = (uint16_t)group->copied_permille,
+        .disk = group->disk.disk,
+        .seeds = group->seeds_digest,
     };
     struct qr_buf bytes = {0};
-    group->state_sent_ms = now_ms(group);
+    group->state_sent_ms = qr_group_now_ms(group);
     if (qr_peer_state_encode(&bytes, &state) == 0) {
         struct qr_slice part = qr_buf_slice(&bytes);
-        for (unsigned i = 0; i < group->raft.configuration.n; i++) {
-            uint32_t id = (uint32_t)group->raft.configuration.servers[i].id;
-            if (id != group->config.member_id)
-                (void)qr_link_send(group->config.link, id, group->config.group_id,
-                                   QR_LINK_STATE_HASH, &part, 1, NULL, NULL);
-        }
+        struct qr_group_others others;
+        qr_group_list_others(group, &others);
+        for (unsigned i = 0; i < others.n; i++)
+            (void)qr_link_send(group->config.link, others.ids[i], group->config.group_id,
+                               QR_LINK_STATE_HASH, &part, 1, NULL, NULL);
     }
     qr_buf_release(&bytes);
 }
@@ -341,6 +273,8 @@ static int on_state_hash(void *data, uint32_t member, uint32_t group_id, struct 
     struct qr_peer *peer = qr_peers_get(&group->peers, member);
     if (err != 0 || peer == NULL)
         return err;
+    if (state.empty && !group->waiting)
+        qr_group_tell_place(group, member, state.disk);
     if (!qr_peers_told(peer, &state, &group->machine)) {
         group->diverged = true;
         qr_error("state differs from member=%u index=%llu", member,
@@ -386,11 +320,11 @@ static void on_step(struct raft *raft)
     raft_leader(raft, &leader, &address);
     enum qr_group_role role = role_of(raft);
     uint64_t term = raft_current_term(raft);
-    if (role == group->role && term == group->term && leader == group->leader)
+    if (role == group->role && term == group->term && qr_raft_id_member(leader) == group->leader)
         return;
     group->role = role;
     group->term = term;
-    group->leader = (uint32_t)leader;
+    group->leader = qr_raft_id_member(leader);
     group->leads = false;
     group->led_from = 0;
     group->role_changed = true;
@@ -442,13 +376,13 @@ static void announce_commit(struct qr_group *group)
     for (unsigned i = 0; i < raft->configuration.n; i++) {
         raft_id id = raft->configuration.servers[i].id;
         if (id != raft->id && raft_match_index(raft, id, &match) == 0 && match >= commit)
-            qr_transport_announce(&group->transport, (uint32_t)id, group->term, commit);
+            qr_transport_announce(&group->transport, id, group->term, commit);
     }
 }
 
 static void note_leader(struct qr_group *group)
 {
-    uint64_t now = now_ms(group);
+    uint64_t now = qr_group_now_ms(group);
     if (group->leader != 0 && group->leader_since_ms == 0) {
         group->leader_since_ms = now;
         group->no_leader_since_ms = 0;
@@ -503,26 +437,6 @@ static void update_route(struct qr_group *group)
 
 /* ---- the link's members ---- */
 
-static void sync_members(struct qr_group *group)
-{
-    const struct raft *raft = &group->raft;
-    raft_index index = raft->configuration_uncommitted_index != 0
-                           ? raft->configuration_uncommitted_index
-                           : raft->configuration_committed_index;
-    if (index == group->configuration_index)
-        return;
-    group->configuration_index = index;
-    for (unsigned i = 0; i < raft->configuration.n; i++) {
-        struct qr_link_member member = {.id = (uint32_t)raft->configuration.servers[i].id};
-        snprintf(member.address, sizeof member.address, "%s",
-                 raft->configuration.servers[i].address);
-        int err = qr_link_set_member(group->config.link, &member);
-        if (err != 0)
-            qr_warn("member not known to the link member=%u reason=\"%s\"", member.id,
-                    qr_strerror(err));
-    }
-}
-
 /* How many voters begin an election before this member does, so that no two begin at once. */
 static unsigned rank_of(const struct qr_group *group)
 {
@@ -530,7 +444,8 @@ static unsigned rank_of(const struct qr_group *group)
     unsigned rank = 0;
     for (unsigned i = 0; i < raft->configuration.n; i++) {
         const struct raft_server *server = &raft->configuration.servers[i];
-        rank += server->role == RAFT_VOTER && server->id < raft->id && server->id != group->leader;
+        rank += server->role == RAFT_VOTER && server->id < raft->id &&
+                qr_raft_id_member(server->id) != group->leader;
     }
     return rank;
 }
@@ -540,10 +455,10 @@ static unsigned rank_of(const struct qr_group *group)
  * leader; the one with which a majority has begun wins. */
 static void watch_leader(struct qr_group *group)
 {
-    bool gone = group->role == QR_GROUP_FOLLOWER && group->leader != 0 &&
-                group->leader != group->config.member_id &&
+    bool gone = group->role == QR_GROUP_FOLLOWER && qr_group_is_voter(group) &&
+                group->leader != 0 && group->leader != group->config.member_id &&
                 !qr_link_is_up(group->config.link, group->leader);
-    uint64_t now = now_ms(group);
+    uint64_t now = qr_group_now_ms(group);
     if (!gone) {
         group->leader_gone_ms = 0;
     } else if (group->leader_gone_ms == 0) {
@@ -554,6 +469,15 @@ static void watch_leader(struct qr_group *group)
     }
 }
 
+/* What was sent to its disk may be lost. */
+static void peer_down(struct qr_group *group, uint32_t member)
+{
+    const struct raft *raft = &group->raft;
+    for (unsigned i = 0; i < raft->configuration.n; i++)
+        if (qr_raft_id_member(raft->configuration.servers[i].id) == member)
+            qr_guard_peer_down(&group->guard, raft->configuration.servers[i].id);
+}
+
 static void on_peer(void *data, uint32_t member, bool up)
 {
     struct qr_group *group = data;
@@ -562,16 +486,17 @@ static void on_peer(void *data, uint32_t member, bool up)
         return;
     /* Also when it was down for less than a turn of the loop. */
     peer->up = false;
-    qr_guard_peer_down(&group->guard, member);
+    peer_down(group, member);
 }
 
 static void watch_links(struct qr_group *group)
 {
-    const struct raft *raft = &group->raft;
-    for (unsigned i = 0; i < raft->configuration.n; i++) {
-        uint32_t id = (uint32_t)raft->configuration.servers[i].id;
+    struct qr_group_others others;
+    qr_group_list_others(group, &others);
+    for (unsigned i = 0; i < others.n; i++) {
+        uint32_t id = others.ids[i];
         struct qr_peer *peer = qr_peers_get(&group->peers, id);
-        if (id == group->config.member_id || peer == NULL)
+        if (peer == NULL)
             continue;
         bool up = qr_link_is_up(group->config.link, id);
         if (up == peer->up)
@@ -582,7 +507,7 @@ static void watch_links(struct qr_group *group)
         if (up)
             tell_peers(group);
         else
-            qr_guard_peer_down(&group->guard, id);
+            peer_down(group, id);
     }
 }
 
@@ -595,16 +520,16 @@ static void on_transferred(struct raft_transfer *req)
 }
 
 /* The voter that is best to lead: connected, with room, and farthest. */
-static uint32_t successor(struct qr_group *group)
+static raft_id successor(struct qr_group *group)
 {
     const struct raft *raft = &group->raft;
-    uint32_t best = 0;
+    raft_id best = 0;
     uint64_t best_applied = 0;
     for (unsigned i = 0; i < raft->configuration.n; i++) {
-        uint32_t id = (uint32_t)raft->configuration.servers[i].id;
-        struct qr_peer *peer = qr_peers_get(&group->peers, id);
-        if (id == group->config.member_id || raft->configuration.servers[i].role != RAFT_VOTER ||
-            peer == NULL || !peer->up || !peer->told || peer->state.disk_low)
+        raft_id id = raft->configuration.servers[i].id;
+        const struct qr_peer *peer = qr_peers_find(&group->peers, qr_raft_id_member(id));
+        if (id == raft->id || raft->configuration.servers[i].role != RAFT_VOTER || peer == NULL ||
+            !peer->up || !peer->told || peer->state.disk_low)
             continue;
         if (best == 0 || peer->state.applied > best_applied) {
             best = id;
@@ -620,15 +545,16 @@ static bool hand_over(struct qr_group *group)
     if (group->role != QR_GROUP_LEADER || group->transferring || group->failed)
         return false;
     watch_links(group);
-    uint32_t to = successor(group);
+    raft_id to = successor(group);
     if (to == 0)
         return false;
     group->transfer.data = group;
     int rv = raft_transfer(&group->raft, &group->transfer, to, on_transferred);
     group->transferring = rv == 0;
-    group->transfer_ends_ms = now_ms(group) + 2 * group->config.election_timeout_ms;
+    group->transfer_ends_ms = qr_group_now_ms(group) + 2 * group->config.election_timeout_ms;
     if (rv == 0)
-        qr_info("handing leadership over group=%u to=%u", group->config.group_id, to);
+        qr_info("handing leadership over group=%u to=%u", group->config.group_id,
+                qr_raft_id_member(to));
     return rv == 0;
 }
 
@@ -705,15 +631,40 @@ static int submit_job(void *data)
 /* ---- turns of the loop ---- */
 
 static void close_raft(struct qr_group *group);
+static int start_library(struct qr_group *group, const struct qr_placement *founding);
+
+/* A member that waits for its place begins when it has one.  True: it has begun. */
+static bool begin(struct qr_group *group)
+{
+    if (group->founding.place == QR_PLACE_NONE && !group->closing &&
+        qr_may_found(group->config.members, group->config.n_members, group->config.member_id,
+                     group->disk.disk, &group->peers, &group->founding))
+        qr_info("all seeds are here and empty: founding the cluster members=%u", group->founding.n);
+    if (group->founding.place == QR_PLACE_NONE || group->closing)
+        return false;
+    group->waiting = false;
+    if (start_library(group, &group->founding) != 0) {
+        fatal(group, "the log could not be begun");
+        return false;
+    }
+    qr_fsm_started(&group->fsm);
+    tell_peers(group);
+    return true;
+}
 
 static void turn(struct qr_group *group)
 {
     if (group->raft_closing || group->failed)
         return;
-    tell_leadership(group);
     watch_links(group);
+    if (group->waiting && !begin(group)) {
+        if (group->closing)
+            close_raft(group);
+        return;
+    }
+    tell_leadership(group);
     watch_leader(group);
-    if (group->transferring && now_ms(group) >= group->transfer_ends_ms)
+    if (group->transferring && qr_group_now_ms(group) >= group->transfer_ends_ms)
         group->transferring = false;
     issue_barrier(group);
     begin_to_lead(group);
@@ -723,8 +674,10 @@ static void turn(struct qr_group *group)
             close_raft(group);
         return;
     }
-    qr_proposer_pump(&group->proposer, now_ms(group));
+    qr_proposer_pump(&group->proposer, qr_group_now_ms(group));
     announce_commit(group);
+    qr_changer_turn(&group->changer, qr_group_now_ms(group),
+                    group->leads && !group->transferring && !group->disk_low);
 }
 
 /* Applies what waits, for a slice of this turn. */
@@ -774,12 +727,12 @@ static void on_beat(uv_timer_t *timer)
     struct qr_group *group = timer->data;
     if (group->raft_closing || group->failed)
         return;
-    uint64_t now = now_ms(group);
+    uint64_t now = qr_group_now_ms(group);
+    qr_group_sync_members(group);
     if (now - group->state_sent_ms >= STATE_EVERY_MS)
         tell_peers(group);
     if (now - group->housekept_ms >= HOUSEKEEPING_EVERY_MS && !group->closing) {
         group->housekept_ms = now;
-        sync_members(group);
         check_disk(group);
         qr_marker_update(&group->marker, held_index(group));
     }
@@ -820,22 +773,21 @@ static void configure(struct qr_group *group)
     raft_seed(raft, (unsigned)qr_rng_entropy());
 }
 
-/* Gives a virgin folder the first configuration.  0 also when it is none. */
-static int bootstrap(struct qr_group *group)
+/* Gives an empty folder the first configuration. */
+static int bootstrap(struct qr_group *group, const struct qr_placement *founding)
 {
     struct raft_configuration configuration;
     int rv = 0;
-    if (group->config.n_members == 0)
-        return 0;
     raft_configuration_init(&configuration);
-    for (unsigned i = 0; i < group->config.n_members && rv == 0; i++) {
-        const struct qr_link_member *member = &group->config.members[i];
-        rv = raft_configuration_add(&configuration, member->id, member->address, RAFT_VOTER);
+    for (unsigned i = 0; i < founding->n && rv == 0; i++) {
+        const struct qr_seat *seat = &founding->seats[i];
+        rv = raft_configuration_add(&configuration, qr_raft_id(seat->member, seat->disk),
+                                    seat->address, RAFT_VOTER);
     }
     if (rv == 0)
         rv = raft_bootstrap(&group->raft, &configuration);
     raft_configuration_close(&configuration);
-    return rv == RAFT_CANTBOOTSTRAP ? 0 : qr_error_of_raft(rv);
+    return qr_error_of_raft(rv);
 }
 
 /* The log must hold what this member is known to have held. */
@@ -845,11 +797,27 @@ static int check_marker(struct qr_group *group, uint64_t marked)
     if (last >= marked)
         return 0;
     qr_error("the log ends at index %llu, but this member held %llu: it was damaged or put back "
-             "from a copy; wipe the folder and let the member rejoin under a new id dir=%s",
+             "from a copy; empty the data folder, start the member, and run `quoratectl members "
+             "replace` for it dir=%s",
              (unsigned long long)last, (unsigned long long)marked, group->dir);
     return QR_E_CORRUPT;
 }
 
+static int start_library(struct qr_group *group, const struct qr_placement *founding)
+{
+    int err =
+        founding != NULL && founding->place == QR_PLACE_FOUNDER ? bootstrap(group, founding) : 0;
+    if (err != 0)
+        return err;
+    int rv = raft_start(&group->raft);
+    if (rv == 0)
+        return 0;
+    qr_error("the log cannot be opened dir=%s reason=\"%s\"", group->dir,
+             raft_errmsg(&group->raft));
+    return qr_error_of_raft(rv);
+}
+
+/* With a log, or as the only seed: starts.  With an empty folder: waits. */
 static int start(struct qr_group *group)
 {
     uint64_t marked = 0;
@@ -858,16 +826,14 @@ static int start(struct qr_group *group)
         qr_warn("the marker beside the log is damaged and not used dir=%s", group->dir);
     else if (err != 0)
         return err;
-    err = bootstrap(group);
-    if (err != 0)
-        return err;
-    int rv = raft_start(&group->raft);
-    if (rv != 0) {
-        qr_error("the log cannot be opened dir=%s reason=\"%s\"", group->dir,
-                 raft_errmsg(&group->raft));
-        return qr_error_of_raft(rv);
+    const struct qr_group_config *config = &group->config;
+    if (group->disk.empty && !qr_may_found(config->members, config->n_members, config->member_id,
+                                           group->disk.disk, &group->peers, &group->founding)) {
+        group->waiting = true;
+        return check_marker(group, marked);
     }
-    return check_marker(group, marked);
+    err = start_library(group, &group->founding);
+    return err == 0 ? check_marker(group, marked) : err;
 }
 
 static void listen_to_link(struct qr_group *group, bool on)
@@ -877,6 +843,7 @@ static void listen_to_link(struct qr_group *group, bool on)
     qr_link_on(link, QR_LINK_PROPOSE, on ? on_propose : NULL, group);
     qr_link_on(link, QR_LINK_PROPOSE_RESULT, on ? on_propose_result : NULL, group);
     qr_link_on(link, QR_LINK_STATE_HASH, on ? on_state_hash : NULL, group);
+    qr_link_on(link, QR_LINK_PLACE, on ? qr_group_on_place : NULL, group);
     qr_link_on_peer(link, on ? on_peer : NULL, group);
 }
 
@@ -917,6 +884,25 @@ static int check_config(const struct qr_group_config *config)
     return qr_guard_check_settings(SEGMENT_BYTES, CAPACITY_THRESHOLD_KIB);
 }
 
+static void on_members_proposed(void *data, int status, uint64_t index)
+{
+    struct qr_group *group = data;
+    (void)status;
+    (void)index;
+    qr_changer_proposed(&group->changer);
+}
+
+static int propose_members(void *data, struct qr_slice body)
+{
+    struct qr_group *group = data;
+    return qr_group_propose(group, QR_COMMAND_MEMBERS, body, on_members_proposed, group);
+}
+
+static bool hand_over_for_change(void *data)
+{
+    return hand_over(data);
+}
+
 /* Everything up to a library that can be started; undone on failure. */
 static int init(struct qr_group *group)
 {
@@ -926,9 +912,20 @@ static int init(struct qr_group *group)
                                              .owned = on_owned,
                                              .restored = on_restored,
                                              .fatal = fatal};
-    int err = qr_machine_init(&group->machine, &config->sink, &events);
+    int err = qr_disk_id_open(group->dir, &group->disk);
+    if (err == 0)
+        err = qr_machine_init(&group->machine, &config->sink, &events);
     if (err != 0)
         return err;
+    group->seeds_digest = qr_seeds_digest(config->members, config->n_members);
+    group->changer = (struct qr_changer){.raft = &group->raft,
+                                         .membership = &group->machine.membership,
+                                         .peers = &group->peers,
+                                         .propose = propose_members,
+                                         .hand_over = hand_over_for_change,
+                                         .fatal = fatal,
+                                         .data = group};
+    group->copied_permille = 1000;
     qr_proposer_init(&group->proposer, config->member_id, config->incarnation,
                      RESEND_TIMEOUTS * config->election_timeout_ms, submit, group);
     qr_marker_init(&group->marker, config->loop, group->dir, on_marker_written, group);
@@ -939,8 +936,9 @@ static int init(struct qr_group *group)
                             group->dir);
     if (err != 0)
         goto err_machine;
-    int rv = raft_init(&group->raft, &group->transport.io, &group->fsm.fsm, config->member_id,
-                       own_address(config));
+    group->transport.disk = group->disk.disk;
+    int rv = raft_init(&group->raft, &group->transport.io, &group->fsm.fsm,
+                       qr_raft_id(config->member_id, group->disk.disk), own_address(config));
     if (rv != 0) {
         qr_error("the log's folder cannot be used dir=%s reason=\"%s\"", group->dir,
                  group->transport.io.errmsg);
@@ -974,7 +972,7 @@ int qr_group_open(struct qr_group **out, const struct qr_group_config *config,
     group->config = *config;
     group->events = *events;
     snprintf(group->dir, sizeof group->dir, "%s", config->dir);
-    group->no_leader_since_ms = now_ms(group);
+    group->no_leader_since_ms = qr_group_now_ms(group);
     group->role = QR_GROUP_UNAVAILABLE;
     err = init(group);
     if (err != 0) {
@@ -990,9 +988,10 @@ int qr_group_open(struct qr_group **out, const struct qr_group_config *config,
         close_raft(group);
         return err;
     }
-    qr_fsm_started(&group->fsm);
+    if (!group->waiting)
+        qr_fsm_started(&group->fsm);
     listen_to_link(group, true);
-    sync_members(group);
+    qr_group_sync_members(group);
     check_disk(group);
     start_handles(group);
     return 0;
@@ -1025,84 +1024,6 @@ bool qr_group_ready(const struct qr_group *group)
 const struct qr_ownership *qr_group_ownership(const struct qr_group *group)
 {
     return &group->machine.ownership;
-}
-
-/* ---- status ---- */
-
-static void fill_member(const struct qr_group *group, const struct raft_server *server,
-                        struct qr_group_member_status *status)
-{
-    uint32_t id = (uint32_t)server->id;
-    status->id = id;
-    snprintf(status->address, sizeof status->address, "%s", server->address);
-    status->voter = server->role == RAFT_VOTER;
-    const struct qr_producer *record = qr_machine_producer(&group->machine, id);
-    if (record != NULL) {
-        snprintf(status->name, sizeof status->name, "%s", record->name);
-        snprintf(status->version, sizeof status->version, "%s", record->version);
-    }
-    status->self = id == group->config.member_id;
-    if (status->self) {
-        status->up = true;
-        status->applied = qr_fsm_applied(&group->fsm);
-        status->commit = raft_commit_index(&group->raft);
-        status->hash = group->machine.hash;
-        status->role = group->role;
-        return;
-    }
-    uint64_t heard = qr_link_last_heard_ms(group->config.link, id);
-    uint64_t now = now_ms(group);
-    status->up = qr_link_is_up(group->config.link, id);
-    status->last_contact_ms = heard == 0 ? UINT64_MAX : now > heard ? now - heard : 0;
-    for (size_t i = 0; i < QR_COUNT(group->peers.peers); i++) {
-        const struct qr_peer *peer = &group->peers.peers[i];
-        if (peer->id != id)
-            continue;
-        status->applied = peer->state.applied;
-        status->commit = peer->state.commit;
-        status->hash = peer->state.hash;
-        status->role = status->up && peer->told ? peer->state.role : QR_GROUP_UNAVAILABLE;
-        return;
-    }
-    status->role = QR_GROUP_UNAVAILABLE;
-}
-
-void qr_group_get_status(const struct qr_group *group, struct qr_group_status *status)
-{
-    const struct raft *raft = &group->raft;
-    uint64_t now = now_ms(group);
-    *status = (struct qr_group_status){
-        .group_id = group->config.group_id,
-        .member_id = group->config.member_id,
-        .leader = group->leader,
-        .role = group->role,
-        .term = group->term,
-        .applied = qr_fsm_applied(&group->fsm),
-        .commit = raft_commit_index(raft),
-        .hash = group->machine.hash,
-        .leader_since_ms = group->leader_since_ms != 0 ? now - group->leader_since_ms + 1 : 0,
-        .without_leader_ms = group->no_leader_since_ms != 0 ? now - group->no_leader_since_ms : 0,
-        .ready = group->ready,
-        .disk_low = group->disk_low,
-        .diverged = group->diverged,
-        .n_proposed = group->proposer.n_added,
-        .n_applied = group->machine.n_applied,
-        .n_dropped = group->machine.n_dropped,
-        .n_refused = group->machine.n_refused,
-        .n_resent = group->proposer.n_resent,
-        .n_snapshots = group->fsm.n_snapshots,
-        .n_installs = group->fsm.n_restores,
-        .n_snapshots_outrun = group->fsm.n_outrun,
-        .n_backlog = qr_backlog_waiting(&group->fsm.backlog),
-        .backlog_bytes = group->fsm.backlog.bytes,
-        .snapshot_us = group->job_us,
-        .apply_pause_us_max = group->pause_us_max,
-        .apply_slice_us_max = group->slice_us_max,
-    };
-    /* The library's reader takes no const, and changes nothing. */
-    status->last_index = raft_last_index((struct raft *)(uintptr_t)raft);
-    for (unsigned i = 0; i < raft->configuration.n && i < QR_MEMBERS_MAX; i++)
-        fill_member(group, &raft->configuration.servers[i], &status->members[status->n_members++]);
 }
 
 void qr_group_get_latency(const struct qr_group *group, uint64_t *p50, uint64_t *p99)
@@ -1157,6 +1078,7 @@ static void close_raft(struct qr_group *group)
         listen_to_link(group, false);
         qr_marker_close(&group->marker, held_index(group));
     }
+    group->changer.closed = true;
     qr_proposer_cancel(&group->proposer);
     qr_fsm_close(&group->fsm);
     raft_close(&group->raft, on_raft_closed);

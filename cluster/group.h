@@ -9,6 +9,17 @@
  *   raft commits --> machine: exactly-once check, sink.apply / ownership, state hash
  *       --> the proposal's done(status): applied on this member
  *
+ * Members.  The replicated configuration decides who is a member; config.members is only the seed.
+ * With an empty folder a member waits until it knows its place (cluster/founding): the seeds found
+ * the group when all of them are connected and empty, so the first start needs all of them; beside
+ * a group that exists it waits to be taken in.  It cannot vote under the name of a disk that it
+ * lost (cluster/disk_id).  qr_group_ask_change on any member adds, removes or replaces one:
+ *
+ *   ask --> log --> done(0): it runs --> status.change says how far --> status.last_* what came of
+ * it
+ *
+ * A leader that is lost on the way is no matter: the next one goes on (cluster/changer).
+ *
  * No code assumes that there is one group: the id is in frames and in the data path.
  * Thread: consensus. */
 #ifndef QR_CLUSTER_GROUP_H
@@ -22,6 +33,7 @@
 #include "base/limits.h"
 #include "cluster/command.h"
 #include "cluster/link.h"
+#include "cluster/membership.h"
 #include "cluster/ownership.h"
 #include "cluster/sink.h"
 
@@ -37,11 +49,22 @@ struct qr_group_config {
     const char *member_name;              /* For people; the others are told.  NULL: none. */
     uint64_t incarnation;                 /* Larger at each start of this member. */
     const char *dir;                      /* Of this group's log; exists. */
-    const struct qr_link_member *members; /* The first configuration, used for a virgin dir. */
+    const struct qr_link_member *members; /* The seeds: used while the log says nothing. */
     unsigned n_members;
     uint32_t election_timeout_ms, heartbeat_ms;
     uint32_t snapshot_threshold, snapshot_trailing; /* entries */
     uint64_t disk_reserve_bytes; /* Below this much free space the member stops proposing. */
+};
+
+/* What a member with an empty folder was told it is; QR_PLACE_NONE: nothing yet, or it has a log.
+ */
+enum qr_place {
+    QR_PLACE_NONE,
+    QR_PLACE_FOUNDER,
+    QR_PLACE_MEMBER,
+    QR_PLACE_OTHER_DISK, /* A member whose disk was lost, or is not mounted. */
+    QR_PLACE_STRANGER,   /* To be added. */
+    QR_PLACE_REMOVED
 };
 
 enum qr_group_role { QR_GROUP_FOLLOWER, QR_GROUP_CANDIDATE, QR_GROUP_LEADER, QR_GROUP_UNAVAILABLE };
@@ -98,6 +121,8 @@ struct qr_group_member_status {
     uint32_t id;
     char address[64];
     bool voter, self;
+    enum qr_member_role kind; /* Voter, learner or spare. */
+    uint32_t disk;            /* cluster/disk_id */
     bool up;                  /* Connected, or self. */
     uint64_t last_contact_ms; /* Ago; UINT64_MAX: never. */
     char name[64];            /* As it said in the log; "" until then. */
@@ -115,6 +140,19 @@ struct qr_group_status {
     bool ready;
     bool disk_low;
     bool diverged;
+    bool waiting; /* An empty folder: not started; `place` says what is known. */
+    enum qr_place place;
+    bool is_member; /* Of the configuration as this member knows it. */
+    bool is_voter;
+    uint32_t disk;
+    struct qr_change change; /* That runs; kind QR_CHANGE_NONE: none. */
+    struct qr_group_change_status {
+        const char *text;  /* What it waits for or does now. */
+        unsigned permille; /* Of log and block files that who comes has. */
+        uint64_t eta_s;    /* UINT64_MAX: not known. */
+    } change_status;
+    struct qr_change last_change; /* That ended last, and how. */
+    enum qr_change_result last_result;
     unsigned n_members;
     struct qr_group_member_status members[QR_MEMBERS_MAX];
     uint64_t n_proposed, n_applied, n_dropped, n_refused, n_resent, n_snapshots, n_installs;
@@ -128,6 +166,20 @@ struct qr_group_status {
 void qr_group_get_status(const struct qr_group *group, struct qr_group_status *status);
 /* From propose to applied, percentiles of the last 1024, in us. */
 void qr_group_get_latency(const struct qr_group *group, uint64_t *p50, uint64_t *p99);
+
+/* Asks for a change of members, on any member: QR_CHANGE_ADD (`with` at `address` comes),
+ * QR_CHANGE_REMOVE (`member` goes), QR_CHANGE_REPLACE (`member` goes, `with` comes; the same id for
+ * one that lost its data; an empty address is that of `member`).  0, or QR_E_UNKNOWN (no such
+ * member), QR_E_EXISTS (it is one), QR_E_MALFORMED, or as qr_group_propose; then done is not
+ * called. done: status 0: the change runs, and `index` is its name; QR_E_BUSY: another one runs,
+ * QR_E_EXISTS, QR_E_UNKNOWN. */
+int qr_group_ask_change(struct qr_group *group, enum qr_change_kind kind, uint32_t member,
+                        uint32_t with, const char *address, qr_proposal_cb done, void *data);
+/* Asks to take the change that runs back.  QR_E_UNKNOWN: none does. */
+int qr_group_cancel_change(struct qr_group *group, qr_proposal_cb done, void *data);
+
+/* How much of the block files this member has, in thousandths: the others show it. */
+void qr_group_set_copied(struct qr_group *group, unsigned permille);
 
 /* Hands leadership over if this member has it, then closes; the group is freed before on_closed. */
 void qr_group_close(struct qr_group *group, void (*on_closed)(void *data), void *data);

@@ -10,7 +10,7 @@
 #include "base/error.h"
 
 #define MAGIC              0x4e535251u /* "QRSN" */
-#define VERSION            2u
+#define VERSION            3u
 #define ENTRY_HEADER_BYTES 12u
 
 /* ---- making ---- */
@@ -43,6 +43,10 @@ int qr_image_begin(struct qr_image *image, struct qr_machine *machine)
     for (unsigned i = 0; i < machine->n_producers; i++)
         encode_producer(&image->body, &machine->producers[i]);
     err = qr_ownership_encode(&machine->ownership, &image->body);
+    if (err == 0) {
+        qr_membership_encode(&machine->membership, &image->body);
+        err = image->body.failed ? UV_ENOMEM : 0;
+    }
     if (err != 0) {
         machine->sink.snapshot_end(machine->sink.data, image->pin);
         qr_image_release(image);
@@ -221,6 +225,10 @@ int qr_image_read(struct qr_image_state *state, const struct qr_sink *sink, stru
     err = take_producers(&in, state);
     if (err == 0)
         err = qr_ownership_decode(&state->ownership, &in);
+    if (err == 0) {
+        qr_membership_decode(&state->membership, &in);
+        err = in.failed ? QR_E_MALFORMED : 0;
+    }
     if (err == 0)
         err = take_entries(state, header.tail);
     if (err == 0)

@@ -14,6 +14,8 @@
 
 #define READ_BUFFER_BYTES (64u * 1024)
 #define BACKLOG           64
+/* Members, who is to become one, and guests. */
+#define PEERS_MAX (3u * QR_MEMBERS_MAX)
 /* Connections that have not proved who they are; the oldest goes when one more comes. */
 #define STRANGERS_MAX (2u * QR_MEMBERS_MAX)
 /* Log lines that a peer, or all strangers together, can cause. */
@@ -40,6 +42,7 @@ struct peer {
     uint64_t incarnation;      /* The largest that was seen. */
     unsigned n_dials;          /* Walks through the addresses of a name. */
     bool resolving, timer_open, removed;
+    bool guest;                   /* Not in the table: it came by itself. */
     struct qr_log_limit log;      /* lines about its connections */
     struct qr_log_limit dial_log; /* lines about dialling in vain */
 };
@@ -50,8 +53,10 @@ struct qr_link {
     struct handler handlers[QR_LINK_TYPE_NR];
     qr_link_peer_cb on_peer;
     void *peer_data;
-    struct peer *peers[QR_MEMBERS_MAX];
+    struct peer *peers[PEERS_MAX];
     unsigned n_peers;
+    uint32_t banned[QR_LINK_BANNED_MAX];
+    unsigned n_banned;
     struct qr_list conns;     /* All but strangers. */
     struct qr_list strangers; /* Accepted, not proved; oldest first. */
     unsigned n_strangers;
@@ -74,6 +79,14 @@ static struct peer *find_peer(const struct qr_link *link, uint32_t member)
         if (link->peers[i]->member.id == member)
             return link->peers[i];
     return NULL;
+}
+
+static bool is_banned(const struct qr_link *link, uint32_t member)
+{
+    for (unsigned i = 0; i < link->n_banned; i++)
+        if (link->banned[i] == member)
+            return true;
+    return false;
 }
 
 /* One thing less is open; the last frees a closing link. */
@@ -226,11 +239,10 @@ static int judge_certificate(struct qr_link_conn *conn, struct qr_identity *iden
         return qr_link_conn_refuse(conn, QR_E_DENIED,
                                    "dialled member %u, the certificate is of member %u",
                                    dialled->member.id, identity->member);
-    if (find_peer(link, identity->member) == NULL)
-        return qr_link_conn_refuse(conn, QR_E_DENIED,
-                                   identity->member == link->config.member_id
-                                       ? "member %u is this member"
-                                       : "member %u is not in the member table",
+    if (identity->member == link->config.member_id)
+        return qr_link_conn_refuse(conn, QR_E_DENIED, "member %u is this member", identity->member);
+    if (is_banned(link, identity->member))
+        return qr_link_conn_refuse(conn, QR_E_DENIED, "member %u was removed from the cluster",
                                    identity->member);
     if (!conn->dialled && identity->member < link->config.member_id)
         return qr_link_conn_refuse(
@@ -262,7 +274,7 @@ static int judge_hello(struct qr_link_conn *conn, const struct qr_link_frame *fr
     if (!qr_guid_equal(&hello->cluster, &link->config.cluster_id))
         return qr_link_conn_refuse(conn, QR_E_DENIED, "the hello is of another cluster");
     const struct peer *peer = find_peer(link, hello->member);
-    if (hello->incarnation < peer->incarnation)
+    if (peer != NULL && hello->incarnation < peer->incarnation)
         return qr_link_conn_refuse(
             conn, QR_E_STALE, "member %u comes with incarnation %llu after %llu: is it a copy?",
             hello->member, (unsigned long long)hello->incarnation,
@@ -295,11 +307,17 @@ static int on_secured(struct qr_link_conn *conn)
     return err;
 }
 
+static struct peer *add_guest(struct qr_link *link, uint32_t member);
+
 /* Both hellos were right: the connection carries frames from now on. */
 static int come_up(struct qr_link_conn *conn, const struct qr_link_hello *hello)
 {
     struct qr_link *link = conn->owner;
     struct peer *peer = find_peer(link, hello->member);
+    if (peer == NULL)
+        peer = add_guest(link, hello->member);
+    if (peer == NULL)
+        return qr_link_conn_refuse(conn, QR_E_LIMIT, "too many members that are not in the table");
     char tls[64];
     unsigned held;
     if (!conn->dialled) {
@@ -360,7 +378,7 @@ static int on_frame(struct qr_link_conn *conn, const struct qr_link_frame *frame
 
 static bool we_dial(const struct peer *peer)
 {
-    return peer->link->config.member_id > peer->member.id;
+    return !peer->guest && peer->link->config.member_id > peer->member.id;
 }
 
 static void dial_address(struct peer *peer, const struct sockaddr *address)
@@ -642,17 +660,30 @@ void qr_link_on_peer(struct qr_link *link, qr_link_peer_cb peer, void *data)
 
 /* ---- the member table ---- */
 
+static void remove_peer(struct peer *peer, int status);
+
+/* A guest that has left is forgotten for it. */
+static bool make_room_for_peer(struct qr_link *link)
+{
+    for (unsigned i = 0; i < link->n_peers && link->n_peers == PEERS_MAX; i++)
+        if (link->peers[i]->guest && link->peers[i]->conn == NULL)
+            remove_peer(link->peers[i], QR_E_UNREACHABLE);
+    return link->n_peers < PEERS_MAX;
+}
+
 static int add_peer(struct qr_link *link, const struct qr_link_member *member,
                     const struct qr_address *address)
 {
-    if (link->n_peers == QR_MEMBERS_MAX)
+    if (!make_room_for_peer(link))
         return QR_E_LIMIT;
     struct peer *peer = calloc(1, sizeof *peer);
     if (peer == NULL)
         return UV_ENOMEM;
     peer->link = link;
     peer->member = *member;
-    peer->address = *address;
+    peer->guest = address == NULL;
+    if (address != NULL)
+        peer->address = *address;
     uv_timer_init(link->config.loop, &peer->retry);
     peer->retry.data = peer;
     peer->timer_open = true;
@@ -661,6 +692,12 @@ static int add_peer(struct qr_link *link, const struct qr_link_member *member,
     if (we_dial(peer))
         uv_timer_start(&peer->retry, on_retry, 0, 0);
     return 0;
+}
+
+static struct peer *add_guest(struct qr_link *link, uint32_t member)
+{
+    const struct qr_link_member guest = {.id = member};
+    return add_peer(link, &guest, NULL) == 0 ? find_peer(link, member) : NULL;
 }
 
 int qr_link_set_member(struct qr_link *link, const struct qr_link_member *member)
@@ -678,6 +715,10 @@ int qr_link_set_member(struct qr_link *link, const struct qr_link_member *member
         return add_peer(link, member, &address);
     peer->member = *member;
     peer->address = address;
+    bool was_guest = peer->guest;
+    peer->guest = false;
+    if (was_guest && peer->conn == NULL)
+        dial_later(peer);
     return 0;
 }
 
@@ -716,6 +757,20 @@ void qr_link_remove_member(struct qr_link *link, uint32_t member)
     struct peer *peer = find_peer(link, member);
     if (peer != NULL)
         remove_peer(peer, QR_E_UNREACHABLE);
+}
+
+void qr_link_ban(struct qr_link *link, uint32_t member, bool ban)
+{
+    unsigned at = 0;
+    while (at < link->n_banned && link->banned[at] != member)
+        at++;
+    if (!ban && at < link->n_banned)
+        link->banned[at] = link->banned[--link->n_banned];
+    if (!ban)
+        return;
+    if (at == link->n_banned && at < QR_LINK_BANNED_MAX)
+        link->banned[link->n_banned++] = member;
+    qr_link_remove_member(link, member);
 }
 
 /* ---- using it ---- */

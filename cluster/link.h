@@ -17,9 +17,9 @@
  * in. PING goes out when nothing else did for a heartbeat; a peer that was silent, or took nothing,
  * for 2 election timeouts is cut and dialled again.  TCP_NODELAY, keep-alive.
  *
- * Refused, with a reason in the log: a certificate of another CA or cluster, an id that is not in
- * the table, not the certificate's, not the one dialled, or lower than ours (those we dial); an
- * incarnation older than one seen (a copy of a member, or its disk put back).  When a member
+ * Refused, with a reason in the log: a certificate of another CA or cluster, an id that was removed
+ * (qr_link_ban), is not the certificate's, not the one dialled, or lower than ours (those we dial);
+ * an incarnation older than one seen (a copy of a member, or its disk put back).  When a member
  * connects twice, the newest connection that proved itself stays.
  *
  * Sending never blocks: frames queue up to `queue_bytes_max` a peer, then QR_E_BUSY; a frame is
@@ -46,8 +46,12 @@ enum qr_link_type {
     QR_LINK_STATE_HASH = 6,     /* u64 applied index, u64 hash                (cluster/group) */
     QR_LINK_BLOCK_GET = 7,      /* a part of a block file is asked for            (node/catchup) */
     QR_LINK_BLOCK_PART = 8,     /* and sent                                       (node/catchup) */
+    QR_LINK_PLACE = 9,          /* what a member without a log is             (cluster/founding) */
     QR_LINK_TYPE_NR
 };
+
+/* Members that can be refused at a time. */
+#define QR_LINK_BANNED_MAX 256u
 
 struct qr_link;
 
@@ -94,11 +98,15 @@ void qr_link_on(struct qr_link *link, enum qr_link_type type, qr_link_receive_cb
                 void *data);
 void qr_link_on_peer(struct qr_link *link, qr_link_peer_cb peer, void *data);
 
-/* The member table: adds or changes; only members in it are let in.  Own id is ignored.  A new
- * address counts from the next dialling.  0, QR_E_CONFIG (address), QR_E_LIMIT, UV_ENOMEM. */
+/* The member table: adds or changes; members in it are dialled.  One that is not in it, but has a
+ * certificate of this cluster, is let in as a guest: a new member before it is added, or one of
+ * those that became members while this one was away.  Own id is ignored.  A new address counts from
+ * the next dialling.  0, QR_E_CONFIG (address), QR_E_LIMIT, UV_ENOMEM. */
 int qr_link_set_member(struct qr_link *link, const struct qr_link_member *member);
-/* Cuts its connection too. */
+/* Cuts its connection too.  It may come back as a guest. */
 void qr_link_remove_member(struct qr_link *link, uint32_t member);
+/* Refuses a member, and cuts its connection; or does so no more. */
+void qr_link_ban(struct qr_link *link, uint32_t member, bool ban);
 
 /* Sends one frame whose payload is the parts, one after the other.  With a `sent` callback large
  * parts are borrowed until it (small ones are copied).  sent may be NULL: then all is copied.

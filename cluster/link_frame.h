@@ -22,7 +22,7 @@
 #include "cluster/link.h"
 
 #define QR_LINK_HEADER_BYTES    20u
-#define QR_LINK_VERSION         1u
+#define QR_LINK_VERSION         2u
 #define QR_LINK_ADDRESS_MAX     63u
 #define QR_LINK_HELLO_BYTES_MAX (32u + QR_LINK_ADDRESS_MAX)
 

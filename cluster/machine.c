@@ -148,6 +148,22 @@ static int apply_info(struct qr_producer *p, const struct qr_command *command, u
 
 /* ---- entries ---- */
 
+static int tell_voters(struct qr_machine *machine)
+{
+    unsigned n = qr_membership_voters(&machine->membership);
+    return machine->sink.voters != NULL ? machine->sink.voters(machine->sink.data, n) : 0;
+}
+
+static int apply_members(struct qr_machine *machine, const struct qr_command *command,
+                         uint64_t index)
+{
+    unsigned before = qr_membership_voters(&machine->membership);
+    int err = qr_membership_apply(&machine->membership, command->body, index);
+    if (err == 0 && qr_membership_voters(&machine->membership) != before)
+        err = tell_voters(machine);
+    return err;
+}
+
 static int apply_own(struct qr_machine *machine, const struct qr_command *command,
                      struct qr_owner *owner, uint64_t *nonce, uint64_t *effect)
 {
@@ -226,6 +242,8 @@ void qr_machine_apply(struct qr_machine *machine, uint64_t index, struct qr_slic
         struct qr_producer *p = enter(machine, &command);
         if (command.type == QR_COMMAND_MEMBER_INFO)
             result = apply_info(p, &command, index);
+        else if (command.type == QR_COMMAND_MEMBERS)
+            result = apply_members(machine, &command, index);
         else if (command.type == QR_COMMAND_OWN)
             result = apply_own(machine, &command, &owner, &nonce, &effect);
         else
@@ -266,11 +284,15 @@ void qr_machine_replace(struct qr_machine *machine, struct qr_image_state *state
     qr_ownership_init(&state->ownership);
     machine->sink.replace(machine->sink.data, state->next);
     state->next = NULL;
+    machine->membership = state->membership;
     machine->applied = state->applied;
     machine->hash = state->hash;
     memset(machine->hashes, 0, sizeof machine->hashes);
     machine->hashes[state->applied % QR_MACHINE_HASHES].index = state->applied;
     machine->hashes[state->applied % QR_MACHINE_HASHES].hash = state->hash;
+    int err = machine->membership.configuration != 0 ? tell_voters(machine) : 0;
+    if (err != 0)
+        fail(machine, state->applied, "could not be restored", err);
     if (machine->events.restored != NULL)
         machine->events.restored(machine->events.data, state->applied);
 }

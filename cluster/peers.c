@@ -4,7 +4,7 @@
 #include "base/cursor.h"
 #include "base/error.h"
 
-enum { FLAG_READY = 1, FLAG_DISK_LOW = 2 };
+enum { FLAG_READY = 1, FLAG_DISK_LOW = 2, FLAG_EMPTY = 4 };
 
 int qr_peer_state_encode(struct qr_buf *out, const struct qr_peer_state *state)
 {
@@ -14,10 +14,12 @@ int qr_peer_state_encode(struct qr_buf *out, const struct qr_peer_state *state)
     qr_buf_add_u64(out, state->term);
     qr_buf_add_u64(out, state->commit);
     qr_buf_add_u8(out, (uint8_t)state->role);
-    qr_buf_add_u8(
-        out, (uint8_t)((state->ready ? FLAG_READY : 0) | (state->disk_low ? FLAG_DISK_LOW : 0)));
-    qr_buf_add_u16(out, 0);
-    return qr_buf_add_u32(out, 0);
+    qr_buf_add_u8(out, (uint8_t)((state->ready ? FLAG_READY : 0) |
+                                 (state->disk_low ? FLAG_DISK_LOW : 0) |
+                                 (state->empty ? FLAG_EMPTY : 0)));
+    qr_buf_add_u16(out, state->permille);
+    qr_buf_add_u32(out, state->disk);
+    return qr_buf_add_u32(out, state->seeds);
 }
 
 int qr_peer_state_decode(struct qr_peer_state *state, struct qr_slice payload)
@@ -30,26 +32,41 @@ int qr_peer_state_decode(struct qr_peer_state *state, struct qr_slice payload)
     got.commit = qr_cursor_u64(&in);
     uint8_t role = qr_cursor_u8(&in);
     uint8_t flags = qr_cursor_u8(&in);
-    qr_cursor_u16(&in);
-    qr_cursor_u32(&in);
-    if (!qr_cursor_done(&in) || role > QR_GROUP_UNAVAILABLE)
+    got.permille = qr_cursor_u16(&in);
+    got.disk = qr_cursor_u32(&in);
+    got.seeds = qr_cursor_u32(&in);
+    if (!qr_cursor_done(&in) || got.permille > 1000 || role > QR_GROUP_UNAVAILABLE)
         return QR_E_MALFORMED;
     got.role = (enum qr_group_role)role;
     got.ready = (flags & FLAG_READY) != 0;
     got.disk_low = (flags & FLAG_DISK_LOW) != 0;
+    got.empty = (flags & FLAG_EMPTY) != 0;
     *state = got;
     return 0;
 }
 
 struct qr_peer *qr_peers_get(struct qr_peers *peers, uint32_t id)
 {
+    struct qr_peer *down = NULL;
     for (size_t i = 0; i < QR_COUNT(peers->peers); i++) {
         struct qr_peer *peer = &peers->peers[i];
         if (peer->id == id || peer->id == 0) {
             peer->id = id;
             return peer;
         }
+        if (!peer->up)
+            down = peer;
     }
+    if (down != NULL)
+        *down = (struct qr_peer){.id = id};
+    return down;
+}
+
+const struct qr_peer *qr_peers_find(const struct qr_peers *peers, uint32_t id)
+{
+    for (size_t i = 0; i < QR_COUNT(peers->peers); i++)
+        if (peers->peers[i].id == id && id != 0)
+            return &peers->peers[i];
     return NULL;
 }
 

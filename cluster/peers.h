@@ -2,7 +2,9 @@
  *
  *   QR_LINK_STATE_HASH payload, about four times a second: u64 applied index, u64 index of the last
  *   entry that the machine applied, u64 state hash after it, u64 term, u64 commit index, u8 role,
- * u8 flags (1: leader that takes entries, 2: short of disk), u16 0, u32 0
+ *   u8 flags (1: leader that takes entries, 2: short of disk, 4: has no log yet), u16 thousandths
+ * of the block files that it has, u32 its disk (cluster/disk_id), u32 digest of its seeds
+ *   (cluster/founding)
  *
  * Two machines that have applied the same entries have the same hash.  A peer that is ahead is
  * compared when this member gets there, one that is behind with the hashes that the machine keeps.
@@ -23,6 +25,9 @@ struct qr_peer_state {
     enum qr_group_role role;
     bool ready;
     bool disk_low;
+    bool empty;        /* It has no log: waits to found, or to be taken in. */
+    uint16_t permille; /* Of the block files. */
+    uint32_t disk, seeds;
 };
 
 int qr_peer_state_encode(struct qr_buf *out, const struct qr_peer_state *state);
@@ -40,11 +45,14 @@ struct qr_peer {
 };
 
 struct qr_peers {
-    struct qr_peer peers[QR_MEMBERS_MAX];
+    struct qr_peer peers[2 * QR_MEMBERS_MAX]; /* Members, those that were, those that come. */
 };
 
-/* The record of a member, made if need be; NULL when there are too many. */
+/* The record of a member, made if need be, in the place of one that is down; NULL when there are
+ * too many. */
 struct qr_peer *qr_peers_get(struct qr_peers *peers, uint32_t id);
+/* The same, if it is there; else NULL. */
+const struct qr_peer *qr_peers_find(const struct qr_peers *peers, uint32_t id);
 
 /* Notes what a peer says.  Returns false when its hash is not ours at the same index. */
 bool qr_peers_told(struct qr_peer *peer, const struct qr_peer_state *state,

@@ -31,6 +31,11 @@ struct qr_sink {
     /* The id of the host with this GUID, given by the log when first seen.  0: unknown. */
     uint32_t (*host_id)(void *data, const struct qr_guid *guid);
 
+    /* How many members vote from this entry on, as the log has it: after it changed, and after the
+     * state was replaced by one that says.  0, or this member's own trouble.  NULL: it does not
+     * matter. */
+    int (*voters)(void *data, unsigned n);
+
     /* A snapshot in three steps.  begin and end: on the loop; snapshot: on any thread, appends the
      * state (catalog, manifest, unsealed tail) as it was at begin.  In between no entry is applied,
      * but the state may be replaced, and what is not replicated may change.  begin: 0, QR_E_BUSY

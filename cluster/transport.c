@@ -4,8 +4,10 @@
 #include <stdlib.h>
 
 #include "base/compiler.h"
+#include "base/cursor.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "cluster/disk_id.h"
 #include "cluster/raft_error.h"
 #include "cluster/raft_wire.h"
 
@@ -136,6 +138,13 @@ static unsigned count_for_frame(const struct raft_append_entries *append, unsign
     return n;
 }
 
+/* Which disk the message is from, and which it is for. */
+static void add_disks(const struct qr_transport *transport, struct qr_buf *out, raft_id to)
+{
+    qr_buf_add_u32(out, transport->disk);
+    qr_buf_add_u32(out, qr_raft_id_disk(to));
+}
+
 /* Cuts the message into frames and encodes their heads.  0 or an error. */
 static int plan(struct send *send, const struct raft_message *message, struct frame *frames,
                 unsigned *n_frames)
@@ -149,6 +158,7 @@ static int plan(struct send *send, const struct raft_message *message, struct fr
         frame->from = from;
         frame->n = append ? count_for_frame(&message->append_entries, from) : 0;
         frame->head_at = send->heads.len;
+        add_disks(send->transport, &send->heads, message->server_id);
         int err = qr_raft_wire_encode(&send->heads, message, frame->from, frame->n);
         if (err != 0)
             return err;
@@ -173,7 +183,7 @@ static int send_frame(struct send *send, const struct raft_message *message,
         const struct raft_buffer *data = &message->append_entries.entries[i].buf;
         parts[n_parts++] = qr_slice_of(data->base, data->len);
     }
-    return qr_link_send(transport->link, (uint32_t)message->server_id, transport->group,
+    return qr_link_send(transport->link, qr_raft_id_member(message->server_id), transport->group,
                         QR_LINK_RAFT, parts, n_parts, on_sent, send);
 }
 
@@ -199,14 +209,15 @@ static struct qr_transport_told *told_of(struct qr_transport *transport, uint32_
 
 static void note_told(struct qr_transport *transport, const struct raft_message *message)
 {
-    struct qr_transport_told *told = told_of(transport, (uint32_t)message->server_id);
+    struct qr_transport_told *told = told_of(transport, qr_raft_id_member(message->server_id));
     if (told != NULL && message->append_entries.leader_commit > told->commit)
         told->commit = message->append_entries.leader_commit;
 }
 
-void qr_transport_announce(struct qr_transport *transport, uint32_t member, uint64_t term,
+void qr_transport_announce(struct qr_transport *transport, raft_id to, uint64_t term,
                            uint64_t commit)
 {
+    uint32_t member = qr_raft_id_member(to);
     struct qr_transport_told *told = told_of(transport, member);
     if (told == NULL || told->commit >= commit || transport->closing)
         return;
@@ -216,6 +227,7 @@ void qr_transport_announce(struct qr_transport *transport, uint32_t member, uint
                                                             .prev_log_term = term,
                                                             .leader_commit = commit}};
     struct qr_buf head = {0};
+    add_disks(transport, &head, to);
     if (qr_raft_wire_encode(&head, &message, 0, 0) == 0) {
         struct qr_slice part = qr_buf_slice(&head);
         /* If it is lost, the next heartbeat says it again. */
@@ -265,10 +277,10 @@ static int transport_send(struct raft_io *io, struct raft_io_send *req,
 
 /* ---- receiving ---- */
 
-static const char *address_of(const struct raft *raft, uint32_t member)
+static const char *address_of(const struct raft *raft, raft_id id)
 {
     for (unsigned i = 0; i < raft->configuration.n; i++) {
-        if (raft->configuration.servers[i].id == member)
+        if (raft->configuration.servers[i].id == id)
             return raft->configuration.servers[i].address;
     }
     return NULL;
@@ -281,7 +293,14 @@ int qr_transport_receive(struct qr_transport *transport, uint32_t member, struct
     if (transport->recv == NULL)
         return 0;
     struct raft_message message;
-    int err = qr_raft_wire_decode(&message, payload);
+    struct qr_cursor in = qr_cursor_of(payload);
+    uint32_t from = qr_cursor_u32(&in);
+    uint32_t to = qr_cursor_u32(&in);
+    if (!in.failed && to != transport->disk) {
+        transport->n_strayed++; /* For a disk that this member had, or for one that it will. */
+        return 0;
+    }
+    int err = qr_raft_wire_decode(&message, qr_cursor_take(&in, qr_cursor_left(&in)));
     if (err != 0) {
         transport->n_bad++;
         if (qr_log_allowed(&limit, 5, 10000, &held))
@@ -289,8 +308,9 @@ int qr_transport_receive(struct qr_transport *transport, uint32_t member, struct
                     member, payload.len, qr_strerror(err), held);
         return err;
     }
-    const char *address = address_of(transport->io.data, member);
-    message.server_id = member;
+    raft_id id = qr_raft_id(member, from);
+    const char *address = address_of(transport->io.data, id);
+    message.server_id = id;
     message.server_address = address != NULL ? address : "";
     transport->n_received++;
     transport->recv(&transport->io, &message);

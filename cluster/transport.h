@@ -4,6 +4,10 @@
  *   QR_LINK_RAFT frame -> qr_transport_receive -> guard -> raft
  *                         transport.append, .. are raft_uv's own
  *
+ * The library knows servers, which are disks (cluster/disk_id); the link knows members.  So each
+ * message says from which disk and to which it goes, and one that is for another disk than ours is
+ * dropped:  RAFT payload: u32 sender's disk, u32 receiver's disk, the message (cluster/raft_wire).
+ *
  * send always accepts (the library abandons the rest of its work when a send fails) and completes
  * later, exactly once, never from inside: with RAFT_NOCONNECTION when the link refused.  Data of
  * entries and snapshots is borrowed until then.  Messages above QR_TRANSPORT_SPLIT_BYTES go in
@@ -37,6 +41,7 @@ struct qr_transport {
     struct raft_uv_transport stub; /* The back end wants one; it never connects. */
     struct qr_link *link;
     uint32_t group;
+    uint32_t disk; /* Of this member; set after init. */
     uv_loop_t *loop;
     uv_timer_t later; /* Completes what was refused. */
     bool later_open;
@@ -49,7 +54,7 @@ struct qr_transport {
     unsigned n_sends;       /* Not completed. */
     struct qr_list refused; /* Of those, to complete from the timer. */
     struct qr_transport_told told[QR_MEMBERS_MAX];
-    uint64_t n_sent, n_refused, n_received, n_bad, n_announced;
+    uint64_t n_sent, n_refused, n_received, n_bad, n_announced, n_strayed;
 };
 
 /* 0 or an error: the directory does not exist, .. */
@@ -62,7 +67,7 @@ void qr_transport_install(struct qr_transport *transport);
 /* On the leader: tells a member that holds all entries up to `commit`, the last of which is of this
  * term, that they are committed, unless it was told.  The library would do so with the next entry
  * or heartbeat; a follower that waits to see its own entry applied need not. */
-void qr_transport_announce(struct qr_transport *transport, uint32_t member, uint64_t term,
+void qr_transport_announce(struct qr_transport *transport, raft_id to, uint64_t term,
                            uint64_t commit);
 
 /* A QR_LINK_RAFT frame from a member.  0, or an error that cuts the connection. */

@@ -380,11 +380,19 @@ static void discard(void *data, void *next)
     qr_store_discard(next);
 }
 
+static int voters(void *data, unsigned n)
+{
+    struct qr_glue *glue = data;
+    glue->n_members = n;
+    return qr_store_apply_voters(glue->store, n);
+}
+
 struct qr_sink qr_glue_sink(struct qr_glue *glue)
 {
     return (struct qr_sink){.data = glue,
                             .apply = apply,
                             .host_id = host_id,
+                            .voters = voters,
                             .snapshot_begin = snapshot_begin,
                             .snapshot = snapshot,
                             .snapshot_end = snapshot_end,

@@ -26,7 +26,7 @@
 struct qr_glue {
     struct qr_store *store;
     uint32_t member;
-    uint32_t n_members; /* Of the group. */
+    uint32_t n_members; /* That vote, as the log says. */
     /* A block of this member was refused for another reason than fencing. */
     void (*refused)(void *data, uint32_t host, uint32_t epoch, int error);
     /* A person had the host, or a chart of it, removed. */
@@ -47,6 +47,7 @@ struct qr_glue {
     uint64_t log_samples, log_bytes; /* Of SAMPLES entries applied here. */
 };
 
+/* n_members: until the log says. */
 int qr_glue_init(struct qr_glue *glue, struct qr_store *store, uint32_t member, uint32_t n_members);
 void qr_glue_release(struct qr_glue *glue);
 

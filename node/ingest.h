@@ -38,6 +38,7 @@ struct qr_ingest_config {
     const char *listen; /* host:port */
     uint32_t tick_ms;
     struct qr_roster *roster;
+    struct qr_members *members; /* Changes of them: node/manage. */
     struct qr_api *api;
     struct qr_admission *admission; /* Held by each loop; the first one. */
     const char *allow_management;   /* From whose addresses: node/manage. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/address.h"
 #include "base/compiler.h"
 #include "base/error.h"
 #include "base/json.h"
@@ -79,6 +80,70 @@ static bool forget(struct qr_manage *manage)
     return false;
 }
 
+static void on_asked(struct qr_members_request *change)
+{
+    struct qr_manage *manage = QR_CONTAINER_OF(change, struct qr_manage, change);
+    int status = change->status;
+    if (status != 0) {
+        refuse(manage,
+               status == QR_E_UNKNOWN                         ? 404
+               : status == QR_E_MALFORMED                     ? 400
+               : status == QR_E_EXISTS || status == QR_E_BUSY ? 409
+                                                              : 503,
+               qr_members_refusal(status), qr_slice_of("", 0));
+    } else {
+        struct qr_json json;
+        qr_info("a change of members is asked for change=%llu member=%u with=%u asked_by=%s",
+                (unsigned long long)change->index, change->member, change->with, manage->peer_ip);
+        manage->response->content_type = QR_HTTP_JSON;
+        qr_json_init(&json, &manage->response->body);
+        qr_json_object(&json, NULL);
+        qr_json_bool(&json, "asked", true);
+        qr_json_u64(&json, "change", change->index);
+        qr_json_end(&json);
+    }
+    manage->done(manage);
+}
+
+/* A member's id; 0: none, or not one. */
+static uint32_t id_of(struct qr_slice text)
+{
+    uint32_t id = 0;
+    if (text.len == 0 || text.len > 5)
+        return 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.base[i] < '0' || text.base[i] > '9')
+            return 0;
+        id = id * 10 + (uint32_t)(text.base[i] - '0');
+    }
+    return id;
+}
+
+static bool change_members(struct qr_manage *manage)
+{
+    const struct qr_http_request *request = manage->request;
+    struct qr_members_request *change = &manage->change;
+    struct qr_slice verb = qr_http_param(request, "do");
+    struct qr_slice address = qr_http_param(request, "address");
+    struct qr_address parsed;
+    *change = (struct qr_members_request){
+        .home = manage->home,
+        .done = on_asked,
+        .member = id_of(qr_http_param(request, "member")),
+        .with = id_of(qr_http_param(request, "with")),
+    };
+    if (!qr_members_verb_of(verb, &change->verb))
+        return refuse(manage, 400, "`do` is none of add, remove, replace and cancel.", verb);
+    if (address.len >= sizeof change->address ||
+        (address.len > 0 && qr_address_parse(&parsed, address) != 0))
+        return refuse(manage, 400, "The address is not HOST:PORT.", address);
+    memcpy(change->address, address.base, address.len);
+    if (change->verb == QR_MEMBERS_REPLACE && change->with == 0)
+        change->with = change->member;
+    qr_members_ask(manage->members, change);
+    return false;
+}
+
 bool qr_manage_handle(struct qr_manage *manage)
 {
     const struct qr_slice nothing = qr_slice_of("", 0);
@@ -91,5 +156,7 @@ bool qr_manage_handle(struct qr_manage *manage)
                       manage->request->origin);
     if (qr_slice_is(manage->request->path, "/api/quorate/v1/forget"))
         return forget(manage);
+    if (qr_slice_is(manage->request->path, "/api/quorate/v1/members"))
+        return change_members(manage);
     return refuse(manage, 404, "There is no such command.", nothing);
 }

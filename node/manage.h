@@ -4,6 +4,14 @@
  *     200 {"forgotten":true, "host":.., "machine_guid":.., "chart":..}  applied on this member
  *     403 not from this address; 404 there is no such host or chart; 503 the log did not take it
  *
+ *   POST /api/quorate/v1/members?do=add&with=ID&address=HOST:PORT
+ *                                do=remove&member=ID
+ *                                do=replace&member=ID[&with=ID&address=HOST:PORT]
+ *                                do=cancel
+ *     200 {"asked":true, "change":INDEX}  it runs: `change` and `last_change` of the status tell
+ *     400 it is not complete; 403; 404 there is no such member; 409 it is one, or another change
+ *     runs; 503 the log did not take it
+ *
  * Only from addresses that `allow management from` matches (by default this machine's own), and
  * never from a page of a browser: these say where they come from (Origin), and are refused.
  *
@@ -15,6 +23,7 @@
 
 #include "base/mailbox.h"
 #include "node/http.h"
+#include "node/members.h"
 #include "node/roster.h"
 
 /* Does `allow management from` let this address in?  "localhost" is 127.0.0.1 and ::1. */
@@ -26,9 +35,11 @@ struct qr_manage {
     const char *peer_ip;
     const char *allow; /* The pattern. */
     struct qr_roster *roster;
+    struct qr_members *members;
     struct qr_mailbox *home;
     void (*done)(struct qr_manage *manage); /* The response is filled; on `home`. */
     struct qr_forget_request forget;
+    struct qr_members_request change;
 };
 
 /* Fills the response.  True: now; false: later, then `done` is called. */

@@ -21,6 +21,7 @@
 #include "node/incarnation.h"
 #include "node/ingest.h"
 #include "node/keeper.h"
+#include "node/members.h"
 #include "node/peer_disk.h"
 #include "node/picture.h"
 #include "node/roster.h"
@@ -48,6 +49,7 @@ struct qr_node {
     struct qr_glue glue;
     struct qr_link *link;
     struct qr_group *group;
+    struct qr_members members;
     struct qr_roster *roster;
     struct qr_keeper *keeper;
     struct qr_cleaner *cleaner;
@@ -197,7 +199,7 @@ static void decide_accepting(struct qr_node *node, uint64_t now_ms)
 {
     struct qr_group_status status;
     qr_group_get_status(node->group, &status);
-    if (qr_group_ready(node->group) && !lags(&status))
+    if (qr_group_ready(node->group) && status.is_voter && !lags(&status))
         node->last_ready_ms = now_ms;
     bool ready =
         node->last_ready_ms != 0 &&
@@ -212,6 +214,24 @@ static void decide_accepting(struct qr_node *node, uint64_t now_ms)
     }
     if (!ready) /* again and again: one that was let in just before may have come since */
         qr_roster_close_all(node->roster, "this member cannot reach a quorum");
+}
+
+/* Block files come from members; and those hear how many of them are here. */
+static void follow_members(struct qr_node *node)
+{
+    struct qr_group_status group;
+    struct qr_store_stats store;
+    uint32_t peers[QR_MEMBERS_MAX];
+    unsigned n = 0;
+    qr_group_get_status(node->group, &group);
+    for (unsigned i = 0; i < group.n_members; i++)
+        if (group.members[i].id != group.member_id)
+            peers[n++] = group.members[i].id;
+    qr_parts_set_peers(node->parts, peers, n);
+    qr_store_get_stats(node->store, &store);
+    uint64_t all = store.block_bytes;
+    qr_group_set_copied(node->group,
+                        all == 0 ? 1000 : (unsigned)((all - store.missing_bytes) * 1000 / all));
 }
 
 static void on_beat(uv_timer_t *timer)
@@ -229,6 +249,7 @@ static void on_beat(uv_timer_t *timer)
     if (now_ms - node->last_second_ms >= 1000) {
         node->last_second_ms = now_ms;
         qr_store_poll(node->store); /* names what is bad before it is fetched */
+        follow_members(node);
         qr_parts_tick(node->parts);
         qr_catchup_tick(node->catchup);
         qr_store_scrub(node->store);
@@ -279,8 +300,7 @@ static int open_store(struct qr_node *node)
     struct qr_store_events events = {node, on_sealed, on_bad_block};
     err = qr_store_open(&node->store, &config, &events);
     if (err == 0)
-        err =
-            qr_glue_init(&node->glue, node->store, node->config.member_id, node->config.n_members);
+        err = qr_glue_init(&node->glue, node->store, node->config.member_id, 1);
     node->glue.refused = on_refused;
     node->glue.forgotten = on_forgotten;
     node->glue.data = node;
@@ -337,10 +357,7 @@ static int open_group(struct qr_node *node)
         .diverged = on_diverged,
         .fatal = on_fatal,
     };
-    int err = qr_group_open(&node->group, &config, &events);
-    for (uint32_t i = 0; i < c->n_members && err == 0; i++)
-        err = qr_link_set_member(node->link, &c->members[i]);
-    return err;
+    return qr_group_open(&node->group, &config, &events);
 }
 
 static bool leads(void *data)
@@ -371,12 +388,12 @@ static int open_keepers(struct qr_node *node)
     if (err != 0)
         return err;
     qr_roster_set_group(node->roster, node->group);
+    node->members = (struct qr_members){&node->mailbox, node->group};
     err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config, &qr_clock_system);
     if (err == 0)
         err = open_cleaner(node);
     if (err == 0)
-        err = qr_parts_new(&node->parts, node->loop, node->link, node->store, GROUP_ID,
-                           node->config.member_id, node->config.members, node->config.n_members);
+        err = qr_parts_new(&node->parts, node->loop, node->link, node->store, GROUP_ID);
     if (err == 0)
         err = qr_catchup_new(&node->catchup, node->loop, node->parts, node->store);
     if (err == 0)
@@ -434,6 +451,7 @@ static int start_ingest(struct qr_node *node)
         .listen = c->listen,
         .tick_ms = c->tick_ms,
         .roster = node->roster,
+        .members = &node->members,
         .api = &node->api,
         .admission = node->admission,
         .allow_management = c->allow_management,
@@ -564,6 +582,7 @@ static void on_group_closed(void *data)
 {
     struct qr_node *node = data;
     node->group = NULL;
+    node->members.group = NULL;
     qr_roster_set_group(node->roster, NULL); /* messages may still come in this turn of the loop */
     uv_stop(node->loop);
 }

@@ -1,8 +1,10 @@
 #include "node/parts.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -204,8 +206,7 @@ void qr_parts_tick(struct qr_parts *parts)
 }
 
 int qr_parts_new(struct qr_parts **made, uv_loop_t *loop, struct qr_link *link,
-                 struct qr_store *store, uint32_t group, uint32_t self,
-                 const struct qr_link_member *members, unsigned n_members)
+                 struct qr_store *store, uint32_t group)
 {
     struct qr_parts *parts = calloc(1, sizeof *parts);
     if (parts == NULL)
@@ -215,13 +216,17 @@ int qr_parts_new(struct qr_parts **made, uv_loop_t *loop, struct qr_link *link,
     parts->store = store;
     parts->group = group;
     qr_list_init(&parts->asked);
-    for (unsigned i = 0; i < n_members; i++)
-        if (members[i].id != self)
-            parts->peers[parts->n_peers++] = members[i].id;
     qr_link_on(link, QR_LINK_BLOCK_GET, on_get, parts);
     qr_link_on(link, QR_LINK_BLOCK_PART, on_part, parts);
     *made = parts;
     return 0;
+}
+
+void qr_parts_set_peers(struct qr_parts *parts, const uint32_t *peers, unsigned n)
+{
+    assert(n <= QR_MEMBERS_MAX);
+    memcpy(parts->peers, peers, n * sizeof *peers);
+    parts->n_peers = n;
 }
 
 void qr_parts_free(struct qr_parts *parts)

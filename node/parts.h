@@ -38,10 +38,12 @@ struct qr_part_request {
 
 /* Also answers the peers' requests. */
 int qr_parts_new(struct qr_parts **parts, uv_loop_t *loop, struct qr_link *link,
-                 struct qr_store *store, uint32_t group, uint32_t self,
-                 const struct qr_link_member *members, unsigned n_members);
+                 struct qr_store *store, uint32_t group);
 /* The link is closed, no worker reads for it, and nothing is asked for. */
 void qr_parts_free(struct qr_parts *parts);
+
+/* Whom to ask: the other members, as they are now; at most QR_MEMBERS_MAX. */
+void qr_parts_set_peers(struct qr_parts *parts, const uint32_t *peers, unsigned n);
 
 /* A peer that is up, after `before` in turn; 0: none is.  Before 0 is the first. */
 uint32_t qr_parts_peer(const struct qr_parts *parts, uint32_t before);

@@ -71,9 +71,64 @@ static void describe_healthy(const struct count *c, struct qr_buf *out)
     qr_buf_printf(out, " · can lose %u", c->n_up - c->quorum);
 }
 
+/* A member with an empty folder, that has no place yet. */
+static void describe_waiting(const struct qr_group_status *group, struct qr_buf *out)
+{
+    switch (group->place) {
+    case QR_PLACE_OTHER_DISK:
+        qr_buf_printf(out,
+                      "DOWN because member %u has lost its data, or its disk is not mounted; do: "
+                      "mount it and restart, or run `quoratectl members replace %u` on any member",
+                      group->member_id, group->member_id);
+        return;
+    case QR_PLACE_STRANGER:
+    case QR_PLACE_REMOVED:
+        qr_buf_printf(out,
+                      "DOWN because member %u %s the cluster; do: run `quoratectl members add "
+                      "%u=HOST:PORT` on a member of it, or stop this one",
+                      group->member_id,
+                      group->place == QR_PLACE_REMOVED ? "was removed from" : "is not yet in",
+                      group->member_id);
+        return;
+    default:
+        qr_buf_add_str(out, "DOWN because this member's folder is empty and it knows no cluster; "
+                            "do: start all members of the list, a new cluster needs each of them");
+    }
+}
+
+/* "member 2", "member 2 (rebuilt)", .. */
+static void describe_who(const struct qr_change *change, struct qr_buf *out)
+{
+    if (change->kind == QR_CHANGE_ADD)
+        qr_buf_printf(out, "member %u is being added", change->with);
+    else if (change->kind == QR_CHANGE_REMOVE)
+        qr_buf_printf(out, "member %u is being removed", change->member);
+    else if (change->with == change->member)
+        qr_buf_printf(out, "member %u is being rebuilt", change->member);
+    else
+        qr_buf_printf(out, "member %u is being replaced by member %u", change->member,
+                      change->with);
+}
+
+static void describe_change(const struct qr_group_status *group, struct qr_buf *out)
+{
+    describe_who(&group->change, out);
+    if (group->change.with != 0 && group->change_status.permille > 0)
+        qr_buf_printf(out, ", %u.%u %%", group->change_status.permille / 10,
+                      group->change_status.permille % 10);
+    if (group->change.with != 0 && group->change_status.eta_s != UINT64_MAX)
+        qr_buf_printf(out, ", about %" PRIu64 " s", group->change_status.eta_s);
+    qr_buf_printf(out, " (%s); do: wait, or take it back with `quoratectl members cancel`",
+                  group->change_status.text);
+}
+
 static void describe_down(const struct qr_status *status, const struct count *c, struct qr_buf *out)
 {
     const struct qr_group_status *group = &status->group;
+    if (group->waiting) {
+        describe_waiting(group, out);
+        return;
+    }
     if (group->role == QR_GROUP_UNAVAILABLE) {
         qr_buf_add_str(out,
                        "DOWN because this member's consensus has stopped; do: read its log and "
@@ -135,6 +190,14 @@ static unsigned describe_problems(const struct qr_status *status, const struct c
         describe_silence(c->down, out);
         qr_buf_add_str(out, "; do: start it again, or check the link to it");
     }
+    if (group->change.kind != QR_CHANGE_NONE && n++ == 0)
+        describe_change(group, out);
+    if (!group->is_voter && group->change.kind == QR_CHANGE_NONE && n++ == 0)
+        qr_buf_printf(
+            out,
+            "this member, %u, is not one of the cluster's voters; do: look at `quoratectl "
+            "members list`, then add it or stop it",
+            group->member_id);
     if (status->draining && n++ == 0)
         qr_buf_add_str(out, "this member is draining; do: end the drain when the work is done");
     if (!group->ready && n++ == 0)
@@ -217,6 +280,68 @@ static void add_hash(struct qr_json *json, uint64_t hash)
     qr_json_str(json, "hash", text);
 }
 
+static const char *kind_name(enum qr_member_role kind)
+{
+    static const char *const names[] = {
+        [QR_MEMBER_LEARNER] = "learner", [QR_MEMBER_VOTER] = "voter", [QR_MEMBER_SPARE] = "spare"};
+    return names[kind];
+}
+
+static void add_disk(struct qr_json *json, uint32_t disk)
+{
+    char text[9];
+    snprintf(text, sizeof text, "%08" PRIx32, disk);
+    qr_json_str(json, "disk", text);
+}
+
+static void add_asked(struct qr_json *json, const struct qr_change *change)
+{
+    static const char *const names[] = {"none", "add", "remove", "replace"};
+    qr_json_u64(json, "change", change->index);
+    qr_json_str(json, "kind", names[change->kind]);
+    qr_json_u64(json, "member", change->member);
+    qr_json_u64(json, "with", change->with);
+    qr_json_str(json, "address", change->address);
+    qr_json_bool(json, "canceled", change->canceled);
+}
+
+static void add_changes(struct qr_json *json, const struct qr_group_status *group)
+{
+    if (group->change.kind == QR_CHANGE_NONE) {
+        qr_json_null(json, "change");
+    } else {
+        qr_json_object(json, "change");
+        add_asked(json, &group->change);
+        qr_json_str(json, "text", group->change_status.text);
+        qr_json_u64(json, "permille", group->change_status.permille);
+        if (group->change_status.eta_s == UINT64_MAX)
+            qr_json_null(json, "eta_s");
+        else
+            qr_json_u64(json, "eta_s", group->change_status.eta_s);
+        qr_json_end(json);
+    }
+    if (group->last_change.kind == QR_CHANGE_NONE) {
+        qr_json_null(json, "last_change");
+        return;
+    }
+    qr_json_object(json, "last_change");
+    add_asked(json, &group->last_change);
+    qr_json_bool(json, "done", group->last_result == QR_CHANGE_DONE);
+    qr_json_str(json, "result", qr_change_result_text(group->last_result));
+    qr_json_end(json);
+}
+
+static const char *place_name(const struct qr_group_status *group)
+{
+    static const char *const names[] = {
+        [QR_PLACE_NONE] = "unknown",          [QR_PLACE_FOUNDER] = "founder",
+        [QR_PLACE_MEMBER] = "member",         [QR_PLACE_OTHER_DISK] = "lost its data",
+        [QR_PLACE_STRANGER] = "not a member", [QR_PLACE_REMOVED] = "removed"};
+    if (group->waiting)
+        return names[group->place];
+    return group->is_voter ? "voter" : group->is_member ? "learner" : "not a member";
+}
+
 static void add_member(struct qr_json *json, const struct qr_group_status *group,
                        const struct qr_group_member_status *member)
 {
@@ -230,6 +355,8 @@ static void add_member(struct qr_json *json, const struct qr_group_status *group
     qr_json_str(json, "role", up ? role_name(role) : "unavailable");
     qr_json_str(json, "state", member->self ? "self" : up ? "up" : "down");
     qr_json_bool(json, "voter", member->voter);
+    qr_json_str(json, "kind", kind_name(member->kind));
+    add_disk(json, member->disk);
     qr_json_u64(json, "applied", member->self ? group->applied : member->applied);
     qr_json_u64(json, "commit", member->self ? group->commit : member->commit);
     if (member->self)
@@ -269,6 +396,9 @@ static void add_group(struct qr_json *json, const struct qr_group_status *group)
     qr_json_bool(json, "ready", group->ready);
     qr_json_str(json, "role", role_name(group->role));
     qr_json_u64(json, "member", group->member_id);
+    qr_json_str(json, "place", place_name(group));
+    add_disk(json, group->disk);
+    add_changes(json, group);
     qr_json_array(json, "members");
     for (unsigned i = 0; i < group->n_members; i++)
         add_member(json, group, &group->members[i]);

@@ -63,8 +63,11 @@ int qr_status_verdict(const struct qr_status *status, char *sentence, size_t sen
 /* The JSON object of /api/quorate/v1/status, appended:
  *   cluster {name, id}, time, uptime_s, verdict {level, sentence}, leader (0: none), term, applied,
  *   commit, hash (16 hex digits), ready, role, member (this one's id),
- *   members [{id, name, version, address, role, state: up|down|self, voter, applied, commit,
- *     last_contact_ms (null: never), hash}],
+ *   place (voter, learner, not a member; of a member with an empty folder what it was told), disk,
+ *   change {change (its index), kind: add|remove|replace, member (0: none), with (0: none),
+ * address, canceled, text, permille, eta_s (null: not known)} or null, last_change {the same to
+ * canceled, done, result} or null, members [{id, name, version, address, role, state: up|down|self,
+ * voter, kind: voter|learner| spare, disk, applied, commit, last_contact_ms (null: never), hash}],
  *   children [{guid, hostname, own, owner (0: none), epoch, connected, charts, watermark,
  *     replication_factor, samples, gaps}], counters {..}
  * 0 or UV_ENOMEM. */

@@ -105,6 +105,7 @@ static void manage(struct web *web)
                                      .peer_ip = web->peer_ip,
                                      .allow = config->allow_management,
                                      .roster = config->roster,
+                                     .members = config->members,
                                      .home = qr_ingest_mailbox(web->ingest),
                                      .done = on_managed};
     if (qr_manage_handle(&web->manage))

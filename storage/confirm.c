@@ -127,6 +127,34 @@ static int decide(struct qr_store *store, struct qr_seal *seal, const struct qr_
     return 0;
 }
 
+/* The first undecided file that this number of members decides, with its winner. */
+static struct votes *find_decided(const struct qr_state *state, uint32_t n_members,
+                                  struct qr_file_vote *winner)
+{
+    QR_LIST_FOREACH (node, &state->votes) {
+        struct votes *votes = QR_CONTAINER_OF(node, struct votes, node);
+        const struct qr_file_vote again = votes->ballot.votes[0];
+        if (votes->ballot.n > 0 && qr_ballot_cast(&votes->ballot, &again, n_members, winner))
+            return votes;
+    }
+    return NULL;
+}
+
+int qr_confirm_recount(struct qr_store *store, uint32_t n_members)
+{
+    struct qr_state *state = qr_store_state(store);
+    struct qr_file_vote winner;
+    struct votes *votes;
+    while ((votes = find_decided(state, n_members, &winner)) != NULL) {
+        const struct qr_block_id id = votes->id;
+        drop(votes); /* What follows may look through the others. */
+        int err = decide(store, qr_seal_find(state, &id), &id, &winner);
+        if (err != 0)
+            return err;
+    }
+    return 0;
+}
+
 int qr_confirm_vote(struct qr_store *store, const struct qr_block_id *id,
                     const struct qr_file_vote *vote, uint32_t n_members)
 {

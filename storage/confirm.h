@@ -18,6 +18,9 @@ struct qr_store;
 int qr_confirm_vote(struct qr_store *store, const struct qr_block_id *id,
                     const struct qr_file_vote *vote, uint32_t n_members);
 
+/* The number of members is another one: counts again what is undecided.  0 or UV_ENOMEM. */
+int qr_confirm_recount(struct qr_store *store, uint32_t n_members);
+
 /* The group agreed on this, and the file is in the manifest.  0 or UV_ENOMEM. */
 int qr_confirm_decide(struct qr_store *store, const struct qr_block_id *id, uint64_t bytes,
                       uint64_t hash);

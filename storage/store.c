@@ -329,6 +329,11 @@ int qr_store_apply_vote(struct qr_store *store, const struct qr_block_id *id,
     return qr_confirm_vote(store, id, vote, n_members);
 }
 
+int qr_store_apply_voters(struct qr_store *store, uint32_t n_members)
+{
+    return qr_confirm_recount(store, n_members);
+}
+
 int qr_store_apply_merge(struct qr_store *store, unsigned tier, uint32_t shard, int64_t start_s)
 {
     return qr_merge_apply(qr_store_state(store), tier, shard, start_s);

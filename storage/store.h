@@ -177,6 +177,10 @@ int qr_store_apply_seal(struct qr_store *store, int64_t window_start_s);
 int qr_store_apply_vote(struct qr_store *store, const struct qr_block_id *id,
                         const struct qr_file_vote *vote, uint32_t n_members);
 
+/* The number of members that vote is another one from here on: what was undecided is counted again.
+ * 0 or UV_ENOMEM. */
+int qr_store_apply_voters(struct qr_store *store, uint32_t n_members);
+
 /* Makes one file of a span's windows, or points of a coarser tier from such files, once they are
  * agreed on (storage/merge).  0, also when there is nothing to merge; QR_E_BUSY: a file, or the
  * merge before it, is not agreed on; QR_E_LIMIT (no such span) or UV_ENOMEM. */

@@ -16,6 +16,7 @@ struct qr_link {
     qr_link_receive_cb receive[QR_LINK_TYPE_NR];
     void *data[QR_LINK_TYPE_NR];
     bool known[QR_FAKE_MEMBERS_MAX + 1];
+    bool banned[QR_FAKE_MEMBERS_MAX + 1];
     uint64_t heard_ms[QR_FAKE_MEMBERS_MAX + 1];
 };
 
@@ -33,8 +34,9 @@ struct frame {
 
 static bool is_connected(const struct qr_fake_net *net, uint32_t a, uint32_t b)
 {
-    return net->links[a] != NULL && net->links[b] != NULL && net->links[a]->known[b] &&
-           net->links[b]->known[a] && !net->cut[a][b];
+    const struct qr_link *dialler = net->links[a > b ? a : b], *other = net->links[a > b ? b : a];
+    return dialler != NULL && other != NULL && dialler->known[other->member] &&
+           !dialler->banned[other->member] && !other->banned[dialler->member] && !net->cut[a][b];
 }
 
 static size_t length_of(const struct frame *frame)
@@ -180,6 +182,14 @@ void qr_link_remove_member(struct qr_link *link, uint32_t member)
 {
     link->known[member] = false;
     drop_frames(link->net, link->member, member, UV_ECONNRESET);
+}
+
+void qr_link_ban(struct qr_link *link, uint32_t member, bool ban)
+{
+    assert(member <= QR_FAKE_MEMBERS_MAX);
+    link->banned[member] = ban;
+    if (ban)
+        drop_frames(link->net, link->member, member, UV_ECONNRESET);
 }
 
 int qr_link_send(struct qr_link *link, uint32_t member, uint32_t group, enum qr_link_type type,

@@ -158,7 +158,7 @@ static void what_is_sound_and_wrong_is_refused(void **state)
     struct qr_buf bytes = {0};
     struct qr_image_state read;
     an_image_with_entries(&bytes);
-    qr_le_put(bytes.base + 4, 3, 2);
+    qr_le_put(bytes.base + 4, 2, 2);
     qr_le_put(bytes.base + 40, XXH3_64bits(bytes.base, 40), 8);
     assert_int_equal(qr_image_read(&read, &a->machine.sink, qr_buf_slice(&bytes)), QR_E_VERSION);
 

@@ -117,6 +117,7 @@ static int open_victim(void **state)
     kit_open(&good, &loop, 3);
     kit_introduce(&victim, &good);
     kit_introduce_at(&victim, 2, 1);
+    qr_link_ban(victim.link, 9, true);
     KIT_WAIT(&loop, qr_link_is_up(victim.link, 3) && qr_link_is_up(good.link, 1));
     return 0;
 }
@@ -148,7 +149,7 @@ static const struct {
     {"itself right", "2", QR_LINK_VERSION, 2, 1, true},
     {"foreign CA", "foreign", QR_LINK_VERSION, 2, 1, false},
     {"certificate of another cluster", "other", QR_LINK_VERSION, 2, 1, false},
-    {"certificate of a member not in the table", "9", QR_LINK_VERSION, 9, 1, false},
+    {"certificate of a removed member", "9", QR_LINK_VERSION, 9, 1, false},
     {"hello of another id than the certificate", "2", QR_LINK_VERSION, 3, 1, false},
     {"hello of an unknown id", "2", QR_LINK_VERSION, 7, 1, false},
     {"hello of another cluster", "2", QR_LINK_VERSION, 2, 9, false},

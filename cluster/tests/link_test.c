@@ -196,15 +196,35 @@ static void removed_members_stay_out(void **state)
     struct kit_member a, b;
     open_pair(&a, &b);
     assert_int_equal(send_text(&a, 2, "x"), 0);
-    qr_link_remove_member(a.link, 2);
+    qr_link_ban(a.link, 2, true);
     assert_false(qr_link_is_up(a.link, 2));
     assert_int_equal(a.n_sent, 0);
     KIT_WAIT(&loop, a.n_sent == 1);
     assert_int_equal(a.n_failed, 1);
     KIT_WAIT(&loop, kit_stats(&a).refused >= 2); /* it tries again and again */
     assert_int_equal(b.n_up, 1);
+    qr_link_ban(a.link, 2, false);
     kit_introduce(&a, &b);
     KIT_WAIT(&loop, qr_link_is_up(a.link, 2) && qr_link_is_up(b.link, 1));
+    close_pair(&a, &b);
+}
+
+/* It is in no table of ours, and has the cluster's certificate; then it is put there, and goes. */
+static void one_with_a_certificate_is_a_guest(void **state)
+{
+    (void)state;
+    struct kit_member a, b;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    kit_open(&a, &loop, 1);
+    kit_open(&b, &loop, 2);
+    kit_introduce_at(&b, 1, qr_link_port(a.link));
+    KIT_WAIT(&loop, qr_link_is_up(a.link, 2) && qr_link_is_up(b.link, 1));
+    assert_int_equal(send_text(&a, 2, "x"), 0);
+    KIT_WAIT(&loop, b.n_frames == 1);
+    kit_introduce(&a, &b);
+    assert_true(qr_link_is_up(a.link, 2));
+    qr_link_remove_member(a.link, 2);
+    KIT_WAIT(&loop, a.n_up == 2); /* A guest again. */
     close_pair(&a, &b);
 }
 
@@ -395,6 +415,7 @@ int main(void)
         cmocka_unit_test(comes_back_after_a_restart),
         cmocka_unit_test(an_older_incarnation_is_refused),
         cmocka_unit_test(removed_members_stay_out),
+        cmocka_unit_test(one_with_a_certificate_is_a_guest),
         cmocka_unit_test(close_calls_back_what_waits),
         cmocka_unit_test(a_receiver_may_cut),
         cmocka_unit_test(names_are_resolved),

@@ -44,11 +44,12 @@ static int stop(void **state)
 static void frames_come_back(void **state)
 {
     (void)state;
-    const struct qr_peer_state in = {1, 2, 3, 4, 5, QR_GROUP_LEADER, true, false};
+    const struct qr_peer_state in = {1,    2,     3,    4,   5,   QR_GROUP_LEADER,
+                                     true, false, true, 700, 888, 999};
     struct qr_peer_state out = {0};
     struct qr_buf bytes = {0};
     qr_peer_state_encode(&bytes, &in);
-    assert_int_equal(bytes.len, 48);
+    assert_int_equal(bytes.len, 52);
     assert_int_equal(qr_peer_state_decode(&out, qr_buf_slice(&bytes)), 0);
     assert_int_equal(out.applied, 1);
     assert_int_equal(out.index, 2);
@@ -58,6 +59,10 @@ static void frames_come_back(void **state)
     assert_int_equal(out.role, QR_GROUP_LEADER);
     assert_true(out.ready);
     assert_false(out.disk_low);
+    assert_true(out.empty);
+    assert_int_equal(out.permille, 700);
+    assert_int_equal(out.disk, 888);
+    assert_int_equal(out.seeds, 999);
     for (size_t len = 0; len < bytes.len; len++)
         assert_int_equal(qr_peer_state_decode(&out, qr_slice_of(bytes.base, len)), QR_E_MALFORMED);
     bytes.base[40] = 77; /* no such role */
@@ -109,9 +114,14 @@ static void what_is_not_known_any_more_says_nothing(void **state)
     struct qr_peer_state between = told(5, 99), none = told(0, 99);
     assert_true(qr_peers_told(peer, &between, machine));
     assert_true(qr_peers_told(peer, &none, machine));
-    for (uint32_t id = 1; id <= QR_MEMBERS_MAX; id++)
-        assert_non_null(qr_peers_get(&peers, id));
-    assert_null(qr_peers_get(&peers, QR_MEMBERS_MAX + 1));
+    for (uint32_t id = 1; id <= 2 * QR_MEMBERS_MAX; id++)
+        qr_peers_get(&peers, id)->up = true;
+    assert_null(qr_peers_get(&peers, 2 * QR_MEMBERS_MAX + 1));
+    qr_peers_get(&peers, 5)->up = false; /* Its place can be had. */
+    assert_int_equal(qr_peers_get(&peers, 2 * QR_MEMBERS_MAX + 1)->id, 2 * QR_MEMBERS_MAX + 1);
+    assert_null(qr_peers_find(&peers, 5));
+    assert_non_null(qr_peers_find(&peers, 6));
+    assert_null(qr_peers_find(&peers, 0));
 }
 
 int main(void)

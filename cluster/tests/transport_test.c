@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "base/cursor.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "cluster/disk_id.h"
 #include "cluster/raft_wire.h"
 #include "testing/cmocka.h"
 #include "testing/fake_link.h"
@@ -22,6 +24,8 @@ static struct raft raft;
 static char dir[] = "/tmp/qr-transport-XXXXXX";
 
 /* What arrived at member 2. */
+#define DISK 77u
+
 static unsigned n_messages, n_entries;
 static raft_index next_index;
 static raft_term last_term;
@@ -33,6 +37,10 @@ static int on_frame(void *data, uint32_t member, uint32_t group, struct qr_slice
     struct raft_message m;
     assert_int_equal(member, 1);
     assert_int_equal(group, 7);
+    struct qr_cursor in = qr_cursor_of(payload);
+    assert_int_equal(qr_cursor_u32(&in), DISK);
+    assert_int_equal(qr_cursor_u32(&in), 0); /* The receiver's, in its id. */
+    payload = qr_cursor_take(&in, qr_cursor_left(&in));
     assert_int_equal(qr_raft_wire_decode(&m, payload), 0);
     n_messages++;
     largest = payload.len > largest ? payload.len : largest;
@@ -97,6 +105,7 @@ static int start(void **state)
     qr_link_set_member(link_2, &(struct qr_link_member){.id = 1});
     qr_link_on(link_2, QR_LINK_RAFT, on_frame, NULL);
     assert_int_equal(qr_transport_init(&transport, &loop, link_1, 7, dir), 0);
+    transport.disk = DISK;
     transport.io.data = &raft;
     assert_int_equal(transport.io.init(&transport.io, 1, "a:1"), 0);
     qr_transport_install(&transport);
@@ -251,7 +260,7 @@ static unsigned n_delivered;
 static void library_recv(struct raft_io *io, struct raft_message *m)
 {
     (void)io;
-    assert_int_equal(m->server_id, 2);
+    assert_int_equal(m->server_id, qr_raft_id(2, 5));
     assert_string_equal(m->server_address, "b:1");
     assert_int_equal(m->type, RAFT_TIMEOUT_NOW);
     n_delivered++;
@@ -260,9 +269,12 @@ static void library_recv(struct raft_io *io, struct raft_message *m)
 static void frames_reach_the_library_with_their_sender(void **state)
 {
     (void)state;
-    struct raft_server servers[] = {{.id = 1, .address = "a:1"}, {.id = 2, .address = "b:1"}};
+    struct raft_server servers[] = {{.id = 1, .address = "a:1"},
+                                    {.id = qr_raft_id(2, 5), .address = "b:1"}};
     const struct raft_message m = {.type = RAFT_TIMEOUT_NOW};
     struct qr_buf bytes = {0};
+    qr_buf_add_u32(&bytes, 5);
+    qr_buf_add_u32(&bytes, DISK);
     qr_raft_wire_encode(&bytes, &m, 0, 0);
     raft.configuration = (struct raft_configuration){servers, 2};
     n_delivered = 0;
@@ -271,7 +283,12 @@ static void frames_reach_the_library_with_their_sender(void **state)
     transport.recv = library_recv;
     assert_int_equal(qr_transport_receive(&transport, 2, qr_buf_slice(&bytes)), 0);
     assert_int_equal(n_delivered, 1);
-    bytes.base[0] = 9;
+    bytes.base[4] = 1; /* For another disk. */
+    assert_int_equal(qr_transport_receive(&transport, 2, qr_buf_slice(&bytes)), 0);
+    assert_int_equal(n_delivered, 1);
+    assert_int_equal(transport.n_strayed, 1);
+    bytes.base[4] = DISK;
+    bytes.base[8] = 9;
     assert_int_equal(qr_transport_receive(&transport, 2, qr_buf_slice(&bytes)), QR_E_VERSION);
     assert_int_equal(n_delivered, 1);
     assert_int_equal(transport.n_bad, 1);

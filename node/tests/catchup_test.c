@@ -88,7 +88,8 @@ static void open_member(unsigned i, uint16_t port)
     struct qr_link_member table[2] = {{1, ""}, {2, ""}};
     for (unsigned n = 0; n < 2; n++)
         snprintf(table[n].address, sizeof table[n].address, "127.0.0.1:%u", port + n);
-    assert_int_equal(qr_parts_new(&m->parts, &loop, m->link, m->store, 1, i + 1, table, 2), 0);
+    assert_int_equal(qr_parts_new(&m->parts, &loop, m->link, m->store, 1), 0);
+    qr_parts_set_peers(m->parts, &table[1 - i].id, 1);
     assert_int_equal(qr_catchup_new(&m->catchup, &loop, m->parts, m->store), 0);
     qr_peer_disk_connect(m->peers, m->parts);
     assert_int_equal(qr_link_set_member(m->link, &table[1 - i]), 0);

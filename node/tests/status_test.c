@@ -22,6 +22,8 @@ static struct qr_status *healthy(void)
         .commit = 1001,
         .hash = 0xabc,
         .ready = true,
+        .is_member = true,
+        .is_voter = true,
         .n_members = 3,
     };
     for (uint32_t i = 0; i < 3; i++) {
@@ -29,6 +31,7 @@ static struct qr_status *healthy(void)
         *member =
             (struct qr_group_member_status){.id = i + 1,
                                             .voter = true,
+                                            .kind = QR_MEMBER_VOTER,
                                             .self = i == 0,
                                             .up = true,
                                             .applied = 1000,

@@ -1,0 +1,350 @@
+/* Members that come, go, and lose what they had, while entries flow: real groups and disks. */
+#include "cluster/group_members.h"
+
+#include "cluster/tests/group_kit.h"
+
+/* ---- members that come and go ---- */
+
+/* Three that are members, and places for others, whose seeds are the three. */
+static void start_with_room(void)
+{
+    setup_cluster(N);
+    cluster->n_seeds = 3;
+    for (uint32_t id = 1; id <= 3; id++)
+        start_member(id);
+    assert_true(wait_for(all_ready));
+}
+
+static struct asked {
+    bool done;
+    int status;
+} asked;
+
+static void on_asked(void *data, int status, uint64_t index)
+{
+    (void)data;
+    (void)index;
+    asked = (struct asked){true, status};
+}
+
+static bool is_asked(void)
+{
+    return asked.done;
+}
+
+/* Asks a member for a change; what came of the asking. */
+static int ask(uint32_t at, enum qr_change_kind kind, uint32_t member, uint32_t with)
+{
+    char address[32];
+    snprintf(address, sizeof address, "127.0.0.1:%u", 19990 + with);
+    asked.done = false;
+    int err = qr_group_ask_change(cluster->members[at].group, kind, member, with,
+                                  with != 0 ? address : NULL, on_asked, NULL);
+    if (err != 0)
+        return err;
+    assert_true(wait_for(is_asked));
+    return asked.status;
+}
+
+/* Each running member knows that the change is over. */
+static bool is_over(void)
+{
+    for (uint32_t id = 1; id <= cluster->n; id++) {
+        if (is_running(id) && (status_of(id).change.kind != QR_CHANGE_NONE ||
+                               status_of(id).last_change.kind == QR_CHANGE_NONE))
+            return false;
+    }
+    return true;
+}
+
+static enum qr_change_result outcome(uint32_t at)
+{
+    assert_true(wait_for(is_over));
+    return status_of(at).last_result;
+}
+
+static const struct qr_group_member_status *member_of(const struct qr_group_status *status,
+                                                      uint32_t id)
+{
+    for (unsigned i = 0; i < status->n_members; i++)
+        if (status->members[i].id == id)
+            return &status->members[i];
+    return NULL;
+}
+
+static uint32_t expected_members;
+
+static bool has_members(void)
+{
+    for (uint32_t id = 1; id <= cluster->n; id++) {
+        if (!is_running(id) || !status_of(id).is_member)
+            continue;
+        struct qr_group_status status = status_of(id);
+        unsigned n_voters = 0;
+        for (unsigned i = 0; i < status.n_members; i++)
+            n_voters += status.members[i].voter;
+        if (n_voters != expected_members || status.n_members != expected_members)
+            return false;
+    }
+    return true;
+}
+
+static void wait_members(unsigned n)
+{
+    expected_members = n;
+    assert_true(wait_for(has_members));
+}
+
+static void wipe(uint32_t id)
+{
+    struct member *m = &cluster->members[id];
+    remove_dir(m->dir);
+    memset(&m->sink, 0, sizeof m->sink);
+    m->incarnation += 100; /* In the program it comes from the clock. */
+}
+
+static void a_member_is_added_while_entries_flow(void **state)
+{
+    (void)state;
+    start_with_room();
+    propose(2, 50, 64);
+    start_member(4);
+    assert_int_equal(ask(follower(), QR_CHANGE_ADD, 0, 4), 0);
+    propose(1, 50, 64);
+    assert_int_equal(outcome(1), QR_CHANGE_DONE);
+    wait_members(4);
+    assert_true(wait_for(all_ready));
+    propose(4, 20, 64);
+    assert_true(wait_for(all_equal));
+    assert_int_equal(cluster->members[4].sink.last[1], 50);
+    assert_int_equal(cluster->members[1].sink.last[4], 20);
+    assert_true(status_of(4).is_voter);
+    assert_sound();
+    /* It is a member after a restart, too. */
+    stop_member(4);
+    start_member(4);
+    assert_true(wait_for(all_ready));
+    wait_members(4);
+    teardown_cluster();
+}
+
+static void one_change_at_a_time_and_only_what_can_be(void **state)
+{
+    (void)state;
+    start_with_room();
+    uint32_t at = follower();
+    assert_int_equal(ask(at, QR_CHANGE_ADD, 0, 2), QR_E_EXISTS);
+    assert_int_equal(ask(at, QR_CHANGE_REMOVE, 5, 0), QR_E_UNKNOWN);
+    assert_int_equal(ask(at, QR_CHANGE_REPLACE, 5, 5), QR_E_UNKNOWN);
+    assert_int_equal(ask(at, QR_CHANGE_REMOVE, 0, 0), QR_E_MALFORMED);
+    assert_int_equal(ask(at, QR_CHANGE_ADD, 0, 4), 0); /* Who does not run. */
+    assert_int_equal(ask(at, QR_CHANGE_REMOVE, at, 0), QR_E_BUSY);
+    assert_string_equal(status_of(leader()).change_status.text,
+                        "waits for the new member to be there");
+    asked.done = false;
+    assert_int_equal(qr_group_cancel_change(cluster->members[at].group, on_asked, NULL), 0);
+    assert_int_equal(outcome(at), QR_CHANGE_CANCELED);
+    wait_members(3);
+    /* A member that has its data is not replaced by itself. */
+    assert_int_equal(ask(at, QR_CHANGE_REPLACE, at, at), 0);
+    assert_int_equal(outcome(at), QR_CHANGE_NOT_EMPTY);
+    /* Two of three are up: without one of them there would be no majority. */
+    uint32_t other = 6 - at - leader();
+    stop_member(other);
+    assert_int_equal(ask(leader(), QR_CHANGE_REMOVE, at, 0), 0);
+    assert_int_equal(outcome(leader()), QR_CHANGE_NO_QUORUM);
+    wait_members(3);
+    assert_sound();
+    teardown_cluster();
+}
+
+static bool is_banned_everywhere(void)
+{
+    for (uint32_t id = 1; id <= 3; id++)
+        if (is_running(id) && qr_link_is_up(cluster->members[id].link, closing->id))
+            return false;
+    return true;
+}
+
+static void the_leader_is_removed_and_stays_out(void **state)
+{
+    (void)state;
+    start_with_room();
+    uint32_t old = leader();
+    propose(old, 20, 64);
+    assert_true(wait_for(all_equal));
+    closing = &cluster->members[old];
+    assert_int_equal(ask(follower(), QR_CHANGE_REMOVE, old, 0), 0);
+    expected_members = 2;
+    assert_true(wait_for(is_banned_everywhere));
+    stop_member(old);
+    assert_int_equal(outcome(follower()), QR_CHANGE_DONE);
+    wait_members(2);
+    assert_true(wait_for(all_ready));
+    propose(leader(), 20, 64);
+    assert_true(wait_for(all_equal));
+    /* It comes back with its data and changes nothing; then it is added again. */
+    start_member(old);
+    run_ms(1000);
+    assert_true(is_banned_everywhere());
+    assert_int_equal(ask(leader(), QR_CHANGE_ADD, 0, old), 0);
+    assert_int_equal(outcome(leader()), QR_CHANGE_DONE);
+    wait_members(3);
+    assert_true(wait_for(all_equal));
+    assert_sound();
+    teardown_cluster();
+}
+
+static uint32_t lost;
+
+static bool is_told_that_it_lost_its_disk(void)
+{
+    struct qr_group_status status = status_of(lost);
+    return status.waiting && status.place == QR_PLACE_OTHER_DISK;
+}
+
+static void a_member_without_its_data_does_not_vote_and_is_rebuilt(void **state)
+{
+    (void)state;
+    setup_cluster(3);
+    cluster->snapshot_threshold = 40;
+    cluster->snapshot_trailing = 10;
+    for (uint32_t id = 1; id <= 3; id++)
+        start_member(id);
+    assert_true(wait_for(all_ready));
+    propose(1, 100, 64);
+    assert_true(wait_for(all_equal));
+    lost = follower();
+    uint32_t disk = status_of(lost).disk;
+    stop_member(lost);
+    wipe(lost);
+    start_member(lost);
+    assert_true(wait_for(is_told_that_it_lost_its_disk));
+    /* Of the other two one goes: the one without data must not make a majority with the last. */
+    uint32_t other = follower();
+    uint32_t last = 6 - lost - other;
+    stop_member(other);
+    run_ms(3000);
+    assert_true(status_of(lost).waiting);
+    assert_int_equal(status_of(last).leader, 0);
+    start_member(other);
+    run_ms(10);
+    uint64_t before = status_of(last).commit;
+    assert_int_equal(ask(last, QR_CHANGE_REPLACE, lost, lost), 0);
+    propose(last, 50, 64);
+    assert_int_equal(outcome(last), QR_CHANGE_DONE);
+    wait_members(3);
+    assert_true(wait_for(all_ready));
+    assert_true(wait_for(all_equal));
+    assert_true(status_of(lost).commit > before);
+    assert_int_not_equal(status_of(lost).disk, disk);
+    struct qr_group_status status = status_of(last);
+    assert_int_equal(member_of(&status, lost)->disk, status_of(lost).disk);
+    propose(lost, 10, 64);
+    assert_true(wait_for(all_equal));
+    assert_int_equal(cluster->members[last].sink.n_wrong, 0);
+    teardown_cluster();
+}
+
+static bool other_leads(void)
+{
+    return leader() != 0 && qr_group_ready(cluster->members[leader()].group);
+}
+
+static bool is_learning(void)
+{
+    for (uint32_t id = 1; id <= 3; id++) {
+        struct qr_group_status status;
+        if (!is_running(id))
+            continue;
+        status = status_of(id);
+        if (member_of(&status, 4) == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* The leader dies when the new member is in the configuration and is no voter yet. */
+static void the_next_leader_goes_on_with_a_change(void **state)
+{
+    (void)state;
+    start_with_room();
+    propose(1, 30, 64);
+    assert_true(wait_for(all_equal));
+    start_member(4);
+    cluster->members[4].sink.slow_us = 20000; /* So it has not caught up soon. */
+    propose(2, 300, 64);
+    uint32_t old = leader();
+    assert_int_equal(ask(old, QR_CHANGE_ADD, 0, 4), 0);
+    assert_true(wait_for(is_learning));
+    stop_member(old);
+    assert_true(wait_for(other_leads));
+    cluster->members[4].sink.slow_us = 0;
+    assert_int_equal(outcome(leader()), QR_CHANGE_DONE);
+    wait_members(4);
+    start_member(old);
+    assert_true(wait_for(all_ready));
+    wait_members(4);
+    assert_true(wait_for(all_equal));
+    teardown_cluster();
+}
+
+static bool is_told_that_it_is_a_stranger(void)
+{
+    return status_of(4).waiting && status_of(4).place == QR_PLACE_STRANGER;
+}
+
+static void a_new_member_founds_nothing(void **state)
+{
+    (void)state;
+    setup_cluster(N);
+    cluster->n_seeds = 3;
+    /* Two of three seeds found nothing, nor does one that is none. */
+    start_member(1);
+    start_member(2);
+    start_member(4);
+    run_ms(1500);
+    assert_true(status_of(1).waiting);
+    assert_true(status_of(2).waiting);
+    assert_true(status_of(4).waiting);
+    start_member(3);
+    for (uint32_t id = 1; id <= 3; id++)
+        cluster->members[id].proposed = 0;
+    assert_true(wait_for(is_told_that_it_is_a_stranger));
+    assert_true(status_of(1).is_member);
+    assert_int_equal(status_of(4).n_members, 0);
+    teardown_cluster();
+}
+
+static void one_is_replaced_by_another(void **state)
+{
+    (void)state;
+    start_with_room();
+    propose(1, 50, 64);
+    assert_true(wait_for(all_equal));
+    uint32_t old = follower();
+    stop_member(old);
+    start_member(5);
+    assert_int_equal(ask(leader(), QR_CHANGE_REPLACE, old, 5), 0);
+    assert_int_equal(outcome(leader()), QR_CHANGE_DONE);
+    wait_members(3);
+    assert_true(wait_for(all_equal));
+    assert_true(status_of(5).is_voter);
+    assert_sound();
+    teardown_cluster();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_new_member_founds_nothing),
+        cmocka_unit_test(a_member_is_added_while_entries_flow),
+        cmocka_unit_test(one_change_at_a_time_and_only_what_can_be),
+        cmocka_unit_test(the_leader_is_removed_and_stays_out),
+        cmocka_unit_test(a_member_without_its_data_does_not_vote_and_is_rebuilt),
+        cmocka_unit_test(the_next_leader_goes_on_with_a_change),
+        cmocka_unit_test(one_is_replaced_by_another),
+    };
+    qr_log_open(2, getenv("QR_TEST_LOG") != NULL ? QR_LOG_DEBUG : QR_LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
