@@ -14,9 +14,9 @@
  *
  * All little endian.  The sequence makes each entry exactly-once: `apply` takes last + 1, drops
  * what it has seen and refuses a jump (cluster/machine).  Who changes a body that has no version of
- * its own raises the version here: entries of others are refused by every member alike.  Where the
- * checksum is and what it covers is the same in every version, so that damage is told from news.
- * Byte table with an example: docs/formats/log-entry.md.  Thread: any. */
+ * its own raises the version here: a member stops at entries of others.  Where the checksum is and
+ * what it covers is the same in every version, so that damage is told from news. Byte table with an
+ * example: docs/formats/log-entry.md.  Thread: any. */
 #ifndef QR_CLUSTER_COMMAND_H
 #define QR_CLUSTER_COMMAND_H
 

@@ -233,6 +233,10 @@ void qr_machine_apply(struct qr_machine *machine, uint64_t index, struct qr_slic
         fail(machine, index, "is damaged on this member; wipe its data and let it rejoin", result);
         return;
     }
+    if (result == QR_E_VERSION) { /* Others may know it: who passes over it has another state. */
+        fail(machine, index, "was written by another version of Quorate; start that one", result);
+        return;
+    }
     struct qr_owner owner = {0};
     uint64_t effect = 0, nonce = 0;
     bool sound = result == 0;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <uv.h>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "cluster/tests/memory_sink.h"
 #include "testing/cmocka.h"
@@ -232,6 +233,31 @@ static void members_say_who_they_are(void **state)
     free_bench(b);
 }
 
+/* A member that passed over what others apply would have another state than they. */
+static void an_entry_of_another_version_stops_the_member(void **state)
+{
+    (void)state;
+    struct bench *b = new_bench();
+    apply_number(b, 1, 1, 1, 1);
+    uint64_t hash = b->machine.hash, number = 2;
+    struct qr_buf entry = {0};
+    const struct qr_command command = {.type = QR_COMMAND_SAMPLES,
+                                       .member = 1,
+                                       .incarnation = 1,
+                                       .sequence = 2,
+                                       .body = qr_slice_of(&number, 8)};
+    qr_command_encode(&entry, &command);
+    entry.base[1] = QR_COMMAND_VERSION + 1;
+    uint32_t crc = qr_crc32c(qr_crc32c(0, entry.base, 8), entry.base + 12, entry.len - 12);
+    memcpy(entry.base + 8, &crc, 4);
+    qr_machine_apply(&b->machine, b->index + 1, qr_buf_slice(&entry));
+    assert_int_equal(b->n_fatal, 1);
+    assert_non_null(strstr(b->fatal, "another version of Quorate"));
+    assert_int_equal(b->machine.hash, hash);
+    qr_buf_release(&entry);
+    free_bench(b);
+}
+
 static void damage_and_own_trouble_stop_the_member(void **state)
 {
     (void)state;
@@ -297,6 +323,7 @@ int main(void)
         cmocka_unit_test(the_hash_says_what_was_done),
         cmocka_unit_test(own_hands_out_epochs),
         cmocka_unit_test(members_say_who_they_are),
+        cmocka_unit_test(an_entry_of_another_version_stops_the_member),
         cmocka_unit_test(damage_and_own_trouble_stop_the_member),
         cmocka_unit_test(indices_that_the_state_contains_are_skipped),
     };
