@@ -29,6 +29,23 @@
 #define RESEND_TIMEOUTS        10u /* A link that lives loses nothing. */
 #define PROPOSE_RESULT_BYTES   24u
 
+static uint64_t agreed_mono_ms(const struct qr_clock *clock)
+{
+    return qr_clock_mono_ms(QR_CONTAINER_OF(clock, struct qr_group, agreed)->config.clock);
+}
+
+static int64_t agreed_real_us(const struct qr_clock *clock)
+{
+    const struct qr_group *group = QR_CONTAINER_OF(clock, struct qr_group, agreed);
+    const struct qr_clock *own = group->config.clock;
+    return qr_peers_clock_s(&group->peers, qr_clock_real_s(own), qr_clock_mono_ms(own)) * 1000000;
+}
+
+const struct qr_clock *qr_group_clock(const struct qr_group *group)
+{
+    return &group->agreed;
+}
+
 static void fatal(void *data, const char *sentence)
 {
     struct qr_group *group = data;
@@ -249,6 +266,7 @@ static void tell_peers(struct qr_group *group)
         .permille = (uint16_t)group->copied_permille,
         .disk = group->disk.disk,
         .seeds = group->seeds_digest,
+        .clock_s = qr_clock_real_s(group->config.clock),
     };
     struct qr_buf bytes = {0};
     group->state_sent_ms = qr_group_now_ms(group);
@@ -275,6 +293,7 @@ static int on_state_hash(void *data, uint32_t member, uint32_t group_id, struct 
         return err;
     if (state.empty && !group->waiting)
         qr_group_tell_place(group, member, state.disk);
+    peer->told_ms = qr_group_now_ms(group);
     if (!qr_peers_told(peer, &state, &group->machine)) {
         group->diverged = true;
         qr_error("state differs from member=%u index=%llu", member,
@@ -970,6 +989,7 @@ int qr_group_open(struct qr_group **out, const struct qr_group_config *config,
     if (group == NULL)
         return UV_ENOMEM;
     group->config = *config;
+    group->agreed = (struct qr_clock){agreed_mono_ms, agreed_real_us};
     group->events = *events;
     snprintf(group->dir, sizeof group->dir, "%s", config->dir);
     group->no_leader_since_ms = qr_group_now_ms(group);

@@ -115,6 +115,10 @@ struct qr_group_load qr_group_get_load(const struct qr_group *group);
  * this member's disk has room. */
 bool qr_group_ready(const struct qr_group *group);
 
+/* For what one wrong clock must not decide: mono_ms is config.clock's, real_us what most members'
+ * clocks say (qr_peers_clock_s), in whole seconds.  The group's; thread: consensus. */
+const struct qr_clock *qr_group_clock(const struct qr_group *group);
+
 const struct qr_ownership *qr_group_ownership(const struct qr_group *group);
 
 struct qr_group_member_status {

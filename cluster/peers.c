@@ -19,7 +19,8 @@ int qr_peer_state_encode(struct qr_buf *out, const struct qr_peer_state *state)
                                  (state->empty ? FLAG_EMPTY : 0)));
     qr_buf_add_u16(out, state->permille);
     qr_buf_add_u32(out, state->disk);
-    return qr_buf_add_u32(out, state->seeds);
+    qr_buf_add_u32(out, state->seeds);
+    return qr_buf_add_u64(out, (uint64_t)state->clock_s);
 }
 
 int qr_peer_state_decode(struct qr_peer_state *state, struct qr_slice payload)
@@ -35,6 +36,7 @@ int qr_peer_state_decode(struct qr_peer_state *state, struct qr_slice payload)
     got.permille = qr_cursor_u16(&in);
     got.disk = qr_cursor_u32(&in);
     got.seeds = qr_cursor_u32(&in);
+    got.clock_s = (int64_t)qr_cursor_u64(&in);
     if (!qr_cursor_done(&in) || got.permille > 1000 || role > QR_GROUP_UNAVAILABLE)
         return QR_E_MALFORMED;
     got.role = (enum qr_group_role)role;
@@ -68,6 +70,24 @@ const struct qr_peer *qr_peers_find(const struct qr_peers *peers, uint32_t id)
         if (peers->peers[i].id == id && id != 0)
             return &peers->peers[i];
     return NULL;
+}
+
+int64_t qr_peers_clock_s(const struct qr_peers *peers, int64_t own_s, uint64_t now_ms)
+{
+    int64_t clocks[QR_COUNT(peers->peers) + 1] = {own_s};
+    size_t n = 1;
+    for (size_t i = 0; i < QR_COUNT(peers->peers); i++) {
+        const struct qr_peer *peer = &peers->peers[i];
+        uint64_t ago_ms = now_ms - peer->told_ms;
+        if (!peer->told || ago_ms > QR_PEERS_CLOCK_MS)
+            continue;
+        int64_t at_s = peer->state.clock_s + (int64_t)(ago_ms / 1000);
+        size_t place = n++;
+        for (; place > 0 && clocks[place - 1] > at_s; place--)
+            clocks[place] = clocks[place - 1];
+        clocks[place] = at_s;
+    }
+    return clocks[(n - 1) / 2];
 }
 
 /* False once for each time that they differ. */

@@ -4,7 +4,7 @@
  *   entry that the machine applied, u64 state hash after it, u64 term, u64 commit index, u8 role,
  *   u8 flags (1: leader that takes entries, 2: short of disk, 4: has no log yet), u16 thousandths
  * of the block files that it has, u32 its disk (cluster/disk_id), u32 digest of its seeds
- *   (cluster/founding)
+ *   (cluster/founding), u64 unix seconds of its clock
  *
  * Two machines that have applied the same entries have the same hash.  A peer that is ahead is
  * compared when this member gets there, one that is behind with the hashes that the machine keeps.
@@ -28,6 +28,7 @@ struct qr_peer_state {
     bool empty;        /* It has no log: waits to found, or to be taken in. */
     uint16_t permille; /* Of the block files. */
     uint32_t disk, seeds;
+    int64_t clock_s;
 };
 
 int qr_peer_state_encode(struct qr_buf *out, const struct qr_peer_state *state);
@@ -38,6 +39,7 @@ struct qr_peer {
     uint32_t id; /* 0: free. */
     bool told;   /* `state` is set. */
     struct qr_peer_state state;
+    uint64_t told_ms; /* When, by our clock that does not jump. */
     bool up;
     uint64_t n_ups;                       /* How often the connection came up. */
     uint64_t waiting_index, waiting_hash; /* To compare when we get there; 0: none. */
@@ -53,6 +55,12 @@ struct qr_peers {
 struct qr_peer *qr_peers_get(struct qr_peers *peers, uint32_t id);
 /* The same, if it is there; else NULL. */
 const struct qr_peer *qr_peers_find(const struct qr_peers *peers, uint32_t id);
+
+/* What time it is by the clocks of the members that were heard of lately, ours among them: the
+ * middle one, or the earlier of two.  While most clocks are right, or just the earlier one, so is
+ * this. */
+#define QR_PEERS_CLOCK_MS 5000
+int64_t qr_peers_clock_s(const struct qr_peers *peers, int64_t own_s, uint64_t now_ms);
 
 /* Notes what a peer says.  Returns false when its hash is not ours at the same index. */
 bool qr_peers_told(struct qr_peer *peer, const struct qr_peer_state *state,

@@ -1,7 +1,8 @@
 /* node/keeper.h — what the passing of time demands: of the leader seals and retention, of each
  * member its word on the block files that it wrote.
  *
- * Clocks decide only *when* an entry is proposed; what it does is the same on every member.
+ * Clocks decide only *when* an entry is proposed; what it does is the same on every member.  But a
+ * clock that is years ahead would have all data dropped: `clock` is what most members' clocks say.
  * A window is sealed when the clock has passed its end by QR_KEEPER_GRACE_S; one that got late
  * samples only after they had QR_KEEPER_LATE_S to arrive, so that a replay makes few generations.
  * A span is merged a window and those times after its end; one that was merged before only after it

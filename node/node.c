@@ -378,7 +378,8 @@ static int propose_forget(void *data, struct qr_slice body,
 static int open_cleaner(struct qr_node *node)
 {
     const struct qr_cleaner_log log = {node, leads, propose_forget};
-    return qr_cleaner_new(&node->cleaner, node->loop, &log, node->store, &qr_clock_system);
+    return qr_cleaner_new(&node->cleaner, node->loop, &log, node->store,
+                          qr_group_clock(node->group));
 }
 
 static int open_keepers(struct qr_node *node)
@@ -389,7 +390,8 @@ static int open_keepers(struct qr_node *node)
         return err;
     qr_roster_set_group(node->roster, node->group);
     node->members = (struct qr_members){&node->mailbox, node->group};
-    err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config, &qr_clock_system);
+    err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config,
+                        qr_group_clock(node->group));
     if (err == 0)
         err = open_cleaner(node);
     if (err == 0)

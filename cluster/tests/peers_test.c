@@ -44,12 +44,12 @@ static int stop(void **state)
 static void frames_come_back(void **state)
 {
     (void)state;
-    const struct qr_peer_state in = {1,    2,     3,    4,   5,   QR_GROUP_LEADER,
-                                     true, false, true, 700, 888, 999};
+    const struct qr_peer_state in = {1,     2,    3,   4,   5,   QR_GROUP_LEADER, true,
+                                     false, true, 700, 888, 999, 1700000000};
     struct qr_peer_state out = {0};
     struct qr_buf bytes = {0};
     qr_peer_state_encode(&bytes, &in);
-    assert_int_equal(bytes.len, 52);
+    assert_int_equal(bytes.len, 60);
     assert_int_equal(qr_peer_state_decode(&out, qr_buf_slice(&bytes)), 0);
     assert_int_equal(out.applied, 1);
     assert_int_equal(out.index, 2);
@@ -63,6 +63,7 @@ static void frames_come_back(void **state)
     assert_int_equal(out.permille, 700);
     assert_int_equal(out.disk, 888);
     assert_int_equal(out.seeds, 999);
+    assert_int_equal(out.clock_s, 1700000000);
     for (size_t len = 0; len < bytes.len; len++)
         assert_int_equal(qr_peer_state_decode(&out, qr_slice_of(bytes.base, len)), QR_E_MALFORMED);
     bytes.base[40] = 77; /* no such role */
@@ -73,6 +74,42 @@ static void frames_come_back(void **state)
 static struct qr_peer_state told(uint64_t index, uint64_t hash)
 {
     return (struct qr_peer_state){.index = index, .hash = hash};
+}
+
+/* What a member with this clock takes for the time, having heard these. */
+static int64_t clock_of(int64_t own_s, const int64_t *theirs_s, unsigned n)
+{
+    struct qr_peers some = {0};
+    for (unsigned i = 0; i < n; i++) {
+        struct qr_peer *peer = qr_peers_get(&some, 2 + i);
+        peer->told = true;
+        peer->told_ms = 100000;
+        peer->state.clock_s = theirs_s[i];
+    }
+    return qr_peers_clock_s(&some, own_s, 102000); /* Two seconds later. */
+}
+
+static void one_wrong_clock_decides_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(clock_of(1000, NULL, 0), 1000);
+    assert_int_equal(clock_of(9000, (const int64_t[]){998, 999}, 2), 1001);
+    assert_int_equal(clock_of(1000, (const int64_t[]){998, 9000}, 2), 1000);
+    assert_int_equal(clock_of(1, (const int64_t[]){998, 999}, 2), 1000);
+    assert_int_equal(clock_of(9000, (const int64_t[]){998}, 1), 1000); /* The earlier of two. */
+    assert_int_equal(clock_of(9000, (const int64_t[]){998, 1, 9000, 997}, 4), 1000);
+}
+
+static void a_clock_that_was_heard_long_ago_does_not_count(void **state)
+{
+    (void)state;
+    struct qr_peers some = {0};
+    struct qr_peer *peer = qr_peers_get(&some, 2);
+    peer->told = true;
+    peer->told_ms = 100000;
+    peer->state.clock_s = 10;
+    assert_int_equal(qr_peers_clock_s(&some, 9000, 100000 + QR_PEERS_CLOCK_MS), 15);
+    assert_int_equal(qr_peers_clock_s(&some, 9000, 100001 + QR_PEERS_CLOCK_MS), 9000);
 }
 
 static void peers_behind_and_ahead_are_compared_at_their_index(void **state)
@@ -128,6 +165,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(frames_come_back, start, stop),
+        cmocka_unit_test(one_wrong_clock_decides_nothing),
+        cmocka_unit_test(a_clock_that_was_heard_long_ago_does_not_count),
         cmocka_unit_test_setup_teardown(peers_behind_and_ahead_are_compared_at_their_index, start,
                                         stop),
         cmocka_unit_test_setup_teardown(what_is_not_known_any_more_says_nothing, start, stop),
