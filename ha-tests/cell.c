@@ -213,7 +213,7 @@ static unsigned a_victim(struct cell *cell)
     char guid[QR_GUID_TEXT_LEN + 1];
     struct qr_guid bytes;
     unsigned id = 0;
-    uint64_t how = below(cell, 3);
+    uint64_t how = cell->n_faults == 0 ? 0 : below(cell, 3); /* The leader is always the first. */
     if (how == 0) {
         id = qr_cluster_leader(&cell->cluster);
     } else if (how == 1) {
@@ -265,13 +265,19 @@ static void begin_fault(struct cell *cell)
     if (!kind->begin(cell, id, &note))
         return; /* Nobody was asked anything meanwhile: the history knows before any answer. */
     cell->has_come[i_kind] = true;
+    if (note.file[0] != '\0' && cell->n_rotten < CELL_ROTTEN_MAX) {
+        struct cell_rotten *rotten = &cell->rotten[cell->n_rotten++];
+        rotten->member = id;
+        snprintf(rotten->file, sizeof rotten->file, "%s", note.file);
+    }
     struct cell_fault *fault = &cell->active[cell->n_active++];
     *fault = (struct cell_fault){kind, ++cell->n_faults,
                                  from_ms + kind->least_ms + below(cell, kind->most_ms), id};
     qr_journal_add(&cell->journal, "fault",
-                   json_pack("{s:I, s:s, s:i, s:s, s:s, s:I}", "id", (json_int_t)fault->id, "kind",
-                             kind->name, "member", (int)id, "what", note.what, "detail",
-                             note.detail, "for_ms", (json_int_t)(fault->over_ms - from_ms)));
+                   json_pack("{s:I, s:s, s:i, s:s, s:s, s:s, s:I}", "id", (json_int_t)fault->id,
+                             "kind", kind->name, "member", (int)id, "what", note.what, "file",
+                             note.file, "detail", note.detail, "for_ms",
+                             (json_int_t)(fault->over_ms - from_ms)));
 }
 
 static void end_due_faults(struct cell *cell, uint64_t now_ms)

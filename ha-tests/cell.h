@@ -22,6 +22,7 @@
 #define CELL_LOADS_MAX  24u
 #define CELL_KINDS_MAX  2u
 #define CELL_ACTIVE_MAX 16u
+#define CELL_ROTTEN_MAX 256u
 
 enum cell_workload { CELL_STREAMS, CELL_REPLAYS, CELL_WORKLOADS };
 
@@ -58,6 +59,12 @@ struct cell_member {
     bool is_damaged;  /* Its log is: it may refuse to start. */
 };
 
+/* A block file that was damaged: it is found when the page is read, or within a day. */
+struct cell_rotten {
+    unsigned member;
+    char file[80];
+};
+
 struct cell {
     struct cell_options options;
     struct qr_cluster cluster;
@@ -68,6 +75,8 @@ struct cell {
     unsigned n_loads;
     struct cell_fault active[CELL_ACTIVE_MAX];
     unsigned n_active;
+    struct cell_rotten rotten[CELL_ROTTEN_MAX];
+    unsigned n_rotten;
     uint64_t n_faults, n_turns;
     uint64_t fault_ms;          /* When the next fault is due, */
     uint64_t break_ms, late_ms; /* and of the workload with replays, all by qr_mono_ms. */

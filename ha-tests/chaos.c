@@ -207,11 +207,13 @@ static void start_late(void)
 
 static void damage_blocks(unsigned id)
 {
-    char what[ROT_WHAT_BYTES];
+    char name[ROT_NAME_BYTES], what[ROT_WHAT_BYTES];
     unsigned n = 1 + (unsigned)below(3);
     for (unsigned i = 0; i < n; i++) {
-        if (!rot_block(&chaos.rng, chaos.cluster.members[id].dir, (enum rot_how)below(3), what))
+        const char *dir = chaos.cluster.members[id].dir;
+        if (!rot_pick_block(&chaos.rng, dir, name))
             return;
+        rot_block(&chaos.rng, dir, name, (enum rot_how)below(3), what);
         say("  member %u: %s", id, what);
         chaos.damages++;
     }

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ha-tests/rot.h"
 #include "ha-tests/small_disk.h"
 
 static uint64_t below(struct cell *cell, uint64_t n)
@@ -136,6 +135,19 @@ static void end_slow(struct cell *cell, unsigned id)
     set_delays(cell, id, 0, 0);
 }
 
+/* One whose other copies are sound: nobody promises more than that. */
+static bool flip_block(struct cell *cell, unsigned id, struct fault_note *note)
+{
+    const char *dir = cell->cluster.members[id].dir;
+    if (!rot_pick_block(&cell->rng, dir, note->file))
+        return false;
+    for (unsigned i = 0; i < cell->n_rotten; i++)
+        if (strcmp(cell->rotten[i].file, note->file) == 0)
+            return false;
+    rot_block(&cell->rng, dir, note->file, ROT_FLIP, note->detail);
+    return true;
+}
+
 /* A block file while its member runs; or, if nothing else is wrong and no other kind of fault comes
  * in between, the log of a member that is killed for it: two damaged logs of three are a loss that
  * nobody promises to survive. */
@@ -146,7 +158,7 @@ static bool begin_flip(struct cell *cell, unsigned id, struct fault_note *note)
     bool alone = cell->options.kinds[1] == NULL && cell->n_active == 0 && cell_is_well(cell);
     if (!alone || below(cell, 2) == 0) {
         snprintf(note->what, sizeof note->what, "block");
-        return rot_block(&cell->rng, dir, ROT_FLIP, detail);
+        return flip_block(cell, id, note);
     }
     snprintf(note->what, sizeof note->what, "log");
     begin_kill(cell, id, note);
@@ -187,7 +199,9 @@ static bool set_clock(struct cell *cell, unsigned id, const char *offset)
 static bool begin_clock(struct cell *cell, unsigned id, struct fault_note *note)
 {
     static const char *const offsets[] = {"+3600", "-3600", "+2y", "-2y", "+30", "-30"};
-    const char *offset = offsets[below(cell, sizeof offsets / sizeof *offsets)];
+    /* The worst first: a leader for whom all data is too old. */
+    const char *offset =
+        cell->n_faults == 0 ? "+2y" : offsets[below(cell, sizeof offsets / sizeof *offsets)];
     snprintf(note->what, sizeof note->what, "%s", offset[0] == '-' ? "behind" : "ahead");
     snprintf(note->detail, sizeof note->detail, "%s", offset);
     return set_clock(cell, id, offset);

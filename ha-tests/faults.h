@@ -7,13 +7,15 @@
 #define QR_HA_TESTS_FAULTS_H
 
 #include "ha-tests/cell.h"
+#include "ha-tests/rot.h"
 
 #define FAULT_WHAT_BYTES 24
 
 /* What the history says of a fault. */
 struct fault_note {
     char what[FAULT_WHAT_BYTES]; /* One word that the judge may know. */
-    char detail[320];
+    char file[ROT_NAME_BYTES];   /* A block file that was damaged, or "". */
+    char detail[ROT_WHAT_BYTES];
 };
 
 struct fault_kind {

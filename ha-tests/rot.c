@@ -98,17 +98,24 @@ static void damage(struct qr_rng *rng, const char *path, enum rot_how how, uint6
         unlink(path);
 }
 
-bool rot_block(struct qr_rng *rng, const char *member_dir, enum rot_how how,
-               char what[ROT_WHAT_BYTES])
+bool rot_pick_block(struct qr_rng *rng, const char *member_dir, char name[ROT_NAME_BYTES])
 {
-    static const char *const words[] = {"a bit flipped", "cut", "removed"};
     char dir[512], path[PATH_BYTES];
     snprintf(dir, sizeof dir, "%s/data/group-1/blocks", member_dir);
     if (!pick_file(rng, dir, is_block, false, path))
         return false;
-    damage(rng, path, how, 0);
-    snprintf(what, ROT_WHAT_BYTES, "block file %.240s: %s", strrchr(path, '/') + 1, words[how]);
+    snprintf(name, ROT_NAME_BYTES, "%s", strrchr(path, '/') + 1);
     return true;
+}
+
+void rot_block(struct qr_rng *rng, const char *member_dir, const char *name, enum rot_how how,
+               char what[ROT_WHAT_BYTES])
+{
+    static const char *const words[] = {"a bit flipped", "cut", "removed"};
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/data/group-1/blocks/%s", member_dir, name);
+    damage(rng, path, how, 0);
+    snprintf(what, ROT_WHAT_BYTES, "block file %s: %s", name, words[how]);
 }
 
 bool rot_log(struct qr_rng *rng, const char *member_dir, char what[ROT_WHAT_BYTES])

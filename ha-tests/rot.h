@@ -10,10 +10,12 @@
 enum rot_how { ROT_FLIP, ROT_CUT, ROT_REMOVE };
 
 #define ROT_WHAT_BYTES 320
+#define ROT_NAME_BYTES 80
 
-/* One block file of the member in `member_dir`; `what` says what was done, in words.
- * False: there is none. */
-bool rot_block(struct qr_rng *rng, const char *member_dir, enum rot_how how,
+/* Chooses a block file of the member in `member_dir`.  False: there is none. */
+bool rot_pick_block(struct qr_rng *rng, const char *member_dir, char name[ROT_NAME_BYTES]);
+/* Damages it; `what` was done, in words. */
+void rot_block(struct qr_rng *rng, const char *member_dir, const char *name, enum rot_how how,
                char what[ROT_WHAT_BYTES]);
 
 /* A part of its log: a segment, a snapshot or what describes one, in any way that is known.  The

@@ -41,7 +41,7 @@ struct member {
 
 struct fault {
     uint64_t id, member, over_ms; /* 0: it lasts. */
-    char kind[24], what[24];
+    char kind[24], what[24], file[80];
 };
 
 /* An answer that still needs to know what its member had applied. */
@@ -287,6 +287,8 @@ static void on_fault(struct qr_judge *judge, const json_t *line)
     *f = (struct fault){.id = number(judge, line, "id"), .member = number(judge, line, "member")};
     snprintf(f->kind, sizeof f->kind, "%s", text(judge, line, "kind"));
     snprintf(f->what, sizeof f->what, "%s", text(judge, line, "what"));
+    const char *file = json_string_value(json_object_get(line, "file"));
+    snprintf(f->file, sizeof f->file, "%s", file != NULL ? file : "");
     judge->verdict.n_faults++;
     for (unsigned i = 0; i < judge->verdict.n_kinds; i++)
         judge->verdict.kinds[i].n += strcmp(f->kind, judge->verdict.kinds[i].name) == 0;
@@ -566,6 +568,31 @@ static void on_read(struct qr_judge *judge, const json_t *line)
 
 /* ---- blocks and the end ---- */
 
+static bool was_damaged(const struct qr_judge *judge, uint64_t member, const char *name)
+{
+    for (unsigned i = 0; i < judge->n_faults; i++)
+        if (judge->faults[i].member == member && strcmp(judge->faults[i].file, name) == 0)
+            return true;
+    return false;
+}
+
+/* What one has and the other has not, or otherwise. */
+static void compare_files(struct qr_judge *judge, const json_t *a, uint64_t a_id, const json_t *b,
+                          uint64_t b_id)
+{
+    const char *name;
+    json_t *hash;
+    json_object_foreach((json_t *)a, name, hash)
+    {
+        const json_t *theirs = json_object_get(b, name);
+        if (theirs != NULL && json_equal(hash, theirs))
+            continue;
+        if (!was_damaged(judge, a_id, name) && !was_damaged(judge, b_id, name))
+            find(judge, "blocks", "%s of member %" PRIu64 " is %s on member %" PRIu64, name, a_id,
+                 theirs == NULL ? "not there" : "another", b_id);
+    }
+}
+
 static void on_blocks(struct qr_judge *judge, const json_t *line)
 {
     uint64_t id;
@@ -582,18 +609,8 @@ static void on_blocks(struct qr_judge *judge, const json_t *line)
         judge->files_member = id;
         return;
     }
-    const char *name;
-    json_t *hash;
-    json_object_foreach(judge->files, name, hash)
-    {
-        const json_t *theirs = json_object_get(files, name);
-        if (theirs == NULL || !json_equal(hash, theirs))
-            find(judge, "blocks", "%s on member %" PRIu64 " is %s on member %" PRIu64, name,
-                 judge->files_member, theirs == NULL ? "not there" : "another", id);
-    }
-    if (json_object_size(files) > json_object_size(judge->files))
-        find(judge, "blocks", "member %" PRIu64 " has files that member %" PRIu64 " has not", id,
-             judge->files_member);
+    compare_files(judge, judge->files, judge->files_member, files, id);
+    compare_files(judge, files, id, judge->files, judge->files_member);
 }
 
 static uint64_t finals_expected(const struct qr_judge *judge)
@@ -690,13 +707,16 @@ json_t *qr_judge_json(const struct qr_judge_verdict *v)
         json_array_append_new(findings,
                               json_pack("{s:I, s:s, s:s}", "line", (json_int_t)v->findings[i].line,
                                         "rule", v->findings[i].rule, "text", v->findings[i].text));
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
-                     "lines", (json_int_t)v->n_lines, "said", (json_int_t)v->n_said, "reads",
-                     (json_int_t)v->n_reads, "finals", (json_int_t)v->n_finals, "checked",
-                     (json_int_t)v->n_checked, "lost", (json_int_t)v->n_lost, "duplicates",
-                     (json_int_t)v->n_duplicates, "wrong", (json_int_t)v->n_wrong, "elections",
-                     (json_int_t)v->n_elections, "moves", (json_int_t)v->n_moves, "faults",
-                     (json_int_t)v->n_faults, "blocks", (json_int_t)v->n_blocks, "recovered_ms",
-                     (json_int_t)v->recovered_ms, "violations", (json_int_t)v->n_findings,
-                     "findings", findings);
+    json_t *kinds = json_object();
+    for (unsigned i = 0; i < v->n_kinds; i++)
+        json_object_set_new(kinds, v->kinds[i].name, json_integer((json_int_t)v->kinds[i].n));
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "lines",
+        (json_int_t)v->n_lines, "said", (json_int_t)v->n_said, "reads", (json_int_t)v->n_reads,
+        "finals", (json_int_t)v->n_finals, "checked", (json_int_t)v->n_checked, "lost",
+        (json_int_t)v->n_lost, "duplicates", (json_int_t)v->n_duplicates, "wrong",
+        (json_int_t)v->n_wrong, "elections", (json_int_t)v->n_elections, "moves",
+        (json_int_t)v->n_moves, "faults", (json_int_t)v->n_faults, "blocks",
+        (json_int_t)v->n_blocks, "recovered_ms", (json_int_t)v->recovered_ms, "violations",
+        (json_int_t)v->n_findings, "kinds", kinds, "findings", findings);
 }

@@ -31,7 +31,8 @@
  *   failed     a final question was not answered
  *   exit       a member ended by itself, and no fault of its own excused it
  *   recovery   not all members well, with all that was measured up to calm, after recover_ms
- *   blocks     after calm two members' block files were not the same
+ *   blocks     after calm two members' block files were not the same, but for one that a fault has
+ *              damaged there: a member finds it when it is read, or within a day
  *   nothing    too little was tested: no final answers, or a kind of fault that never came
  *
  * Thread: the owner's. */

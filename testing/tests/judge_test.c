@@ -427,6 +427,16 @@ static void block_files_that_differ_are_found(void **state)
     make(&w);
     set(json_object_get(w.blocks, "files"), "c", json_string("3"));
     assert_caught(&w, "blocks");
+
+    make(&w); /* Damaged by the fault: on that member it may be another. */
+    set(w.fault, "file", json_string("b"));
+    set(json_object_get(w.blocks, "files"), "b", json_string("3"));
+    assert_int_equal(judge_lines(&w, true).n_findings, 0);
+
+    make(&w);
+    set(w.fault, "file", json_string("a"));
+    set(json_object_get(w.blocks, "files"), "b", json_string("3"));
+    assert_caught(&w, "blocks");
 }
 
 static void a_journal_is_read_as_it_was_written(void **state)
@@ -457,6 +467,8 @@ static void a_journal_is_read_as_it_was_written(void **state)
     json_t *json = qr_judge_json(v);
     assert_int_equal(json_integer_value(json_object_get(json, "finals")), 2);
     assert_int_equal(json_integer_value(json_object_get(json, "violations")), 0);
+    const json_t *kinds = json_object_get(json, "kinds");
+    assert_int_equal(json_integer_value(json_object_get(kinds, "kill")), 1);
     json_decref(json);
     qr_judge_free(judge);
     qr_remove_dir(dir);
