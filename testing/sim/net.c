@@ -17,6 +17,10 @@
 #define NETWORK         0x0a000000u /* 10.0.0.0 */
 #define LATENCY_NS      (60 * QR_SIM_US)
 #define JITTER_NS       (120 * QR_SIM_US)
+#define LATE_ONE_IN     256u /* Packets that a switch holds up .. */
+#define LATE_NS         (5 * QR_SIM_MS)
+#define LOST_ONE_IN     8192u /* .. and those that are lost, and sent again. */
+#define LOST_NS         (200 * QR_SIM_MS)
 #define LOOPBACK_NS     (10 * QR_SIM_US)
 #define BYTES_PER_S     UINT64_C(125000000)
 #define SYN_TRIES       7u /* Linux's: gives up after 127 s. */
@@ -84,7 +88,12 @@ uint64_t qr_net_arrival_ns(const struct qr_sim_host *from, const struct qr_sim_h
         path->free_ns = now;
     path->free_ns += (bytes + 66) * QR_SIM_S / rate;
     uint64_t more_ns = path->latency_ns / 2;
-    return path->free_ns + LATENCY_NS + more_ns + qr_sim_below(JITTER_NS + more_ns);
+    uint64_t at_ns = path->free_ns + LATENCY_NS + more_ns + qr_sim_below(JITTER_NS + more_ns);
+    if (qr_sim_chance(LATE_ONE_IN))
+        at_ns += qr_sim_below(LATE_NS);
+    if (qr_sim_chance(LOST_ONE_IN))
+        at_ns += LOST_NS;
+    return at_ns;
 }
 
 /* Keepalive of the connections of a pair begins to ask. */
@@ -203,8 +212,13 @@ static void free_socket(struct qr_net_socket *socket)
 
 static void end_socket(struct qr_net_socket *socket, bool silent)
 {
-    while (!qr_list_empty(&socket->waiting))
-        end_socket(QR_CONTAINER_OF(socket->waiting.next, struct qr_net_socket, node), silent);
+    while (!qr_list_empty(&socket->waiting)) { /* Nobody accepted them: RST. */
+        struct qr_net_socket *waits =
+            QR_CONTAINER_OF(socket->waiting.next, struct qr_net_socket, node);
+        if (!silent)
+            qr_net_conn_abort(waits->conn, waits->side);
+        end_socket(waits, silent);
+    }
     if (socket->conn != NULL && silent)
         qr_net_conn_silence(socket->conn, socket->side);
     else if (socket->conn != NULL)

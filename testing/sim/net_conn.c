@@ -8,7 +8,7 @@
 
 #include "base/compiler.h"
 
-#define BUFFER_MIN   (64u * 1024)
+#define BUFFER_MIN   (16u * 1024) /* .. to 32 times as much. */
 #define RING_MIN     4096u
 #define RTO_MIN_NS   (200 * QR_SIM_MS) /* Linux's. */
 #define RTO_MAX_NS   (120 * QR_SIM_S)
@@ -427,8 +427,8 @@ static void flow_init(struct qr_net_conn *conn, unsigned side)
     struct qr_net_flow *flow = &conn->flow[side];
     flow->conn = conn;
     flow->side = side;
-    flow->send_max = BUFFER_MIN << qr_sim_below(4);
-    flow->recv_max = BUFFER_MIN << qr_sim_below(4);
+    flow->send_max = BUFFER_MIN << qr_sim_below(6);
+    flow->recv_max = BUFFER_MIN << qr_sim_below(6);
 }
 
 void qr_net_conn_new(struct qr_net_socket *client, struct qr_net_socket *server)
@@ -449,14 +449,21 @@ void qr_net_conn_new(struct qr_net_socket *client, struct qr_net_socket *server)
     }
 }
 
+void qr_net_conn_abort(struct qr_net_conn *conn, unsigned side)
+{
+    if (!conn->live[side])
+        return;
+    forget(conn, side);
+    if (!send_reset(conn, !side))
+        qr_net_conn_doubt(conn);
+}
+
 void qr_net_conn_close(struct qr_net_conn *conn, unsigned side)
 {
     const struct qr_net_flow *in = &conn->flow[!side];
     conn->end[side] = NULL;
     if (conn->live[side] && in->arrived > in->read) {
-        forget(conn, side);
-        if (!send_reset(conn, !side))
-            qr_net_conn_doubt(conn);
+        qr_net_conn_abort(conn, side);
     } else if (conn->live[side] && !conn->flow[side].fin_sent) {
         qr_net_flow_fin(&conn->flow[side]);
     }

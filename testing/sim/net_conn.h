@@ -106,6 +106,8 @@ bool qr_net_flow_has_room(const struct qr_net_flow *flow);
 
 /* Its process gives the end up. */
 void qr_net_conn_close(struct qr_net_conn *conn, unsigned side);
+/* .. with an RST; to be closed afterwards. */
+void qr_net_conn_abort(struct qr_net_conn *conn, unsigned side);
 /* Its machine is gone, silently. */
 void qr_net_conn_silence(struct qr_net_conn *conn, unsigned side);
 /* Both ends see ECONNRESET. */

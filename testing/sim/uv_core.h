@@ -115,6 +115,8 @@ void qr_uv_io_want(struct qr_uv_handle *handle, unsigned more);
 void qr_uv_io_stop(struct qr_uv_handle *handle, unsigned less);
 /* Runs on_ready(OUT) at the next turn. */
 void qr_uv_io_feed(struct qr_uv_handle *handle);
+/* How long it takes a thread that is woken to run. */
+uint64_t qr_uv_wake_ns(void);
 /* The loop has something to do. */
 void qr_uv_loop_wake(struct qr_uv_loop *loop);
 

@@ -7,7 +7,9 @@
 #include "testing/sim/uv_core.h"
 
 #define SLACK_NS     (50 * QR_SIM_US) /* A sleep ends that much later, at most: the kernel's. */
-#define WAKE_NS      (20 * QR_SIM_US) /* What it takes to wake a thread, at most. */
+#define WAKE_NS      (20 * QR_SIM_US) /* What it takes to wake a thread .. */
+#define LATE_ONE_IN  512u             /* .. but now and then it is this: */
+#define LATE_NS      (2 * QR_SIM_MS)
 #define BUSY_TURNS   16u              /* So many turns without waiting take no time .. */
 #define TURNS_NS     (5 * QR_SIM_US)  /* .. and then so long, at least. */
 #define SPIN_READS   100u             /* So many looks at the clock .. */
@@ -251,10 +253,15 @@ static void run_closing(struct qr_uv_loop *loop)
 
 /* ---- what is ready ---- */
 
+uint64_t qr_uv_wake_ns(void)
+{
+    return qr_sim_below(qr_sim_chance(LATE_ONE_IN) ? LATE_NS : WAKE_NS);
+}
+
 void qr_uv_loop_wake(struct qr_uv_loop *loop)
 {
     if (loop->waiting != NULL)
-        qr_sim_wake_in(loop->waiting, qr_sim_below(WAKE_NS));
+        qr_sim_wake_in(loop->waiting, qr_uv_wake_ns());
 }
 
 /* As epoll: errors and hang-ups are told to everyone who wants anything. */

@@ -6,8 +6,7 @@
 
 #include "testing/sim/uv_core.h"
 
-#define START_NS     (20 * QR_SIM_US) /* A thread that is woken runs so much later, at most. */
-#define WORKERS      4u               /* libuv's, without UV_THREADPOOL_SIZE. */
+#define WORKERS      4u /* libuv's, without UV_THREADPOOL_SIZE. */
 #define WORKERS_MAX  1024u
 #define PREEMPTED_IN 64u /* One in so many locks lets others run first. */
 
@@ -100,7 +99,7 @@ void qr_uv_job_post(uv_loop_t *loop, void *request, void (*run)(uv_req_t *reques
     if (!qr_list_empty(&pool->idle)) {
         struct worker *worker = QR_CONTAINER_OF(pool->idle.next, struct worker, node);
         qr_list_remove(&worker->node);
-        qr_sim_wake_in(worker->fiber, qr_sim_below(START_NS));
+        qr_sim_wake_in(worker->fiber, qr_uv_wake_ns());
     } else if (pool->n_workers < pool->n_workers_max) {
         add_worker(pool);
     }
@@ -177,7 +176,7 @@ static void run_thread(void *data)
     thread->entry(thread->arg);
     thread->ended = true;
     if (thread->joiner != NULL)
-        qr_sim_wake_in(thread->joiner, qr_sim_below(START_NS));
+        qr_sim_wake_in(thread->joiner, qr_uv_wake_ns());
 }
 
 int uv_thread_create(uv_thread_t *uv, uv_thread_cb entry, void *arg)
@@ -251,7 +250,7 @@ static bool grant_first(struct queue *queue)
         return false;
     queue->first = waiter->next;
     waiter->granted = true;
-    qr_sim_wake_in(waiter->fiber, qr_sim_below(START_NS));
+    qr_sim_wake_in(waiter->fiber, qr_uv_wake_ns());
     return true;
 }
 
@@ -325,7 +324,7 @@ void uv_mutex_lock(uv_mutex_t *uv)
     struct mutex *mutex = (struct mutex *)(void *)uv;
     struct waiter waiter;
     if (qr_sim_fiber() != NULL && qr_sim_chance(PREEMPTED_IN))
-        qr_sim_sleep(1 + qr_sim_below(START_NS));
+        qr_sim_sleep(1 + qr_uv_wake_ns());
     if (uv_mutex_trylock(uv) == 0)
         return;
     assert(mutex->owner != self()); /* It would wait for itself. */
@@ -573,5 +572,5 @@ void uv_once(uv_once_t *guard, void (*cb)(void))
         *guard = RAN;
     }
     while (*guard != RAN)
-        qr_sim_sleep(START_NS);
+        qr_sim_sleep(1 + qr_uv_wake_ns());
 }

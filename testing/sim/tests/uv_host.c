@@ -1,4 +1,5 @@
-/* A test of ours, whose main() was renamed, as the only process of a simulated host. */
+/* A test of ours, whose main() was renamed, as the only process of a simulated host.
+ *   QR_SIM_SEED  of the world, or 1;  QR_SIM_SKIP  tests that are left out (cmocka's pattern) */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 #include <sys/stat.h>
 #include <uv.h>
 
+#include "testing/cmocka.h"
 #include "testing/sim/fd.h"
 #include "testing/sim/libc.h"
 #include "testing/sim/sched.h"
@@ -38,7 +40,9 @@ static int host_main(void *data)
 
 int main(void)
 {
-    const char *seed = getenv("QR_SIM_SEED");
+    const char *seed = getenv("QR_SIM_SEED"), *skip = getenv("QR_SIM_SKIP");
+    if (skip != NULL)
+        cmocka_set_skip_filter(skip);
     qr_sim_openssl();
     qr_sim_world(seed != NULL ? strtoull(seed, NULL, 10) : 1, 1700000000 * (int64_t)QR_SIM_S);
     qr_uv_init();
