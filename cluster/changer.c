@@ -111,7 +111,8 @@ static struct qr_step plan_arrival(const struct qr_change_view *view,
 static bool has_caught_up(const struct qr_change_view *view, raft_id id)
 {
     const struct qr_peer *peer = qr_peers_find(view->peers, qr_raft_id_member(id));
-    return is_up(view, id) && peer != NULL && peer->state.applied + QR_CHANGE_LAG >= view->commit;
+    return is_up(view, id) && peer != NULL && !peer->state.empty &&
+           peer->state.applied + QR_CHANGE_LAG >= view->commit;
 }
 
 static struct qr_step plan_promotion(const struct qr_change_view *view,

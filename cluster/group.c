@@ -22,7 +22,7 @@
 #define DISK_RETRY_MS          1000u
 #define INSTALL_TIMEOUT_MS     30000u
 #define CATCH_UP_ROUNDS        100u
-#define CATCH_UP_ROUND_MS      50000u
+#define CATCH_UP_ROUND_MS      10000u /* What it lacked it has copied before. */
 #define BEAT_MS                50u
 #define STATE_EVERY_MS         250u
 #define HOUSEKEEPING_EVERY_MS  1000u
@@ -668,6 +668,8 @@ static bool begin(struct qr_group *group)
     }
     qr_fsm_started(&group->fsm);
     tell_peers(group);
+    for (unsigned i = 0; i < group->founding.n; i++)
+        qr_group_tell_place(group, group->founding.seats[i].member, group->founding.seats[i].disk);
     return true;
 }
 

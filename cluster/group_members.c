@@ -37,6 +37,15 @@ void qr_group_list_others(const struct qr_group *group, struct qr_group_others *
 
 /* ---- the link's members ---- */
 
+static const struct raft_server *own_server(const struct qr_group *group)
+{
+    const struct raft *raft = &group->raft;
+    for (unsigned i = 0; i < raft->configuration.n; i++)
+        if (raft->configuration.servers[i].id == raft->id)
+            return &raft->configuration.servers[i];
+    return NULL;
+}
+
 static void want(const struct qr_group *group, struct qr_link_member *wanted, unsigned *n,
                  uint32_t id, const char *address)
 {
@@ -49,8 +58,7 @@ static void want(const struct qr_group *group, struct qr_link_member *wanted, un
     snprintf(wanted[(*n)++].address, sizeof wanted->address, "%s", address);
 }
 
-/* Whom the link shall know: the members, who is to come, and the seeds while nothing better is
- * known. */
+/* Whom the link shall know: the members, who is to come, and the seeds while no better is known. */
 static unsigned list_wanted(const struct qr_group *group, struct qr_link_member *wanted)
 {
     const struct raft_configuration *configuration = &group->raft.configuration;
@@ -60,7 +68,8 @@ static unsigned list_wanted(const struct qr_group *group, struct qr_link_member 
     for (unsigned i = 0; i < configuration->n; i++)
         want(group, wanted, &n, qr_raft_id_member(configuration->servers[i].id),
              configuration->servers[i].address);
-    for (unsigned i = 0; i < group->config.n_members && group->leader == 0; i++)
+    bool lost = group->leader == 0 || own_server(group) == NULL;
+    for (unsigned i = 0; i < group->config.n_members && lost; i++)
         want(group, wanted, &n, group->config.members[i].id, group->config.members[i].address);
     return n;
 }
@@ -120,15 +129,6 @@ void qr_group_sync_members(struct qr_group *group)
     }
     memcpy(group->linked, wanted, sizeof wanted);
     group->n_linked = n;
-}
-
-static const struct raft_server *own_server(const struct qr_group *group)
-{
-    const struct raft *raft = &group->raft;
-    for (unsigned i = 0; i < raft->configuration.n; i++)
-        if (raft->configuration.servers[i].id == raft->id)
-            return &raft->configuration.servers[i];
-    return NULL;
 }
 
 bool qr_group_is_voter(const struct qr_group *group)

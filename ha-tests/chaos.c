@@ -35,6 +35,7 @@
 #define LATE_DATA_S 150
 #define FAULTS_MAX  4u
 #define ROUND_S     75
+#define REBUILD_MS  2000
 #define SETTLE_MS   60000
 #define REFILL_MS   60000
 #define SCRUB_MS    180000
@@ -51,6 +52,7 @@ struct run {
 struct member {
     uint64_t back_ms, resume_ms; /* When it is started, or goes on; 0: it runs. */
     uint64_t free_ms;            /* When its disk gets its space back. */
+    uint64_t rebuild_ms;         /* When it is asked for, after its data was wiped. */
     bool may_refuse;             /* Its log was damaged: to stop with a sentence is right. */
     uint64_t rss_first, rss_last;
     size_t log_seen;
@@ -231,10 +233,20 @@ static void damage_log(unsigned id)
 
 static void wipe(unsigned id)
 {
-    char dir[512];
-    snprintf(dir, sizeof dir, "%s/data", chaos.cluster.members[id].dir);
-    qr_remove_dir(dir);
+    qr_cluster_wipe(&chaos.cluster, id);
+    chaos.members[id].rebuild_ms = qr_mono_ms() + REBUILD_MS;
     chaos.wipes++;
+}
+
+/* It waits with its empty folder until a person has it taken in again. */
+static void rebuild(unsigned id)
+{
+    char text[16];
+    unsigned leader = qr_cluster_leader(&chaos.cluster);
+    snprintf(text, sizeof text, "%u", id);
+    bool asked = leader != 0 && leader != id && qr_cluster_running(&chaos.cluster, id) &&
+                 qr_cluster_members(&chaos.cluster, leader, "replace", text, NULL) == 0;
+    chaos.members[id].rebuild_ms = asked ? 0 : qr_mono_ms() + REBUILD_MS;
 }
 
 /* ---- small disks ---- */
@@ -326,6 +338,8 @@ static void turn(void)
             start_member(id);
         if (m->free_ms != 0 && now >= m->free_ms)
             free_disk(id);
+        if (m->rebuild_ms != 0 && now >= m->rebuild_ms)
+            rebuild(id);
         if (m->resume_ms != 0 && now >= m->resume_ms) {
             m->resume_ms = 0;
             qr_cluster_resume(&chaos.cluster, id);

@@ -182,17 +182,16 @@ static int on_option(void *data, const char *section, const char *key, const cha
 static void check_relations(struct reading *reading)
 {
     struct qr_config *c = reading->config;
-    bool listed = false;
-    for (uint32_t i = 0; i < c->n_members; i++)
-        listed = listed || c->members[i].id == c->member_id;
     if (c->member_id == 0)
         refuse(reading, "%s: [member] id is missing.", reading->path);
     else if (qr_guid_parse(&c->cluster_id, qr_slice_str(c->cluster_id_text)) != 0)
         refuse(reading, "%s: [cluster] id is not a UUID; `quoratectl init` makes one.",
                reading->path);
-    else if (!listed)
-        refuse(reading, "%s: [cluster] has no line `member %u = host:port` for this member.",
-               reading->path, c->member_id);
+    else if (c->n_members == 0)
+        refuse(reading,
+               "%s: [cluster] has no line `member ID = host:port`: list the members that found the "
+               "cluster, or those of the one to join.",
+               reading->path);
     else if (c->heartbeat_ms * 3 > c->election_timeout_ms)
         refuse(reading,
                "%s: [cluster] heartbeat ms = %u is more than a third of the election "

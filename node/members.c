@@ -29,9 +29,11 @@ static int ask(struct qr_members_request *request)
                                                 [QR_MEMBERS_REMOVE] = QR_CHANGE_REMOVE,
                                                 [QR_MEMBERS_REPLACE] = QR_CHANGE_REPLACE};
     struct qr_group *group = request->members->group;
+    struct qr_group_status status;
     if (group == NULL)
         return QR_E_CLOSED;
-    if (!qr_group_ready(group))
+    qr_group_get_status(group, &status);
+    if (!status.is_member) /* It knows nothing; without a leader it would wait for one. */
         return QR_E_NO_QUORUM;
     if (request->verb == QR_MEMBERS_CANCEL)
         return qr_group_cancel_change(group, on_asked, request);
@@ -79,7 +81,7 @@ const char *qr_members_refusal(int status)
     case QR_E_MALFORMED:
         return "The member or its address is missing, or too long.";
     case QR_E_NO_QUORUM:
-        return "This member cannot reach a leader: ask another one, or wait.";
+        return "This member is not one of the cluster: ask another one.";
     default:
         return "The log did not take it.";
     }

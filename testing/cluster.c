@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ static int make_certificates(struct qr_cluster *cluster)
     snprintf(ca, sizeof ca, "%s/ca.crt", cluster->dir);
     snprintf(ca_key, sizeof ca_key, "%s/ca.key", cluster->dir);
     int err = qr_pki_make_ca(ca, ca_key, "test cluster", reason);
-    for (unsigned id = 1; err == 0 && id <= cluster->n; id++) {
+    for (unsigned id = 1; err == 0 && id <= cluster->n + cluster->n_spare; id++) {
         char cert[512], key[512], name[32], uri[128];
         snprintf(cert, sizeof cert, "%s/member.crt", cluster->members[id].dir);
         snprintf(key, sizeof key, "%s/member.key", cluster->members[id].dir);
@@ -118,19 +119,21 @@ int qr_cluster_create(struct qr_cluster *cluster, const struct qr_cluster_option
 {
     memset(cluster, 0, sizeof *cluster);
     cluster->n = options->n > 0 ? options->n : 3;
-    assert(cluster->n <= QR_CLUSTER_MEMBERS_MAX);
+    cluster->n_spare = options->n_spare;
+    unsigned n_all = cluster->n + cluster->n_spare;
+    assert(n_all <= QR_CLUSTER_MEMBERS_MAX);
     find_program(cluster, options->bin_dir);
     random_uuid(cluster->api_key);
     random_uuid(cluster->cluster_id);
-    cluster->base_port = options->base_port != 0 ? options->base_port : qr_free_ports(cluster->n);
+    cluster->base_port = options->base_port != 0 ? options->base_port : qr_free_ports(n_all);
     qr_temp_dir(cluster->dir, options->name);
     int err = qr_fetch_init(&cluster->fetch);
     if (err != 0)
         return err;
-    for (unsigned id = 1; id <= cluster->n; id++)
+    for (unsigned id = 1; id <= n_all; id++)
         place_member(cluster, options, id);
     err = make_certificates(cluster);
-    for (unsigned id = 1; err == 0 && id <= cluster->n; id++)
+    for (unsigned id = 1; err == 0 && id <= n_all; id++)
         write_conf(cluster, options, id);
     return err;
 }
@@ -179,6 +182,34 @@ int qr_cluster_start_all(struct qr_cluster *cluster)
     for (unsigned id = 1; id <= cluster->n && err == 0; id++)
         err = qr_cluster_start(cluster, id);
     return err;
+}
+
+int qr_cluster_start_spare(struct qr_cluster *cluster)
+{
+    assert(cluster->n_spare > 0);
+    cluster->n_spare--;
+    return qr_cluster_start(cluster, ++cluster->n);
+}
+
+int qr_cluster_members(const struct qr_cluster *cluster, unsigned id, const char *verb, ...)
+{
+    char program[512];
+    const char *argv[12] = {program, "members", "--url", cluster->members[id].url, verb};
+    unsigned n = 5;
+    va_list words;
+    snprintf(program, sizeof program, "%s/node/ctl/quoratectl", QR_BUILD_DIR);
+    va_start(words, verb);
+    while (n < 11 && (argv[n] = va_arg(words, const char *)) != NULL)
+        n++;
+    va_end(words);
+    return qr_process_run(argv);
+}
+
+void qr_cluster_wipe(const struct qr_cluster *cluster, unsigned id)
+{
+    char dir[512];
+    snprintf(dir, sizeof dir, "%s/data", cluster->members[id].dir);
+    qr_remove_dir(dir);
 }
 
 void qr_cluster_kill(struct qr_cluster *cluster, unsigned id)

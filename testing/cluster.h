@@ -21,6 +21,7 @@
 struct qr_cluster_options {
     const char *name;    /* In the folder's name. */
     unsigned n;          /* Members; 3. */
+    unsigned n_spare;    /* More, to be added later: qr_cluster_start_spare. */
     const char *bin_dir; /* Where node/quorated lies; NULL: $QUORATE_BUILD or this build. */
     uint32_t election_timeout_ms, heartbeat_ms;
     uint32_t snapshot_threshold, snapshot_trailing;
@@ -52,7 +53,7 @@ struct qr_cluster {
     char api_key[40];
     char cluster_id[40];
     uint16_t base_port;
-    unsigned n;
+    unsigned n, n_spare;
     struct qr_cluster_member members[QR_CLUSTER_MEMBERS_MAX + 1]; /* [0] is not used. */
     struct qr_fetch fetch;
 };
@@ -64,6 +65,13 @@ void qr_cluster_release(struct qr_cluster *cluster, bool keep);
 
 int qr_cluster_start(struct qr_cluster *cluster, unsigned id);
 int qr_cluster_start_all(struct qr_cluster *cluster);
+/* Starts the next member that is in no list, with an empty folder: member n + 1, and n counts it.
+ */
+int qr_cluster_start_spare(struct qr_cluster *cluster);
+/* Runs `quoratectl members WORD...`, asking a member; NULL ends the words.  Its exit code. */
+int qr_cluster_members(const struct qr_cluster *cluster, unsigned id, const char *verb, ...);
+/* The member's data folder, all of it; it must not run. */
+void qr_cluster_wipe(const struct qr_cluster *cluster, unsigned id);
 void qr_cluster_kill(struct qr_cluster *cluster, unsigned id);
 bool qr_cluster_stop(struct qr_cluster *cluster, unsigned id);
 void qr_cluster_pause(struct qr_cluster *cluster, unsigned id);

@@ -19,7 +19,7 @@
 #include "cluster/identity.h"
 #include "cluster/link.h"
 
-enum { O_DIR, O_MEMBERS, O_NAME };
+enum { O_DIR, O_MEMBERS, O_NAME, O_ADD };
 
 /* Two for the CA, two for the cluster, three and a folder a member, and DIR. */
 #define MADE_MAX (5 + 4 * QR_MEMBERS_MAX)
@@ -268,15 +268,61 @@ static int make_all(struct plan *plan)
     return code;
 }
 
+/* ---- more members of a cluster that is there ---- */
+
+static int read_text(struct plan *plan, const char *path, struct qr_buf *text)
+{
+    char chunk[4096];
+    FILE *in = fopen(path, "re");
+    if (in == NULL)
+        return fail(plan, "%s cannot be read: %s", path, strerror(errno));
+    for (size_t n; (n = fread(chunk, 1, sizeof chunk, in)) > 0;)
+        qr_buf_add(text, chunk, n);
+    fclose(in);
+    return QR_CTL_DONE;
+}
+
+static int read_id(struct plan *plan)
+{
+    char path[PATH_MAX];
+    struct qr_buf text = {0};
+    path_in(path, plan, "cluster.id");
+    int code = read_text(plan, path, &text);
+    struct qr_slice id = qr_slice_of(text.base, text.len < QR_GUID_TEXT_LEN ? 0 : QR_GUID_TEXT_LEN);
+    if (code == QR_CTL_DONE && qr_guid_parse(&plan->id, id) != 0)
+        code = fail(plan, "%s does not hold a cluster's id", path);
+    qr_guid_format(&plan->id, plan->id_text);
+    qr_buf_release(&text);
+    return code;
+}
+
+static int make_more(struct plan *plan)
+{
+    char path[PATH_MAX];
+    struct qr_buf ca_pem = {0};
+    path_in(path, plan, "ca.crt");
+    int code = read_id(plan);
+    if (code == QR_CTL_DONE)
+        code = read_text(plan, path, &ca_pem);
+    for (unsigned i = 0; i < plan->n_members && code == QR_CTL_DONE; i++)
+        code = make_member(plan, &plan->members[i], &ca_pem);
+    qr_buf_release(&ca_pem);
+    return code;
+}
+
 /* ---- the command ---- */
 
-static void print_text(const struct plan *plan, struct qr_buf *out)
+static void print_text(const struct plan *plan, bool add, struct qr_buf *out)
 {
-    qr_buf_printf(out,
-                  "Cluster %s, id %s, %u members.\n"
-                  "  %s/ca.key        signs certificates: keep it safe, members do not need it\n"
-                  "  %s/cluster.conf  goes into the quorate.conf of every member\n",
-                  plan->name, plan->id_text, plan->n_members, plan->dir, plan->dir);
+    if (add)
+        qr_buf_printf(out, "Cluster id %s, %u more members.\n", plan->id_text, plan->n_members);
+    else
+        qr_buf_printf(
+            out,
+            "Cluster %s, id %s, %u members.\n"
+            "  %s/ca.key        signs certificates: keep it safe, members do not need it\n"
+            "  %s/cluster.conf  goes into the quorate.conf of every member\n",
+            plan->name, plan->id_text, plan->n_members, plan->dir, plan->dir);
     for (unsigned i = 0; i < plan->n_members; i++)
         qr_buf_printf(
             out, "  %s/member-%u/     ca.crt, member.crt, member.key for member %u (%s)\n",
@@ -317,16 +363,17 @@ static int run(const struct qr_ctl_io *io, const struct qr_ctl_args *args)
     plan.name = args->n[O_NAME] > 0 ? qr_ctl_value(args, O_NAME) : "quorate";
     if (strlen(plan.dir) > PATH_MAX / 2)
         return fail(&plan, "the name of the folder is too long");
+    bool add = args->n[O_ADD] > 0;
     if (check_name(&plan) != QR_CTL_DONE || make_id(&plan) != QR_CTL_DONE ||
         read_members(&plan, qr_ctl_value(args, O_MEMBERS)) != QR_CTL_DONE)
         return QR_CTL_FAILED;
-    int code = make_all(&plan);
+    int code = add ? make_more(&plan) : make_all(&plan);
     if (code != QR_CTL_DONE)
         take_back(&plan);
     else if (io->json)
         print_json(&plan, io->out);
     else
-        print_text(&plan, io->out);
+        print_text(&plan, add, io->out);
     forget_made(&plan);
     return code;
 }
@@ -335,13 +382,16 @@ const struct qr_ctl_command qr_ctl_init = {
     .name = "init",
     .line = "Makes the identity of a new cluster: its id, CA and the members' certificates.",
     .more = "DIR gets ca.crt, ca.key, cluster.id, cluster.conf, and a folder member-<id> for each\n"
-            "member with its ca.crt, member.crt and member.key.  Nothing is overwritten.\n",
+            "member with its ca.crt, member.crt and member.key.  Nothing is overwritten.  With\n"
+            "--add only the folders, for members that `quoratectl members add` takes in.\n",
     .options =
         {
             [O_DIR] = {"--dir", "DIR", "Where to write; made if it is not there.", true},
             [O_MEMBERS] = {"--members", "ID=HOST:PORT,...",
                            "The members and the addresses of their links.", true},
             [O_NAME] = {"--name", "NAME", "What people call the cluster (quorate).", false},
+            [O_ADD] = {"--add", NULL, "More members of the cluster in DIR, which has ca.key.",
+                       false},
         },
     .run = run,
 };

@@ -41,6 +41,21 @@ static void reads_options_and_fills_in_defaults(void **state)
     assert_string_equal(c.data, "/tmp/data"); /* relative to the file's folder */
 }
 
+static void a_list_without_this_member_is_of_those_to_join(void **state)
+{
+    (void)state;
+    struct qr_config c;
+    char text[2048];
+    snprintf(text, sizeof text, "%s[member]\nid = 7\n", good);
+    assert_int_equal(read_text(&c, text), 0);
+    assert_int_equal(c.member_id, 7);
+    assert_int_equal(c.n_members, 2);
+    snprintf(text, sizeof text, "[member]\nid = 7\n[cluster]\nid = %s\n",
+             "00010203-0405-0607-0809-0a0b0c0d0e0f");
+    assert_int_equal(read_text(&c, text), QR_E_CONFIG);
+    assert_non_null(strstr(sentence, "member ID = host:port"));
+}
+
 static void refuses_with_a_sentence_that_names_the_thing(void **state)
 {
     (void)state;
@@ -56,7 +71,6 @@ static void refuses_with_a_sentence_that_names_the_thing(void **state)
         {"[cluster]\nmember 3 = nowhere\n", "host:port"},
         {"[web]\nkey = x\n", "certificate"},
         {"[cluster]\nid = x\n", "UUID"},
-        {"[member]\nid = 7\n", "member 7"},
         {"[log]\nlevel = loud\n", "loud"},
         {"what is this\n", "line"},
     };
@@ -104,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_options_and_fills_in_defaults),
+        cmocka_unit_test(a_list_without_this_member_is_of_those_to_join),
         cmocka_unit_test(refuses_with_a_sentence_that_names_the_thing),
         cmocka_unit_test(prints_a_sample_that_is_read_back),
     };
