@@ -14,6 +14,7 @@
 
 #include "base/compiler.h"
 #include "testing/cmocka.h"
+#include "testing/sim/net_conn.h"
 #include "testing/sim/uv_sim.h"
 
 #define PORT    7000
@@ -542,6 +543,262 @@ static void user_timeout_ends_what_nobody_reads(void **state)
     in_worlds(run_deaf_for_too_long);
 }
 
+static void run_kill_behind_a_cut(void)
+{
+    boot_both();
+    qr_sim_run_until(S(3));
+    cut_both(true);
+    qr_sim_host_kill(host_r, QR_SIM_KILL);
+    qr_sim_run_until(S(6));
+    CHECK(writer.err == 0); /* Neither FIN nor RST comes through. */
+    cut_both(false);
+    qr_sim_run_until(S(12));
+    CHECK(writer.err == UV_EOF || writer.err == UV_ECONNRESET || writer.err == UV_EPIPE);
+    CHECK(writer.err_at_ns > S(6));
+}
+
+static void what_ends_behind_a_cut_is_heard_later(void **state)
+{
+    (void)state;
+    in_worlds(run_kill_behind_a_cut);
+}
+
+/* ---- many hosts that dial, send, close and die, and a network that does its worst ---- */
+
+#define STORM_HOSTS 5u
+#define STORM_CONNS 6u
+
+/* One end; its bytes are the pattern from its own beginning. */
+struct end {
+    uv_tcp_t tcp;
+    uv_connect_t connect;
+    uv_write_t write;
+    bool used, writing;
+    uint64_t n_in, n_out;
+    char chunk[20000];
+};
+
+struct storm {
+    uv_loop_t loop;
+    uv_tcp_t listener;
+    uv_timer_t tick;
+    struct qr_sim_host *host;
+    struct end ends[2 * STORM_CONNS];
+    char buffer[3000];
+};
+
+static uint64_t storm_bytes, storm_errors;
+
+static void on_storm_closed(uv_handle_t *handle)
+{
+    ((struct end *)handle->data)->used = false;
+}
+
+static void storm_close(struct end *end)
+{
+    if (!uv_is_closing((uv_handle_t *)&end->tcp))
+        uv_close((uv_handle_t *)&end->tcp, on_storm_closed);
+}
+
+static void on_storm_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    (void)suggested;
+    struct storm *storm = handle->loop->data;
+    *buf = uv_buf_init(storm->buffer, sizeof storm->buffer);
+}
+
+static void on_storm_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct end *end = stream->data;
+    for (ssize_t i = 0; i < n; i++)
+        CHECK((uint8_t)buf->base[i] == pattern(end->n_in + (uint64_t)i));
+    if (n > 0) {
+        end->n_in += (uint64_t)n;
+        storm_bytes += (uint64_t)n;
+    } else if (n < 0) {
+        storm_errors += n != UV_EOF;
+        storm_close(end);
+    }
+}
+
+static void on_storm_written(uv_write_t *write, int status)
+{
+    struct end *end = write->data;
+    end->writing = false;
+    if (status != 0 && status != UV_ECANCELED)
+        storm_close(end);
+}
+
+static void storm_write(struct end *end)
+{
+    if (end->writing || uv_is_closing((uv_handle_t *)&end->tcp))
+        return;
+    size_t n = 1 + (size_t)qr_sim_below(sizeof end->chunk);
+    for (size_t i = 0; i < n; i++)
+        end->chunk[i] = (char)pattern(end->n_out + i);
+    uv_buf_t buf = uv_buf_init(end->chunk, (unsigned)n);
+    end->write.data = end;
+    if (uv_write(&end->write, (uv_stream_t *)&end->tcp, &buf, 1, on_storm_written) != 0)
+        return;
+    end->writing = true;
+    end->n_out += n;
+}
+
+static struct end *storm_end(struct storm *storm, size_t first)
+{
+    for (size_t i = first; i < first + STORM_CONNS; i++) {
+        if (storm->ends[i].used)
+            continue;
+        memset(&storm->ends[i], 0, sizeof storm->ends[i]);
+        storm->ends[i].used = true;
+        uv_tcp_init(&storm->loop, &storm->ends[i].tcp);
+        storm->ends[i].tcp.data = &storm->ends[i];
+        return &storm->ends[i];
+    }
+    return NULL;
+}
+
+static void storm_begin(struct end *end)
+{
+    uv_os_fd_t fd;
+    unsigned ms = 500 + (unsigned)qr_sim_below(5000);
+    CHECK(uv_fileno((uv_handle_t *)&end->tcp, &fd) == 0);
+    if (qr_sim_chance(2))
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+    if (qr_sim_chance(2))
+        uv_tcp_keepalive(&end->tcp, 1, 1);
+    uv_read_start((uv_stream_t *)&end->tcp, on_storm_alloc, on_storm_read);
+}
+
+static void on_storm_connect(uv_connect_t *req, int status)
+{
+    struct end *end = req->handle->data;
+    if (status != 0)
+        storm_close(end);
+    else
+        storm_begin(end);
+}
+
+static void on_storm_connection(uv_stream_t *listener, int status)
+{
+    (void)status;
+    struct end *end = storm_end(listener->loop->data, STORM_CONNS);
+    if (end != NULL && uv_accept(listener, (uv_stream_t *)&end->tcp) == 0)
+        storm_begin(end);
+    else if (end != NULL)
+        storm_close(end);
+}
+
+static void storm_dial(struct storm *storm)
+{
+    struct end *end = storm_end(storm, 0);
+    struct sockaddr_in to;
+    if (end == NULL)
+        return;
+    uv_ip4_addr(qr_net_address(qr_sim_host_get(3 + (uint32_t)qr_sim_below(STORM_HOSTS))), PORT,
+                &to);
+    uv_tcp_connect(&end->connect, &end->tcp, (const struct sockaddr *)&to, on_storm_connect);
+}
+
+static void on_storm_tick(uv_timer_t *timer)
+{
+    struct storm *storm = timer->loop->data;
+    if (qr_sim_chance(4))
+        storm_dial(storm);
+    for (size_t i = 0; i < QR_COUNT(storm->ends); i++) {
+        struct end *end = &storm->ends[i];
+        if (end->used && qr_sim_chance(40))
+            storm_close(end);
+        else if (end->used && qr_sim_chance(2) && uv_is_readable((uv_stream_t *)&end->tcp))
+            storm_write(end);
+        else if (end->used && qr_sim_chance(8) && uv_is_readable((uv_stream_t *)&end->tcp))
+            uv_is_active((uv_handle_t *)&end->tcp)
+                ? uv_read_stop((uv_stream_t *)&end->tcp)
+                : uv_read_start((uv_stream_t *)&end->tcp, on_storm_alloc, on_storm_read);
+    }
+}
+
+static int storm_main(void *data)
+{
+    struct storm *storm = data;
+    struct sockaddr_in any;
+    uv_ip4_addr("0.0.0.0", PORT, &any);
+    uv_loop_init(&storm->loop);
+    storm->loop.data = storm;
+    uv_tcp_init(&storm->loop, &storm->listener);
+    uv_tcp_bind(&storm->listener, (const struct sockaddr *)&any, 0);
+    if (uv_listen((uv_stream_t *)&storm->listener, 4, on_storm_connection) != 0)
+        return 1;
+    uv_timer_init(&storm->loop, &storm->tick);
+    uv_timer_start(&storm->tick, on_storm_tick, 10, 20);
+    return uv_run(&storm->loop, UV_RUN_DEFAULT);
+}
+
+static struct qr_sim_host *storm_host(void)
+{
+    return qr_sim_host_get(3 + (uint32_t)qr_sim_below(STORM_HOSTS));
+}
+
+static void storm_fault(struct storm *storms)
+{
+    struct qr_sim_host *a = storm_host(), *b = storm_host();
+    struct storm *storm = &storms[a->id - 3];
+    switch (qr_sim_below(9)) {
+    case 0:
+        qr_sim_host_kill(a, (enum qr_sim_down)(QR_SIM_KILL + qr_sim_below(2)));
+        break;
+    case 1:
+    case 2:
+        if (!a->up) {
+            memset(storm, 0, sizeof *storm);
+            qr_sim_host_boot(a, storm_main, storm);
+        }
+        break;
+    case 3:
+        qr_net_cut(a->id, b->id, qr_sim_chance(2));
+        break;
+    case 4:
+        qr_net_mute(a->id, b->id, qr_sim_chance(2));
+        break;
+    case 5:
+        qr_net_slow(a->id, b->id, qr_sim_below(300000), qr_sim_below(1000000));
+        break;
+    case 6:
+        qr_net_reset(a->id, qr_sim_chance(2) ? b->id : 0, qr_sim_chance(4));
+        break;
+    case 7:
+        if (qr_sim_chance(2))
+            qr_sim_host_pause(a);
+        else
+            qr_sim_host_resume(a);
+        break;
+    default:
+        qr_net_heal();
+    }
+}
+
+static void run_storm(void)
+{
+    static struct storm storms[STORM_HOSTS];
+    for (uint32_t i = 0; i < STORM_HOSTS; i++)
+        qr_sim_host_boot(qr_sim_host_new("storm"), storm_main, &storms[i]);
+    for (uint64_t ms = 0; ms < 60000; ms += 150) {
+        storm_fault(storms);
+        qr_sim_run_until((ms + 150) * QR_SIM_MS);
+    }
+    CHECK(storm_bytes > 1000000);
+    CHECK(storm_errors > 0);
+    for (uint32_t id = 3; id < 3 + STORM_HOSTS; id++)
+        qr_sim_host_kill(qr_sim_host_get(id), QR_SIM_KILL);
+    CHECK(qr_list_empty(qr_net_conns())); /* Nothing is left of anybody. */
+}
+
+static void streams_stay_whole_in_a_storm(void **state)
+{
+    (void)state;
+    in_worlds(run_storm);
+}
+
 /* ---- the seed decides all ---- */
 
 static int digest_pipe[2];
@@ -593,6 +850,8 @@ int main(void)
         cmocka_unit_test(the_kernel_of_a_paused_process_goes_on),
         cmocka_unit_test(hosts_start_again),
         cmocka_unit_test(user_timeout_ends_what_nobody_reads),
+        cmocka_unit_test(what_ends_behind_a_cut_is_heard_later),
+        cmocka_unit_test(streams_stay_whole_in_a_storm),
         cmocka_unit_test(the_seed_decides_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
