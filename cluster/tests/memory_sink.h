@@ -119,11 +119,12 @@ static inline int memory_sink_restore(void *data, struct qr_slice state, void **
         sink->n_wrong = qr_cursor_u64(&in);
         sink->digest = qr_cursor_u64(&in);
     }
+    if (in.failed) {
+        free(sink);
+        return QR_E_MALFORMED;
+    }
     *next = sink;
-    if (!in.failed)
-        return 0;
-    free(sink);
-    return QR_E_MALFORMED;
+    return 0;
 }
 
 static inline void memory_sink_replace(void *data, void *next)

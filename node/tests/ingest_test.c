@@ -3,6 +3,7 @@
 #include "node/ingest.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -381,6 +382,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(live_rows_go_ahead_of_those_that_refill, set_up, tear_down),
     };
+    signal(SIGPIPE, SIG_IGN); /* As the daemon does: children go when they like. */
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     fflush(NULL);
     _exit(failed); /* The loop's thread runs until the process ends. */
