@@ -6,10 +6,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cluster/latency.h"
 #include "node/bodies.h"
 #include "node/holes.h"
-
-#define LATENCIES 1024
 
 /* An entry on its way into the log. */
 struct proposal {
@@ -31,8 +30,7 @@ struct qr_roster {
     struct qr_list feeds;
     struct qr_list waiting;
     struct qr_jobs lanes[QR_ROSTER_LANES]; /* So few workers that the log's disk work finds one. */
-    uint64_t latencies_us[LATENCIES];
-    uint64_t n_latencies;
+    struct qr_latency latency;             /* From the first byte of a batch to its application. */
 };
 
 int qr_roster_new(struct qr_roster **roster, struct qr_mailbox *mailbox, uv_loop_t *loop,
@@ -504,8 +502,8 @@ static void on_batch_done(struct proposal *proposal, int status)
     struct qr_batch *batch = proposal->data;
     batch->status = status;
     int64_t latency_us = qr_clock_real_us(roster->clock) - batch->oldest_us;
-    if (status == 0 && batch->oldest_us != 0 && latency_us >= 0) /* the clock may step */
-        roster->latencies_us[roster->n_latencies++ % LATENCIES] = (uint64_t)latency_us;
+    if (status == 0 && batch->oldest_us != 0)
+        qr_latency_add(&roster->latency, latency_us);
     batch->message.run = run_batch_done;
     qr_mailbox_post(batch->home, &batch->message);
 }
@@ -702,19 +700,8 @@ unsigned qr_roster_n_children(const struct qr_roster *roster)
     return n;
 }
 
-static int compare_u64(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a;
-    uint64_t y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
 void qr_roster_latency(const struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us)
 {
-    uint64_t sorted[LATENCIES];
-    size_t n = roster->n_latencies < LATENCIES ? (size_t)roster->n_latencies : LATENCIES;
-    memcpy(sorted, roster->latencies_us, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, compare_u64);
-    *p50_us = n != 0 ? sorted[n / 2] : 0;
-    *p99_us = n != 0 ? sorted[n * 99 / 100] : 0;
+    *p50_us = qr_latency_percentile(&roster->latency, 50);
+    *p99_us = qr_latency_percentile(&roster->latency, 99);
 }

@@ -188,7 +188,7 @@ static void configure(struct qr_sim_member *member, uint32_t n_members)
         .member_id = member->id,
         .n_members = n_members,
         .election_timeout_ms = 500,
-        .heartbeat_ms = 100,
+        .heartbeat_ms = 150,
         .snapshot_threshold = 256,
         .snapshot_trailing = 128,
         .ingest_loops = 1,
