@@ -42,12 +42,12 @@ static const struct kind {
     [QR_SIM_FAULT_CLOCK] = {"clock", A_MEMBER, HARMLESS, 1000, 30000, -20000, 20000},
     [QR_SIM_FAULT_DUPLICATE] = {"duplicate", A_CHILD, HARMLESS, 2000, 20000, 0, 0},
     [QR_SIM_FAULT_CHILD_RECONNECT] = {"child-reconnect", A_CHILD, HARMLESS, 0, 0, 0, 0},
-    [QR_SIM_FAULT_CHILD_LAG] = {"child-lag", A_CHILD, HARMLESS, 500, 40000, 0, 0},
-    [QR_SIM_FAULT_CHILD_KILL] = {"child-kill", A_CHILD, HARMLESS, 500, 40000, 0, 0},
+    [QR_SIM_FAULT_CHILD_LAG] = {"child-lag", A_CHILD, HARMLESS, 500, 120000, 0, 0},
+    [QR_SIM_FAULT_CHILD_KILL] = {"child-kill", A_CHILD, HARMLESS, 500, 120000, 0, 0},
     [QR_SIM_FAULT_CHILD_LIES] = {"child-lies", A_CHILD, HARMLESS, 500, 5000, 0, 5},
     [QR_SIM_FAULT_LEADER_KILL] = {"leader-kill", NOBODY, TAKES_ONE, 200, 10000, 0,
                                   QR_SIM_MOMENTS - 1},
-    [QR_SIM_FAULT_MAJORITY] = {"majority", NOBODY, TAKES_ALL, 1000, 30000, 0, 3},
+    [QR_SIM_FAULT_MAJORITY] = {"majority", NOBODY, TAKES_ALL, 1000, 90000, 0, 3},
 };
 
 const char *qr_sim_fault_name(enum qr_sim_fault_kind kind)

@@ -180,20 +180,27 @@ struct qr_sim_member *qr_sim_leader(void)
     return leader;
 }
 
-/* Windows are short, so that all that is made of them is made within the hour. */
-static void configure(struct qr_sim_member *member, uint32_t n_members)
+/* Windows are short, so that all that is made of them is made within the hour.  Each seed has its
+ * own settings. */
+static void configure(struct qr_sim_member *member, uint32_t n_members, uint64_t seed)
 {
+    static const uint32_t windows_s[] = {10, 20, 30, 30};
+    static const uint32_t thresholds[] = {32, 128, 256, 512};
+    static const uint32_t trailing[] = {8, 64, 128, 512};
+    static const uint32_t ticks_ms[] = {100, 250, 500, 500};
     struct qr_config *c = &member->config;
+    struct qr_rng rng;
+    qr_rng_seed(&rng, seed ^ UINT64_C(0x636f6e66));
     *c = (struct qr_config){
         .member_id = member->id,
         .n_members = n_members,
         .election_timeout_ms = 500,
         .heartbeat_ms = 150,
-        .snapshot_threshold = 256,
-        .snapshot_trailing = 128,
+        .snapshot_threshold = thresholds[qr_rng_below(&rng, 4)],
+        .snapshot_trailing = trailing[qr_rng_below(&rng, 4)],
         .ingest_loops = 1,
-        .tick_ms = 500,
-        .window_s = 30,
+        .tick_ms = ticks_ms[qr_rng_below(&rng, 4)],
+        .window_s = windows_s[qr_rng_below(&rng, 4)],
         .retention_hours = {1, 4, 24},
         .disk_reserve_mib = 8,
     };
@@ -354,7 +361,7 @@ static void make_members(const struct qr_sim_options *options)
         assert(member->host->id == member->id);
     }
     for (uint32_t i = 0; i < options->n_members; i++) {
-        configure(&qr_sim_cluster.members[i], options->n_members);
+        configure(&qr_sim_cluster.members[i], options->n_members, options->seed);
         install(&qr_sim_cluster.members[i]);
     }
 }

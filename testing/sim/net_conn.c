@@ -15,6 +15,7 @@
 #define GIVE_UP_NS   (924 * QR_SIM_S) /* .. with tcp_retries2 = 15. */
 #define ORPHAN_NS    (60 * QR_SIM_S)  /* What nobody owns any more is tried for so long. */
 #define SHORT_ONE_IN 16u              /* Reads that get less than there is. */
+#define SMALL_BYTES  128u /* .. but not of the first packet of a connection, if small. */
 
 static struct qr_list conns = {&conns, &conns};
 
@@ -385,7 +386,10 @@ size_t qr_net_flow_recv(struct qr_net_flow *flow, void *into, size_t bytes)
     size_t there = (size_t)(flow->arrived - flow->read);
     if (bytes > there)
         bytes = there;
-    if (bytes > 1 && qr_sim_chance(SHORT_ONE_IN)) {
+    /* A kernel does not split a small packet; a Netdata child takes the first one for the whole
+     * answer of its parent. */
+    bool is_first_packet = flow->read == 0 && bytes <= SMALL_BYTES;
+    if (bytes > 1 && !is_first_packet && qr_sim_chance(SHORT_ONE_IN)) {
         bytes = 1 + (size_t)qr_sim_below(bytes);
         qr_net_counts.n_short_reads++;
     }
