@@ -10,6 +10,7 @@
 #include "base/compiler.h"
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -272,8 +273,13 @@ static struct qr_sim_fiber *take_fiber(void)
 {
     if (!qr_list_empty(&world.free_fibers)) {
         struct qr_list *node = world.free_fibers.next;
+        struct qr_sim_fiber *used = QR_CONTAINER_OF(node, struct qr_sim_fiber, node);
         qr_list_remove(node);
-        return QR_CONTAINER_OF(node, struct qr_sim_fiber, node);
+#if defined(__SANITIZE_ADDRESS__)
+        /* Who was killed did not return: its frames are still marked. */
+        __asan_unpoison_memory_region((char *)used->stack + 4096, QR_SIM_STACK_BYTES - 4096);
+#endif
+        return used;
     }
     struct qr_sim_fiber *fiber = calloc(1, sizeof *fiber);
     assert(fiber != NULL);
