@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -31,29 +32,50 @@ struct member {
     struct qr_link *link;
     struct qr_group *group;
     uint64_t incarnation;
-    double longest_ns, longest_cpu_ns; /* Of the turns since it was read last. */
+    /* Of the turns since it was read last: */
+    double longest_cpu_ns;
+    struct {
+        double ns, cpu_ns;
+        long n_waits;     /* For a disk, a lock, memory: the thread's own doing. */
+        long n_preempted; /* For a processor: the machine's. */
+        long n_faults;
+    } longest;
     bool closed;
 };
 
 /* One turn: all that is done between two waits. */
 static void turn_loop(struct member *m)
 {
+    struct rusage before, after;
+    getrusage(RUSAGE_THREAD, &before);
     double wall = qr_bench_wall_ns(), cpu = qr_bench_cpu_ns();
     uint64_t idle = uv_metrics_idle_time(&m->loop);
     uv_run(&m->loop, UV_RUN_ONCE);
     cpu = qr_bench_cpu_ns() - cpu;
-    wall = qr_bench_wall_ns() - wall - (double)(uv_metrics_idle_time(&m->loop) - idle);
+    idle = uv_metrics_idle_time(&m->loop) - idle;
+    wall = qr_bench_wall_ns() - wall - (double)idle;
     m->longest_cpu_ns = cpu > m->longest_cpu_ns ? cpu : m->longest_cpu_ns;
-    m->longest_ns = wall > m->longest_ns ? wall : m->longest_ns;
+    if (wall <= m->longest.ns)
+        return;
+    getrusage(RUSAGE_THREAD, &after);
+    m->longest.ns = wall;
+    m->longest.cpu_ns = cpu;
+    m->longest.n_waits = after.ru_nvcsw - before.ru_nvcsw - (idle != 0);
+    m->longest.n_preempted = after.ru_nivcsw - before.ru_nivcsw;
+    m->longest.n_faults = after.ru_minflt - before.ru_minflt + after.ru_majflt - before.ru_majflt;
 }
 
-/* Of the turn that took longest, and of the one that computed longest. */
+/* Of the turn that took longest, and what it did; and of the one that computed longest. */
 static const char *take_longest(struct member *m)
 {
-    static char text[64];
-    snprintf(text, sizeof text, "%.1f ms (CPU %.1f ms)", m->longest_ns / 1e6,
-             m->longest_cpu_ns / 1e6);
-    m->longest_ns = m->longest_cpu_ns = 0;
+    static char text[160];
+    snprintf(text, sizeof text,
+             "%.1f ms (its CPU %.1f ms, waited %ld times, preempted %ld times, %ld page faults; "
+             "most CPU of any %.1f ms)",
+             m->longest.ns / 1e6, m->longest.cpu_ns / 1e6, m->longest.n_waits,
+             m->longest.n_preempted, m->longest.n_faults, m->longest_cpu_ns / 1e6);
+    memset(&m->longest, 0, sizeof m->longest);
+    m->longest_cpu_ns = 0;
     return text;
 }
 
