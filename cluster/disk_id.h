@@ -8,7 +8,7 @@
  *   raft id = disk << 32 | member
  *
  * A member that lost its disk comes back as another server, with no vote, until the cluster takes
- * it in (docs/decisions/0018).
+ * it in (docs/decisions/0019).
  *
  *   file `disk` in the log's folder: "QRDISK1\n", u32 disk, u32 CRC32C of the 12 bytes before
  *

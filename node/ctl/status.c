@@ -112,7 +112,10 @@ static void render_members(const json_t *members, struct qr_buf *out)
         cell_number(&table, member, "id");
         cell_text(&table, member, "name");
         cell_text(&table, member, "address");
-        cell_text(&table, member, "role");
+        if (json_is_false(json_object_get(member, "voter")))
+            qr_ctl_table_cell(&table, "%s (%s)", text_of(member, "role"), text_of(member, "kind"));
+        else
+            cell_text(&table, member, "role");
         cell_text(&table, member, "state");
         cell_number(&table, member, "applied");
         cell_number(&table, member, "commit");
