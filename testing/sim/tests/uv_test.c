@@ -506,6 +506,155 @@ static void jobs_that_wait_can_be_cancelled(void **state)
     uv_sem_destroy(&held);
 }
 
+/* ---- files ---- */
+
+static char dir[] = "/tmp/qr-sim-uv-XXXXXX";
+static uv_fs_t fs_req;
+static uv_file fs_file;
+static char fs_text[16];
+
+static const char *in_dir(const char *name)
+{
+    static char paths[2][64];
+    static unsigned n;
+    char *path = paths[n++ % 2];
+    snprintf(path, sizeof paths[0], "%s/%s", dir, name);
+    return path;
+}
+
+static void files_are_written_renamed_and_listed(void **state)
+{
+    (void)state;
+    uv_fs_t req;
+    assert_non_null(mkdtemp(dir));
+    int flags = UV_FS_O_RDWR | UV_FS_O_CREAT | UV_FS_O_EXCL;
+    assert_int_equal(uv_fs_open(NULL, &req, in_dir("none"), UV_FS_O_RDONLY, 0, NULL), UV_ENOENT);
+    uv_file file = uv_fs_open(NULL, &req, in_dir("b"), flags, 0600, NULL);
+    assert_true(file >= 0);
+    assert_int_equal(uv_fs_open(NULL, &req, in_dir("b"), flags, 0600, NULL), UV_EEXIST);
+    uv_buf_t parts[] = {uv_buf_init((char *)(uintptr_t) "abc", 3),
+                        uv_buf_init((char *)(uintptr_t) "defg", 4)};
+    assert_int_equal(uv_fs_write(NULL, &req, file, parts, 2, -1, NULL), 7);
+    assert_int_equal(uv_fs_write(NULL, &req, file, parts, 1, 1, NULL), 3);
+    assert_int_equal(uv_fs_fsync(NULL, &req, file, NULL), 0);
+    assert_int_equal(uv_fs_ftruncate(NULL, &req, file, 6, NULL), 0);
+    char text[16] = "";
+    uv_buf_t into = uv_buf_init(text, sizeof text);
+    assert_int_equal(uv_fs_read(NULL, &req, file, &into, 1, 0, NULL), 6);
+    assert_string_equal(text, "aabcef");
+    assert_int_equal(uv_fs_fstat(NULL, &req, file, NULL), 0);
+    assert_int_equal(req.statbuf.st_size, 6);
+    assert_int_equal(uv_fs_close(NULL, &req, file, NULL), 0);
+    assert_int_equal(uv_fs_rename(NULL, &req, in_dir("b"), in_dir("c"), NULL), 0);
+    assert_int_equal(uv_fs_stat(NULL, &req, in_dir("b"), NULL), UV_ENOENT);
+    assert_int_equal(uv_fs_mkdir(NULL, &req, in_dir("a"), 0700, NULL), 0);
+    assert_int_equal(uv_fs_scandir(NULL, &req, dir, 0, NULL), 2);
+    uv_dirent_t entry;
+    assert_int_equal(uv_fs_scandir_next(&req, &entry), 0);
+    assert_string_equal(entry.name, "a"); /* By name. */
+    assert_int_equal(uv_fs_scandir_next(&req, &entry), 0);
+    assert_string_equal(entry.name, "c");
+    assert_int_equal(uv_fs_scandir_next(&req, &entry), UV_EOF);
+    uv_fs_req_cleanup(&req);
+    assert_int_equal(uv_fs_unlink(NULL, &req, in_dir("c"), NULL), 0);
+    assert_int_equal(uv_fs_rmdir(NULL, &req, in_dir("a"), NULL), 0);
+    assert_int_equal(uv_fs_scandir(NULL, &req, in_dir("none"), 0, NULL), UV_ENOENT);
+    assert_int_equal(uv_fs_rmdir(NULL, &req, dir, NULL), 0);
+}
+
+static void on_file_closed(uv_fs_t *req)
+{
+    assert_int_equal(req->result, 0);
+    uv_fs_req_cleanup(req);
+    step('c');
+}
+
+static void on_file_read(uv_fs_t *req)
+{
+    assert_int_equal(req->result, 0); /* At the end of /dev/null. */
+    uv_fs_req_cleanup(req);
+    step('r');
+    assert_int_equal(uv_fs_close(&loop, req, fs_file, on_file_closed), 0);
+}
+
+static void on_file_opened(uv_fs_t *req)
+{
+    assert_true(req->result >= 0);
+    assert_string_equal(req->path, "/dev/null");
+    fs_file = (uv_file)req->result;
+    uv_fs_req_cleanup(req);
+    step('o');
+    uv_buf_t into = uv_buf_init(fs_text, sizeof fs_text);
+    assert_int_equal(uv_fs_read(&loop, req, fs_file, &into, 1, -1, on_file_read), 0);
+}
+
+static void on_not_opened(uv_fs_t *req)
+{
+    assert_int_equal(req->result, UV_ENOENT);
+    uv_fs_req_cleanup(req);
+    step('e');
+}
+
+static void files_are_opened_and_read_in_the_pool(void **state)
+{
+    (void)state;
+    char path[32] = "/dev/null";
+    assert_int_equal(uv_fs_open(&loop, &fs_req, path, UV_FS_O_RDONLY, 0, on_file_opened), 0);
+    memset(path, 'x', sizeof path - 1); /* It was copied. */
+    run();
+    assert_string_equal(trail, "orc");
+    assert_int_equal(uv_fs_open(&loop, &fs_req, "/none", UV_FS_O_RDONLY, 0, on_not_opened), 0);
+    run();
+    assert_string_equal(trail, "orce");
+}
+
+/* ---- signals ---- */
+
+static void send_signal(int number)
+{
+#if QR_SIM_FALSE
+    assert_true(qr_uv_signal(qr_sim_host(), number));
+#else
+    assert_int_equal(raise(number), 0);
+#endif
+}
+
+static unsigned n_signals;
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    assert_int_equal(number, SIGUSR1);
+    assert_int_equal(handle->signum, SIGUSR1);
+    step('s');
+    if (++n_signals == 2)
+        close_it(handle);
+}
+
+static void on_send_again(uv_timer_t *timer)
+{
+    send_signal(SIGUSR1);
+    close_it(timer);
+}
+
+static void signals_are_heard_on_the_loop(void **state)
+{
+    (void)state;
+    uv_signal_t handle, once_handle;
+    uv_timer_t timer;
+    n_signals = 0;
+    uv_signal_init(&loop, &handle);
+    uv_signal_init(&loop, &once_handle);
+    assert_int_equal(uv_signal_start(&handle, on_signal, 0), UV_EINVAL);
+    assert_int_equal(uv_signal_start(&handle, on_signal, SIGUSR1), 0);
+    send_signal(SIGUSR1);
+    assert_int_equal(n_signals, 0);
+    uv_timer_init(&loop, &timer);
+    uv_timer_start(&timer, on_send_again, 20, 0);
+    close_it(&once_handle);
+    run();
+    assert_string_equal(trail, "ss");
+}
+
 static int group(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -524,6 +673,9 @@ static int group(void)
         TEST(once_is_once),
         TEST(jobs_run_elsewhere_and_end_on_the_loop),
         TEST(jobs_that_wait_can_be_cancelled),
+        TEST(files_are_written_renamed_and_listed),
+        TEST(files_are_opened_and_read_in_the_pool),
+        TEST(signals_are_heard_on_the_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
