@@ -261,12 +261,30 @@ static void on_beat(uv_timer_t *timer)
 
 /* ---- start ---- */
 
+/* What is synced in a folder is lost with the folder's own name. */
+static int sync_parent(const char *path)
+{
+    char parent[QR_PATH_BYTES_MAX + 32];
+    const char *slash = strrchr(path, '/');
+    int len = slash == NULL ? 0 : (int)(slash - path);
+    snprintf(parent, sizeof parent, "%.*s", len, path);
+    int fd = open(slash == NULL ? "."
+                  : len == 0    ? "/"
+                                : parent,
+                  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES ? 0 : -errno; /* Whoever keeps it from us made the folder. */
+    int err = fsync(fd) == 0 ? 0 : -errno;
+    close(fd);
+    return err;
+}
+
 static int make_dir(const char *path)
 {
-    if (mkdir(path, 0750) == 0 || errno == EEXIST)
-        return 0;
-    qr_error("cannot make a folder path=%s error=\"%s\"", path, strerror(errno));
-    return -errno;
+    int err = mkdir(path, 0750) == 0 || errno == EEXIST ? sync_parent(path) : -errno;
+    if (err != 0)
+        qr_error("cannot make a folder path=%s error=\"%s\"", path, qr_strerror(err));
+    return err;
 }
 
 static int make_dirs(struct qr_node *node)

@@ -230,6 +230,18 @@ static void put_text(struct qr_sim_member *member, const char *path, const char 
     qr_sim_disk_put(member->host, path, text, strlen(text));
 }
 
+/* Half of the seeds have disks that promise no more than POSIX, and some have no asynchronous
+ * writes. */
+static void install_disk(struct qr_sim_member *member, uint64_t seed)
+{
+    static const unsigned async[] = {0, 2, 16, 16};
+    struct qr_sim_disk *disk = qr_sim_disk(member->host);
+    struct qr_rng rng;
+    qr_rng_seed(&rng, seed ^ UINT64_C(0x6469736b));
+    disk->harsh = qr_rng_below(&rng, 2) == 0;
+    disk->async_one_in = async[qr_rng_below(&rng, 4)];
+}
+
 static void install(struct qr_sim_member *member)
 {
     const struct qr_sim_key *key = &qr_sim_keys[member->id - 1];
@@ -362,6 +374,7 @@ static void make_members(const struct qr_sim_options *options)
     }
     for (uint32_t i = 0; i < options->n_members; i++) {
         configure(&qr_sim_cluster.members[i], options->n_members, options->seed);
+        install_disk(&qr_sim_cluster.members[i], options->seed);
         install(&qr_sim_cluster.members[i]);
     }
 }
