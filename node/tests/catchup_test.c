@@ -31,6 +31,7 @@ static char dir[QR_TEMP_DIR_BYTES];
 static uv_loop_t loop;
 static struct member members[2];
 static bool paused; /* The second does not fetch. */
+static char first_address[32];
 
 static void on_sealed(void *data, const struct qr_block_id *id, int status, uint64_t bytes,
                       uint64_t hash)
@@ -352,12 +353,53 @@ static void what_is_missing_is_read_from_the_peer_meanwhile(void **state)
     qr_buf_release(&snapshot);
 }
 
+static bool is_in_the_middle(void)
+{
+    struct qr_catchup_stats stats;
+    qr_catchup_get_stats(members[1].catchup, &stats);
+    return stats.file_bytes > 0;
+}
+
+/* A member that ends in the middle of a file has no file when it is back, and begins again. */
+static void a_fetch_that_was_killed_begins_again(void **state)
+{
+    (void)state;
+    struct member *m = &members[1];
+    struct qr_buf snapshot = {0};
+    struct qr_block_name name;
+    char path[1024], copy[1024], part[1024];
+    struct qr_link_member peer = {1, ""};
+    fill_and_seal(members[0].store, T0 + 6000);
+    pass_snapshot(&snapshot);
+    qr_store_missing(m->store, &name, 1);
+    assert_int_equal(qr_store_fetch_path(m->store, name.name, part, sizeof part), 0);
+    snprintf(peer.address, sizeof peer.address, "%s", first_address);
+    assert_int_equal(qr_link_set_member(m->link, &peer), 0); /* The test before took it out. */
+    assert_true(run_until(is_in_the_middle));
+    assert_int_equal(access(part, F_OK), 0);
+    qr_catchup_free(m->catchup);
+    assert_int_equal(qr_catchup_new(&m->catchup, &loop, m->parts, m->store), 0);
+    assert_int_equal(qr_store_restore(m->store, qr_buf_slice(&snapshot)), 0);
+    paused = true;
+    assert_true(run_until(is_looked_for));
+    paused = false;
+    assert_false(has_all());
+    assert_true(run_until(has_all));
+    assert_int_equal(qr_store_block_path(members[0].store, name.name, path, sizeof path), 0);
+    assert_int_equal(qr_store_block_path(m->store, name.name, copy, sizeof copy), 0);
+    const char *const compare[] = {"cmp", path, copy, NULL};
+    assert_int_equal(qr_process_run(compare), 0);
+    assert_int_not_equal(access(part, F_OK), 0);
+    qr_buf_release(&snapshot);
+}
+
 static int setup(void **state)
 {
     (void)state;
     qr_temp_dir(dir, "catchup-test");
     uv_loop_init(&loop);
     uint16_t port = qr_free_ports(2);
+    snprintf(first_address, sizeof first_address, "127.0.0.1:%u", port);
     open_member(0, port);
     open_member(1, port);
     return 0;
@@ -388,6 +430,7 @@ int main(void)
         cmocka_unit_test(a_missing_file_comes_from_the_peer_and_a_bad_one_is_not_taken),
         cmocka_unit_test(a_file_that_no_peer_has_does_not_keep_the_others_waiting),
         cmocka_unit_test(what_is_missing_is_read_from_the_peer_meanwhile),
+        cmocka_unit_test(a_fetch_that_was_killed_begins_again),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

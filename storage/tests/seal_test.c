@@ -182,6 +182,63 @@ static void missing_files_are_fetched(void **state)
     stop(&lacks);
 }
 
+/* What arrives of each missing file goes in, as far as the disk lets it. */
+static void fetch_all(struct member *has, struct member *lacks)
+{
+    struct qr_block_name names[5];
+    unsigned n = qr_store_missing(lacks->store, names, 5);
+    for (unsigned i = 0; i < n; i++) {
+        char from[256], to[256];
+        assert_int_equal(qr_store_block_path(has->store, names[i].name, from, sizeof from), 0);
+        assert_int_equal(qr_store_fetch_path(lacks->store, names[i].name, to, sizeof to), 0);
+        const struct qr_memory_file *file = qr_memory_disk_get(&has->disk, from);
+        if (qr_disk_write_file(&lacks->disk.disk, to, file->bytes, file->len) != 0)
+            continue;
+        qr_memory_disk_get(&lacks->disk, to)->durable_len = 0; /* Its writer does not sync. */
+        qr_store_fetched(lacks->store, names[i].name);
+    }
+}
+
+/* Whatever call the power goes with, a file is here whole or is fetched again. */
+static void a_fetch_that_is_cut_off_anywhere_is_made_again(void **state)
+{
+    (void)state;
+    struct member has;
+    start(&has);
+    sealed_rows(&has);
+    struct qr_buf snapshot = snapshot_of(has.store);
+    bool failed = true;
+    unsigned most_here = 0;
+    for (unsigned at = 1; failed; at++) {
+        struct member lacks;
+        struct qr_block_name names[5];
+        start(&lacks);
+        assert_int_equal(qr_store_restore(lacks.store, qr_buf_slice(&snapshot)), 0);
+        lacks.disk.fail_at = lacks.disk.n_calls + at;
+        lacks.disk.stay_failed = true;
+        lacks.disk.tear = true;
+        fetch_all(&has, &lacks);
+        failed = lacks.disk.n_calls >= lacks.disk.fail_at;
+        qr_store_close(lacks.store);
+        qr_memory_disk_crash(&lacks.disk);
+        assert_int_equal(open_store(&lacks), 0);
+        assert_int_equal(qr_store_restore(lacks.store, qr_buf_slice(&snapshot)), 0);
+        unsigned n_here = 3 - qr_store_missing(lacks.store, names, 5);
+        assert_int_equal(qr_memory_disk_n_files(&lacks.disk), n_here); /* And no part of one. */
+        assert_true(n_here >= most_here);
+        most_here = n_here;
+        fetch_all(&has, &lacks);
+        assert_int_equal(qr_store_missing(lacks.store, names, 5), 0);
+        assert_rows(&lacks);
+        assert_same_files(&has.disk, &lacks.disk);
+        stop(&lacks);
+        assert_true(at < 100);
+    }
+    assert_int_equal(most_here, 3);
+    qr_buf_release(&snapshot);
+    stop(&has);
+}
+
 static void the_groups_hash_counts(void **state)
 {
     (void)state;
@@ -387,6 +444,7 @@ int main(void)
         cmocka_unit_test(a_flipped_byte_is_never_served),
         cmocka_unit_test(files_that_are_not_agreed_on_are_known),
         cmocka_unit_test(missing_files_are_fetched),
+        cmocka_unit_test(a_fetch_that_is_cut_off_anywhere_is_made_again),
         cmocka_unit_test(the_groups_hash_counts),
         cmocka_unit_test(late_rows_are_the_next_generation),
         cmocka_unit_test(a_shard_has_files_of_its_own),
