@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "cluster/group_members.h"
 #include "cluster/group_private.h"
+#include "cluster/mend.h"
 #include "cluster/raft_error.h"
 
 /* The settings that docs/decisions/0002 argues for. */
@@ -953,6 +954,11 @@ static int init(struct qr_group *group)
     qr_fsm_init(&group->fsm, &group->raft, &group->machine);
     group->fsm.submit = submit_job;
     group->fsm.data = group;
+    err = qr_mend_log(group->dir);
+    if (err != 0) {
+        qr_error("the log cannot be mended dir=%s error=\"%s\"", group->dir, qr_strerror(err));
+        goto err_machine;
+    }
     err = qr_transport_init(&group->transport, config->loop, config->link, config->group_id,
                             group->dir);
     if (err != 0)
@@ -968,6 +974,7 @@ static int init(struct qr_group *group)
     }
     qr_transport_install(&group->transport);
     qr_guard_install(&group->guard, &group->raft, fatal, group);
+    group->guard.dir = group->dir;
     qr_fsm_install(&group->fsm);
     configure(group);
     return 0;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/plant.h"
+#include "cluster/mend.h"
 
 /* What the library's disk back end traces when a write fails, just before it arms the retry that
  * crashes (G4). */
@@ -45,7 +46,31 @@ struct append {
     struct qr_guard *guard;
     struct raft_io_append *above;
     raft_io_append_cb cb;
+    uint64_t n_cuts; /* Of the guard, when it began. */
 };
+
+/* G11: the back end has done all truncations before an append that came after them. */
+static void forget_cuts(struct qr_guard *guard, uint64_t n_cuts)
+{
+    if (!guard->cut_noted || n_cuts != guard->n_cuts)
+        return;
+    guard->cut_noted = false;
+    int err = qr_mend_forget_cut(guard->dir);
+    if (err != 0)
+        stop(guard, "the note of a truncation could not be removed: %s", qr_strerror(err));
+}
+
+static int note_cut(struct qr_guard *guard, raft_index index)
+{
+    int err = qr_mend_note_cut(guard->dir, index);
+    if (err != 0) {
+        stop(guard, "a truncation could not be noted: %s", qr_strerror(err));
+        return RAFT_IOERR;
+    }
+    guard->n_cuts++;
+    guard->cut_noted = true;
+    return 0;
+}
 
 static void on_appended(struct raft_io_append *req, int status)
 {
@@ -53,6 +78,8 @@ static void on_appended(struct raft_io_append *req, int status)
     struct qr_guard *guard = append->guard;
     struct raft_io_append *above = append->above;
     raft_io_append_cb cb = append->cb;
+    if (status == 0)
+        forget_cuts(guard, append->n_cuts);
     free(append);
     bool canceled = status == RAFT_CANCELED && guard->closing;
     if (status != 0 && !canceled && is_on(guard, QR_GUARD_G4)) {
@@ -71,7 +98,8 @@ static int guard_append(struct raft_io *io, struct raft_io_append *req,
         stop(guard, "the log could not be written: out of memory");
         return RAFT_NOMEM;
     }
-    *append = (struct append){.req = {.data = append}, .guard = guard, .above = req, .cb = cb};
+    *append = (struct append){
+        .req = {.data = append}, .guard = guard, .above = req, .cb = cb, .n_cuts = guard->n_cuts};
     req->cb = cb;
     int rv = guard->below.append(io, &append->req, entries, n, on_appended);
     if (rv != 0) {
@@ -92,6 +120,9 @@ static int written(struct qr_guard *guard, int rv, const char *what)
 static int guard_truncate(struct raft_io *io, raft_index index)
 {
     struct qr_guard *guard = guard_of(io);
+    int rv = guard->dir != NULL ? note_cut(guard, index) : 0;
+    if (rv != 0)
+        return rv;
     return written(guard, guard->below.truncate(io, index), "the log could not be truncated");
 }
 

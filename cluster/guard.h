@@ -1,7 +1,7 @@
 /* cluster/guard.h — what stands between the raft library (0.22.1) and us.
  *
- * The library has ten defects that we know of.  The guard wraps the methods of raft_io, above our
- * own transport and the library's disk back end, so that none of them is met:
+ * The library has thirteen defects that we know of.  The guard wraps the methods of raft_io, above
+ * our own transport and the library's disk back end, so that none of them is met:
  *
  *   G1  A snapshot that arrives while the member takes its own: NULL dereference.  Held back until
  *       the own one is done, delivered from the tick.
@@ -25,6 +25,10 @@
  *       another: a listing that is two writes old finds no snapshot, which passes for success, and
  *       memory that was never set is sent.  Reading and writing wait for each other, in order;
  *       several may read.  What waits when the guard closes is canceled first.
+ *   G11 A crash in the middle of a truncation leaves a log that cannot be opened.  Truncations are
+ *       noted (cluster/mend) before they begin, and finished when the log is opened again.
+ *   G12 So does a power cut that tears the first write to a segment, and
+ *   G13 a crash while the open segment is full but for 8 bytes.  cluster/mend sees to both.
  *
  * It also frees what the library leaks: a snapshot that arrives while another is being installed,
  * and one that is being loaded or installed when the member closes.  docs/decisions/0002 tells how
@@ -75,6 +79,9 @@ struct qr_guard {
     void (*fail_stop)(void *data, const char *sentence); /* Does not return, or ends the use. */
     void *data;
     unsigned off;
+    const char *dir; /* G11: the log's folder, borrowed; NULL: truncations are not noted. */
+    uint64_t n_cuts; /* G11: truncations so far. */
+    bool cut_noted;  /* G11: perhaps one is not done. */
     bool closing;
     struct raft_io below; /* The wrapped methods. */
     raft_io_tick_cb tick; /* The library's. */

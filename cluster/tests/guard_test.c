@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "base/error.h"
@@ -305,6 +306,39 @@ static void every_failed_write_is_a_stop(void **state)
     hand.append_req->cb(hand.append_req, RAFT_NOSPACE);
     assert_int_equal(hand.n_stops, 5);
     assert_int_equal(hand.n_called, 1); /* The library never hears of it. */
+}
+
+static bool is_noted(const char *dir)
+{
+    char path[96];
+    snprintf(path, sizeof path, "%s/cut", dir);
+    return access(path, F_OK) == 0;
+}
+
+/* G11 */
+static void a_truncation_is_noted_until_an_append_behind_it_is_durable(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/quorate-guard-XXXXXX";
+    struct raft_io_append before, after;
+    assert_non_null(mkdtemp(dir));
+    hand.guard.dir = dir;
+    assert_int_equal(hand.io.append(&hand.io, &before, NULL, 0, on_append_done), 0);
+    struct raft_io_append *first = hand.append_req;
+    assert_int_equal(hand.io.truncate(&hand.io, 7), 0);
+    assert_true(is_noted(dir));
+    assert_int_equal(hand.io.append(&hand.io, &after, NULL, 0, on_append_done), 0);
+    struct raft_io_append *second = hand.append_req;
+    first->cb(first, 0);
+    assert_true(is_noted(dir));
+    second->cb(second, 0);
+    assert_false(is_noted(dir));
+    assert_int_equal(hand.n_called, 2);
+    assert_int_equal(hand.n_stops, 0);
+    assert_int_equal(rmdir(dir), 0);
+    /* What cannot be noted is not begun. */
+    assert_int_equal(hand.io.truncate(&hand.io, 7), RAFT_IOERR);
+    assert_int_equal(hand.n_stops, 1);
 }
 
 static void writes_that_closing_cancels_are_no_failure(void **state)
@@ -741,6 +775,7 @@ int main(void)
         cmocka_unit_test(histories_break_without_the_guard),
         cmocka_unit_test(a_silent_follower_is_not_flooded),
         BY_HAND(every_failed_write_is_a_stop),
+        BY_HAND(a_truncation_is_noted_until_an_append_behind_it_is_durable),
         BY_HAND(writes_that_closing_cancels_are_no_failure),
         BY_HAND(a_snapshot_goes_out_with_its_own_term),
         BY_HAND(a_snapshot_that_cannot_be_read_is_a_stop),

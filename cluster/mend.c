@@ -1,0 +1,248 @@
+#include "cluster/mend.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "base/buf.h"
+#include "base/checksum.h"
+#include "base/cursor.h"
+#include "base/error.h"
+#include "base/log.h"
+
+#define MAGIC        "QRCUT1\n" /* With its NUL. */
+#define MAGIC_BYTES  8u
+#define NOTE_BYTES   20u
+#define INDEX_DIGITS 16u
+#define SECTOR_BYTES 512u
+#define BLOCK_BYTES  (64u * 1024)
+
+static int path_of(char path[PATH_MAX], const char *dir, const char *name)
+{
+    int n = snprintf(path, PATH_MAX, "%s/%s", dir, name);
+    return n < 0 || n >= PATH_MAX ? UV_ENAMETOOLONG : 0;
+}
+
+static int sync_folder(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int err = fsync(fd) != 0 ? -errno : 0;
+    close(fd);
+    return err;
+}
+
+/* ---- the note ---- */
+
+static int write_note(const char *path, struct qr_slice bytes)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = write(fd, bytes.base, bytes.len);
+    int err = n == (ssize_t)bytes.len ? 0 : n < 0 ? -errno : UV_ENOSPC;
+    if (err == 0 && fdatasync(fd) != 0)
+        err = -errno;
+    close(fd);
+    return err;
+}
+
+/* The index; 0: there is no note. */
+static int read_note(const char *dir, uint64_t *index)
+{
+    char path[PATH_MAX], bytes[NOTE_BYTES + 1];
+    *index = 0;
+    int err = path_of(path, dir, "cut");
+    if (err != 0)
+        return err;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    ssize_t n = read(fd, bytes, sizeof bytes);
+    err = n < 0 ? -errno : 0;
+    close(fd);
+    if (err != 0)
+        return err;
+    if (n != NOTE_BYTES || memcmp(bytes, MAGIC, MAGIC_BYTES) != 0)
+        return QR_E_CORRUPT;
+    struct qr_cursor in = qr_cursor_of(qr_slice_of(bytes + MAGIC_BYTES, 12));
+    uint64_t got = qr_cursor_u64(&in);
+    if (qr_cursor_u32(&in) != qr_crc32c(0, bytes, NOTE_BYTES - 4) || got == 0)
+        return QR_E_CORRUPT;
+    *index = got;
+    return 0;
+}
+
+int qr_mend_note_cut(const char *dir, uint64_t index)
+{
+    char path[PATH_MAX], fresh[PATH_MAX];
+    int err = path_of(path, dir, "cut");
+    if (err == 0)
+        err = path_of(fresh, dir, "cut.new");
+    if (err != 0)
+        return err;
+    uint64_t noted;
+    err = read_note(dir, &noted);
+    if (err != 0 || (noted != 0 && noted <= index))
+        return err; /* Both are finished at once. */
+    struct qr_buf bytes = {0};
+    qr_buf_add(&bytes, MAGIC, MAGIC_BYTES);
+    qr_buf_add_u64(&bytes, index);
+    qr_buf_add_u32(&bytes, qr_crc32c(0, bytes.base, bytes.len));
+    err = bytes.failed ? UV_ENOMEM : write_note(fresh, qr_buf_slice(&bytes));
+    qr_buf_release(&bytes);
+    if (err == 0 && rename(fresh, path) != 0)
+        err = -errno;
+    return err == 0 ? sync_folder(dir) : err;
+}
+
+int qr_mend_forget_cut(const char *dir)
+{
+    char path[PATH_MAX];
+    int err = path_of(path, dir, "cut");
+    if (err == 0 && unlink(path) != 0)
+        err = -errno;
+    return err == 0 ? sync_folder(dir) : err;
+}
+
+/* ---- the folder ---- */
+
+static bool take_index(const char **at, uint64_t *index)
+{
+    *index = 0;
+    for (unsigned i = 0; i < INDEX_DIGITS; i++, (*at)++) {
+        if (**at < '0' || **at > '9')
+            return false;
+        *index = *index * 10 + (uint64_t)(**at - '0');
+    }
+    return true;
+}
+
+static bool is_closed(const char *name, uint64_t *first, uint64_t *end)
+{
+    return take_index(&name, first) && *name++ == '-' && take_index(&name, end) && *name == '\0';
+}
+
+static int remove_segment(const char *dir, const char *name, const char *why)
+{
+    char path[PATH_MAX];
+    int err = path_of(path, dir, name);
+    if (err != 0)
+        return err;
+    qr_warn("segment of the log removed path=%s reason=\"%s\"", path, why);
+    return unlink(path) != 0 ? -errno : 0;
+}
+
+/* The end of the shortest closed segment that begins with this entry. */
+static int find_shortest(const char *dir, uint64_t first, uint64_t *shortest)
+{
+    DIR *folder = opendir(dir);
+    if (folder == NULL)
+        return -errno;
+    uint64_t begins, ends;
+    errno = 0;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL; errno = 0)
+        if (is_closed(entry->d_name, &begins, &ends) && begins == first && ends < *shortest)
+            *shortest = ends;
+    int err = errno != 0 ? -errno : 0;
+    closedir(folder);
+    return err;
+}
+
+/* Of those that begin before the cut the copy stays, or the one that was not begun with. */
+static int finish_cut(const char *dir, const char *name, uint64_t index)
+{
+    uint64_t first, end;
+    if (!is_closed(name, &first, &end) || end < index)
+        return 0;
+    uint64_t shortest = end;
+    int err = first < index ? find_shortest(dir, first, &shortest) : 0;
+    if (err != 0 || (first < index && shortest == end))
+        return err;
+    return remove_segment(dir, name, "a truncation was interrupted");
+}
+
+/* 1: nothing of the first sector was ever written, but something behind it was. */
+static int is_torn(int fd)
+{
+    static const char zeros[BLOCK_BYTES];
+    char block[BLOCK_BYTES];
+    bool first = true;
+    for (;;) {
+        ssize_t n = read(fd, block, sizeof block);
+        if (n <= 0)
+            return n < 0 ? -errno : 0;
+        size_t sector = n < (ssize_t)SECTOR_BYTES ? (size_t)n : SECTOR_BYTES;
+        if (first && memcmp(block, zeros, sector) != 0)
+            return 0;
+        first = false;
+        if (memcmp(block, zeros, (size_t)n) != 0)
+            return 1;
+    }
+}
+
+/* The library reads on where the last batch ends, and finds zeros: also if that is 8 bytes before
+ * the end of the file. */
+static int make_room(int fd)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    if (size <= 0)
+        return size < 0 ? -errno : 0;
+    return ftruncate(fd, size + (off_t)SECTOR_BYTES) != 0 ? -errno : 0;
+}
+
+static int mend_open(const char *dir, const char *name, uint64_t index)
+{
+    (void)index;
+    char path[PATH_MAX];
+    if (strncmp(name, "open-", 5) != 0)
+        return 0;
+    int err = path_of(path, dir, name);
+    if (err != 0)
+        return err;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int torn = is_torn(fd);
+    err = torn == 0 ? make_room(fd) : torn < 0 ? torn : 0;
+    close(fd);
+    return torn == 1 ? remove_segment(dir, name, "its first write was interrupted") : err;
+}
+
+/* On every file that is there. */
+static int each(const char *dir, int (*mend)(const char *dir, const char *name, uint64_t index),
+                uint64_t index)
+{
+    DIR *folder = opendir(dir);
+    if (folder == NULL)
+        return errno == ENOENT ? 0 : -errno; /* The library says so. */
+    int err = 0;
+    errno = 0;
+    for (struct dirent *entry; err == 0 && (entry = readdir(folder)) != NULL; errno = 0)
+        err = mend(dir, entry->d_name, index);
+    if (err == 0 && errno != 0)
+        err = -errno;
+    closedir(folder);
+    return err;
+}
+
+int qr_mend_log(const char *dir)
+{
+    uint64_t index;
+    int err = read_note(dir, &index);
+    if (err == 0 && index != 0) {
+        err = each(dir, finish_cut, index);
+        if (err == 0)
+            err = sync_folder(dir);
+        if (err == 0)
+            err = qr_mend_forget_cut(dir);
+    }
+    return err == 0 ? each(dir, mend_open, 0) : err;
+}
