@@ -232,10 +232,12 @@ static bool crashes_halfway(const struct qr_sim_tree *tree, uint64_t call)
     return call == tree->crash_at && tree->crash_when == QR_SIM_HALFWAY;
 }
 
-static void end(struct qr_sim_tree *tree, uint64_t call)
+/* It ends, perhaps with an error, which it hands on. */
+static ssize_t end(struct qr_sim_tree *tree, uint64_t call, ssize_t result)
 {
     if (call == tree->crash_at)
         crash(tree);
+    return result;
 }
 
 /* One that has no middle. */
@@ -333,7 +335,7 @@ int qr_sim_open(int dir, const char *path, int flags, mode_t mode)
         if (err == 0)
             err = check_open(&place, flags);
         if (err != 0)
-            return err;
+            return (int)end(tree_here(), call, err);
         if (place.node == NULL) {
             place.node = qr_sim_node_new(tree_here(), false, mode & 0755);
             qr_sim_link(place.folder, place.name, place.node);
@@ -341,7 +343,7 @@ int qr_sim_open(int dir, const char *path, int flags, mode_t mode)
         } else if (truncates) {
             qr_sim_resize(place.node, 0);
         }
-        end(tree_here(), call);
+        end(tree_here(), call, 0);
     }
     int kept = flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC | O_NOCTTY);
     return open_file(file_new(NODE, place.node, kept));
@@ -554,7 +556,7 @@ static ssize_t write_file(struct file *file, const struct iovec *iov, int n, int
     bool appends = (file->flags & O_APPEND) != 0 || (flags & RWF_APPEND) != 0;
     uint64_t at = appends ? node->pages.size : offset < 0 ? file->offset : (uint64_t)offset;
     if (!is_aligned(file, iov, n, at))
-        return -EINVAL;
+        return end(tree, call, -EINVAL);
     ssize_t done = write_now(node, at, iov, n, call);
     if (done > 0 && offset < 0)
         file->offset = at + (uint64_t)done;
@@ -562,10 +564,9 @@ static ssize_t write_file(struct file *file, const struct iovec *iov, int n, int
     if (done > 0 && syncs) {
         int err = sync_node(node, true);
         if (err != 0)
-            return err;
+            return end(tree, call, err);
     }
-    end(tree, call);
-    return done;
+    return end(tree, call, done);
 }
 
 ssize_t qr_sim_writev(int fd, const struct iovec *iov, int n, int64_t offset, int flags)
@@ -592,7 +593,7 @@ int qr_sim_fsync(int fd, bool data_only)
     if (crashes_halfway(tree, call))
         crash(tree);
     int err = sync_node(file->of, data_only);
-    end(tree, call);
+    end(tree, call, 0);
     drop_file(file);
     return err;
 }
@@ -627,10 +628,9 @@ static int resize(struct qr_sim_node *node, int64_t size)
         return -EINVAL;
     uint64_t call = begin_whole(tree);
     if (fails(&tree->disk.failing_writes, &tree->disk.n.failed_writes))
-        return -EIO;
+        return (int)end(tree, call, -EIO);
     qr_sim_resize(node, (uint64_t)size);
-    end(tree, call);
-    return 0;
+    return (int)end(tree, call, 0);
 }
 
 /* A descriptor of a file that may be written. */
@@ -676,14 +676,13 @@ static int allocate(struct qr_sim_node *node, int mode, int64_t offset, int64_t 
         return -EINVAL;
     uint64_t call = begin_whole(tree);
     if (fails(&tree->disk.failing_writes, &tree->disk.n.failed_writes))
-        return -EIO;
+        return (int)end(tree, call, -EIO);
     if (room_for(node, (uint64_t)offset, (size_t)len) < (size_t)len) {
         tree->disk.n.full++;
-        return -ENOSPC;
+        return (int)end(tree, call, -ENOSPC);
     }
     qr_sim_reserve(node, (uint64_t)(offset + len), (mode & FALLOC_FL_KEEP_SIZE) == 0);
-    end(tree, call);
-    return 0;
+    return (int)end(tree, call, 0);
 }
 
 int qr_sim_fallocate(int fd, int mode, int64_t offset, int64_t len)
@@ -814,11 +813,10 @@ int qr_sim_renameat(int from_dir, const char *from_path, int to_dir, const char 
     if (err == 0)
         err = check_rename(&from, &to, flags);
     if (err != 0)
-        return err;
+        return (int)end(tree, call, err);
     if (from.node != to.node)
         qr_sim_rename(&from, &to);
-    end(tree, call);
-    return 0;
+    return (int)end(tree, call, 0);
 }
 
 int qr_sim_unlinkat(int dir, const char *path, bool folder)
@@ -830,16 +828,15 @@ int qr_sim_unlinkat(int dir, const char *path, bool folder)
     struct qr_sim_place place;
     int err = walk_to(dir, path, &place);
     if (err != 0)
-        return err;
+        return (int)end(tree, call, err);
     if (place.folder == NULL)
-        return -EBUSY;
+        return (int)end(tree, call, -EBUSY);
     if (place.node->folder != folder)
-        return folder ? -ENOTDIR : -EISDIR;
+        return (int)end(tree, call, folder ? -ENOTDIR : -EISDIR);
     if (folder && place.node->names.n > 0)
-        return -ENOTEMPTY;
+        return (int)end(tree, call, -ENOTEMPTY);
     qr_sim_unlink(place.folder, place.name);
-    end(tree, call);
-    return 0;
+    return (int)end(tree, call, 0);
 }
 
 int qr_sim_mkdirat(int dir, const char *path, mode_t mode)
@@ -853,12 +850,11 @@ int qr_sim_mkdirat(int dir, const char *path, mode_t mode)
     if (err == 0 && place.node != NULL)
         err = -EEXIST;
     if (err != 0)
-        return err;
+        return (int)end(tree, call, err);
     struct qr_sim_node *node = qr_sim_node_new(tree, true, mode & 0755);
     qr_sim_link(place.folder, place.name, node);
     qr_sim_node_drop(node);
-    end(tree, call);
-    return 0;
+    return (int)end(tree, call, 0);
 }
 
 int qr_sim_linkat(int from_dir, const char *from, int to_dir, const char *to)
@@ -879,14 +875,13 @@ int qr_sim_linkat(int from_dir, const char *from, int to_dir, const char *to)
     if (err == 0)
         err = walk(to_dir, to, &place);
     if (err != 0)
-        return err;
+        return (int)end(tree, call, err);
     if (source.node->folder)
-        return -EPERM;
+        return (int)end(tree, call, -EPERM);
     if (place.node != NULL)
-        return -EEXIST;
+        return (int)end(tree, call, -EEXIST);
     qr_sim_link(place.folder, place.name, source.node);
-    end(tree, call);
-    return 0;
+    return (int)end(tree, call, 0);
 }
 
 static void fill_entry(struct dirent *entry, const struct qr_sim_node *node, const char *name)

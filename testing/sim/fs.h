@@ -7,9 +7,9 @@
  *   sizes     the old, the new, or one between;
  *   names     changes of folders and truncations are a journal.  As ext4 in ordered mode: a prefix
  *             of it survives, and any fsync of a file that is new or has another size, or of a
- *             folder, makes all of it durable.  A `harsh` disk promises only what POSIX does: each
- *             change survives or not, an fsync of a folder is for its names, one of a file for its
- *             bytes and size.
+ *             folder, makes all of it durable.  A `harsh` disk promises little more than POSIX: of
+ *             each folder another prefix survives, each size for itself; an fsync of a folder is
+ *             for its names, one of a file for its bytes and size.
  * A killed process loses nothing: the machine writes it later.
  *
  * It claims to be ext4 with direct I/O.  Calls take time, on the fiber that calls.  Everything here

@@ -24,6 +24,9 @@
  * third. */
 #define ALSO(name) __attribute__((alias(#name)))
 
+/* Takes more arguments than its caller may have given. */
+#define QR_VARIADIC __attribute__((no_sanitize("address")))
+
 /* A pointer as the kernel takes it. */
 #define P(pointer) ((long)(uintptr_t)(pointer))
 
@@ -98,7 +101,7 @@ int dup(int fd)
     return (int)(qr_sim_is_fd(fd) ? qr_sim_answer(qr_sim_dup(fd)) : KERNEL(dup, fd));
 }
 
-int fcntl(int fd, int command, ...)
+QR_VARIADIC int fcntl(int fd, int command, ...)
 {
     va_list arguments;
     va_start(arguments, command);
@@ -512,7 +515,7 @@ static long false_syscall(long number, const long a[6], bool *ours)
     return 0;
 }
 
-long syscall(long number, ...)
+QR_VARIADIC long syscall(long number, ...)
 {
     long a[6];
     va_list arguments;

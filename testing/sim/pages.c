@@ -275,7 +275,9 @@ static bool survives(struct qr_rng *rng, enum luck luck)
 static uint64_t draw_size(const struct qr_sim_pages *pages, struct qr_rng *rng)
 {
     uint64_t low = pages->durable_size, high = pages->size;
-    uint64_t n = qr_rng_below(rng, 3);
+    /* What was allotted ahead is one change of the file system's; what grew by writes is many. */
+    bool allotted = high <= pages->reserved_pages * QR_SIM_PAGE_BYTES;
+    uint64_t n = qr_rng_below(rng, allotted ? 2 : 3);
     if (n == 0 || high <= low)
         return high <= low ? high : low;
     if (n == 1)
@@ -331,7 +333,7 @@ void qr_sim_pages_commit_size(struct qr_sim_pages *pages, uint64_t size)
 
 /* Each sector of a page that differs: the new one or the old one. */
 static void cut_page(struct qr_sim_pages *pages, uint64_t index, uint64_t size, enum luck luck,
-                     const struct qr_sim_cut *cut)
+                     struct qr_rng *rng)
 {
     uint64_t start = index * QR_SIM_PAGE_BYTES;
     struct page *page = find(pages, index);
@@ -340,7 +342,7 @@ static void cut_page(struct qr_sim_pages *pages, uint64_t index, uint64_t size, 
         if ((page->sectors & 1u << s) == 0)
             continue;
         bool grew = start + QR_SIM_SECTOR_BYTES > pages->durable_size && start < size;
-        bool kept = (grew && cut->size_after_data) || survives(cut->rng, luck);
+        bool kept = grew || survives(rng, luck);
         if (!kept || page->lost)
             restore(page, s);
     }
@@ -364,17 +366,17 @@ static void end_at(struct qr_sim_pages *pages, uint64_t size)
     qr_sim_pages_sync(pages);
 }
 
-void qr_sim_pages_cut(struct qr_sim_pages *pages, const struct qr_sim_cut *cut)
+void qr_sim_pages_cut(struct qr_sim_pages *pages, struct qr_rng *rng)
 {
     if (pages->shrunk_to != NEVER_GOT_SMALLER) {
         all_as_before(pages);
         end_at(pages, pages->durable_size);
         return;
     }
-    uint64_t size = draw_size(pages, cut->rng);
-    enum luck luck = draw_luck(cut->rng);
+    uint64_t size = draw_size(pages, rng);
+    enum luck luck = draw_luck(rng);
     for (size_t i = 0; i < pages->n_changed; i++)
-        cut_page(pages, pages->changed[i], size, luck, cut);
+        cut_page(pages, pages->changed[i], size, luck, rng);
     pages->n_changed = 0;
     end_at(pages, size);
 }

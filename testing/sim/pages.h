@@ -28,12 +28,6 @@ struct qr_sim_pages {
     size_t n_changed, changed_capacity;
 };
 
-/* What a power cut may leave. */
-struct qr_sim_cut {
-    struct qr_rng *rng;
-    bool size_after_data; /* A size survives only with the bytes below it (ext4's ordered mode). */
-};
-
 void qr_sim_pages_init(struct qr_sim_pages *pages);
 void qr_sim_pages_release(struct qr_sim_pages *pages);
 
@@ -56,8 +50,8 @@ void qr_sim_pages_fail_sync(struct qr_sim_pages *pages);
 /* A truncation, or room that was allotted, is durable though the bytes may not be. */
 void qr_sim_pages_commit_size(struct qr_sim_pages *pages, uint64_t size);
 /* A power cut.  A truncation that is not committed is undone, and so is what was written after it.
- */
-void qr_sim_pages_cut(struct qr_sim_pages *pages, const struct qr_sim_cut *cut);
+ * A size that grew by writing survives with the bytes below it, as on ext4, xfs and btrfs. */
+void qr_sim_pages_cut(struct qr_sim_pages *pages, struct qr_rng *rng);
 
 /* Flips a bit of a byte that is there; it is durably so. */
 void qr_sim_pages_flip(struct qr_sim_pages *pages, uint64_t offset, unsigned bit);

@@ -309,20 +309,45 @@ static size_t length(const struct qr_list *list)
     return n;
 }
 
+/* Which changes survive. */
+struct luck {
+    struct qr_rng *rng;
+    uint64_t n_left; /* Of an orderly disk: so many. */
+    unsigned one_in; /* Of a harsh one: it ends with one of so many; 0: never. */
+};
+
+static bool ends_here(struct luck *luck)
+{
+    return luck->one_in != 0 && qr_rng_below(luck->rng, luck->one_in) == 0;
+}
+
+static bool survives(const struct change *change, struct luck *luck, bool harsh)
+{
+    if (!harsh)
+        return luck->n_left > 0 && luck->n_left-- > 0;
+    if (change->kind == RESIZE)
+        return !ends_here(luck);
+    struct qr_sim_node *from = change->from_folder != NULL ? change->from_folder : change->folder;
+    if (!change->folder->stopped && !from->stopped && !ends_here(luck))
+        return true;
+    change->folder->stopped = from->stopped = true;
+    return false;
+}
+
 /* All is undone, and then done again what survived: so it works for both kinds of disks. */
 static void cut_names(struct qr_sim_tree *tree)
 {
-    size_t n = length(&tree->journal), n_kept = (size_t)qr_rng_below(&tree->rng, n + 1);
-    uint64_t style = qr_rng_below(&tree->rng, 4);
+    size_t n = length(&tree->journal);
+    struct luck luck = {.rng = &tree->rng,
+                        .n_left = qr_rng_below(&tree->rng, n + 1),
+                        .one_in = (unsigned)qr_rng_below(&tree->rng, 4)};
     for (struct qr_list *at = tree->journal.prev; at != &tree->journal; at = at->prev)
         undo(QR_CONTAINER_OF(at, struct change, node));
-    size_t i = 0;
+    QR_LIST_FOREACH (node, &tree->nodes)
+        QR_CONTAINER_OF(node, struct qr_sim_node, node)->stopped = false;
     QR_LIST_FOREACH (at, &tree->journal) {
         struct change *change = QR_CONTAINER_OF(at, struct change, node);
-        bool kept = i++ < n_kept;
-        if (tree->disk.harsh) /* None, all, or each for itself. */
-            kept = style == 0 || (style > 1 && qr_rng_below(&tree->rng, 2) == 0);
-        if (kept) {
+        if (survives(change, &luck, tree->disk.harsh)) {
             redo(change);
             commit_change(change);
         } else {
@@ -337,13 +362,12 @@ void qr_sim_tree_cut(struct qr_sim_tree *tree)
     tree->disk.n.power_cuts++;
     commit_older(tree);
     cut_names(tree);
-    struct qr_sim_cut cut = {.rng = &tree->rng, .size_after_data = !tree->disk.harsh};
     QR_LIST_FOREACH (at, &tree->nodes) {
         struct qr_sim_node *node = QR_CONTAINER_OF(at, struct qr_sim_node, node);
         if (node->folder)
             continue;
         uint64_t before = qr_sim_pages_used(&node->pages);
-        qr_sim_pages_cut(&node->pages, &cut);
+        qr_sim_pages_cut(&node->pages, &tree->rng);
         qr_sim_account(node, before);
     }
 }

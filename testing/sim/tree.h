@@ -26,6 +26,7 @@ struct qr_sim_node {
     struct qr_sim_pages pages;
     struct qr_map names;        /* struct qr_sim_name */
     struct qr_sim_node *parent; /* Of a folder. */
+    bool stopped;               /* .. while power fails: no later change of it survives. */
 };
 
 struct qr_sim_name {
