@@ -45,7 +45,7 @@ struct qr_group {
     struct qr_placement founding; /* To begin with, in the next turn; place 0: none. */
     bool waiting;                 /* The library is not started. */
     unsigned copied_permille;
-    struct intake intakes[QR_MEMBERS_MAX];
+    struct intake intakes[4 * QR_MEMBERS_MAX]; /* Members come and go while one leads. */
 
     enum qr_group_role role; /* As of the last step. */
     uint32_t leader;

@@ -256,17 +256,23 @@ struct snapshot_send {
     raft_io_send_cb cb;
 };
 
-/* The peer's record; a free one is taken; NULL when there are too many. */
+/* The peer's record; a free one is taken, or that of one to which nothing is on its way: servers
+ * come and go.  NULL when there are too many. */
 static struct qr_guard_peer *peer_of(struct qr_guard *guard, raft_id id)
 {
+    struct qr_guard_peer *idle = NULL;
     for (size_t i = 0; i < QR_COUNT(guard->peers); i++) {
         struct qr_guard_peer *peer = &guard->peers[i];
         if (peer->id == id || peer->id == 0) {
             peer->id = id;
             return peer;
         }
+        if (!peer->in_flight)
+            idle = peer;
     }
-    return NULL;
+    if (idle != NULL)
+        *idle = (struct qr_guard_peer){.id = id};
+    return idle;
 }
 
 static void on_snapshot_sent(struct raft_io_send *req, int status)

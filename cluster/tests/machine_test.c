@@ -5,6 +5,7 @@
 
 #include "base/checksum.h"
 #include "base/error.h"
+#include "cluster/image.h"
 #include "cluster/tests/memory_sink.h"
 #include "testing/cmocka.h"
 
@@ -209,6 +210,62 @@ static void own_hands_out_epochs(void **state)
     free_bench(b);
 }
 
+static unsigned n_voters, n_told;
+
+static int on_voters(void *data, unsigned n)
+{
+    (void)data;
+    n_voters = n;
+    n_told++;
+    return 0;
+}
+
+static int record_voters(struct bench *b, uint64_t sequence, uint64_t configuration, unsigned n)
+{
+    struct qr_membership record = {.configuration = configuration, .n = n};
+    for (unsigned i = 0; i < n; i++)
+        record.members[i] = (struct qr_recorded_member){
+            .member = i + 1, .disk = 7, .role = QR_MEMBER_VOTER, .address = "h:1"};
+    struct qr_buf body = {0};
+    qr_membership_record(&body, &record);
+    const struct qr_command command = {.type = QR_COMMAND_MEMBERS,
+                                       .member = 1,
+                                       .incarnation = 1,
+                                       .sequence = sequence,
+                                       .body = qr_buf_slice(&body)};
+    int result = apply(b, &command);
+    qr_buf_release(&body);
+    return result;
+}
+
+static void the_sink_hears_how_many_vote(void **state)
+{
+    (void)state;
+    struct bench *b = new_bench();
+    b->machine.sink.voters = on_voters;
+    n_told = 0;
+    assert_int_equal(record_voters(b, 1, 1, 3), 0);
+    assert_int_equal(n_voters, 3);
+    assert_int_equal(record_voters(b, 2, 2, 3), 0);
+    assert_int_equal(n_told, 1); /* As many as before. */
+    assert_int_equal(record_voters(b, 3, 1, 2), QR_E_UNKNOWN);
+    assert_int_equal(record_voters(b, 4, 9, 2), 0);
+    assert_int_equal(n_voters, 2);
+    assert_int_equal(n_told, 2);
+    /* And after a snapshot was read. */
+    struct qr_buf image = {0};
+    assert_int_equal(qr_image_make(&b->machine, &image), 0);
+    struct bench *other = new_bench();
+    other->machine.sink.voters = on_voters;
+    n_voters = 0;
+    assert_int_equal(qr_image_restore(&other->machine, qr_buf_slice(&image)), 0);
+    assert_int_equal(n_voters, 2);
+    assert_int_equal(other->machine.membership.configuration, 9);
+    qr_buf_release(&image);
+    free_bench(b);
+    free_bench(other);
+}
+
 static void members_say_who_they_are(void **state)
 {
     (void)state;
@@ -322,6 +379,7 @@ int main(void)
         cmocka_unit_test(a_refusal_of_the_sink_uses_up_the_number),
         cmocka_unit_test(the_hash_says_what_was_done),
         cmocka_unit_test(own_hands_out_epochs),
+        cmocka_unit_test(the_sink_hears_how_many_vote),
         cmocka_unit_test(members_say_who_they_are),
         cmocka_unit_test(an_entry_of_another_version_stops_the_member),
         cmocka_unit_test(damage_and_own_trouble_stop_the_member),

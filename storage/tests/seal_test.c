@@ -140,6 +140,32 @@ static void files_that_are_not_agreed_on_are_known(void **state)
     stop(&other);
 }
 
+/* Two votes of four are no majority; when a member has left, they are one of three. */
+static void votes_are_counted_again_when_a_member_has_left(void **state)
+{
+    (void)state;
+    struct member member;
+    struct qr_store_file files[4];
+    start(&member);
+    sealed_rows(&member);
+    assert_int_equal(qr_store_unvoted(member.store, 9, files, 4), 3);
+    for (uint32_t i = 0; i < 2; i++) { /* Of two files; the third has one vote. */
+        for (uint32_t voter = 1; voter <= 2; voter++) {
+            const struct qr_file_vote vote = {voter, files[i].bytes, files[i].hash};
+            assert_int_equal(qr_store_apply_vote(member.store, &files[i].id, &vote, 4), 0);
+        }
+    }
+    const struct qr_file_vote one = {1, files[2].bytes, files[2].hash};
+    assert_int_equal(qr_store_apply_vote(member.store, &files[2].id, &one, 4), 0);
+    assert_int_equal(qr_store_apply_voters(member.store, 4), 0);
+    assert_int_equal(qr_store_unvoted(member.store, 9, files, 4), 3);
+    assert_int_equal(qr_store_apply_voters(member.store, 3), 0);
+    assert_int_equal(qr_store_unvoted(member.store, 9, files, 4), 1);
+    assert_int_equal(qr_store_apply_voters(member.store, 1), 0);
+    assert_int_equal(qr_store_unvoted(member.store, 9, files, 4), 0);
+    stop(&member);
+}
+
 /* A member without the files gets them by name. */
 static void missing_files_are_fetched(void **state)
 {
@@ -443,6 +469,7 @@ int main(void)
         cmocka_unit_test(a_cut_at_any_call_leaves_all_or_nothing),
         cmocka_unit_test(a_flipped_byte_is_never_served),
         cmocka_unit_test(files_that_are_not_agreed_on_are_known),
+        cmocka_unit_test(votes_are_counted_again_when_a_member_has_left),
         cmocka_unit_test(missing_files_are_fetched),
         cmocka_unit_test(a_fetch_that_is_cut_off_anywhere_is_made_again),
         cmocka_unit_test(the_groups_hash_counts),
