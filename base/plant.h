@@ -27,7 +27,7 @@
     X(snapshot_lacks_backlog) /* cluster/fsm: entries that came while it was made */               \
     X(snapshot_lacks_head)    /* storage/snapshot: windows that are not sealed */                  \
     X(clock_in_apply)         /* node/glue: SEAL asks this member's clock */                       \
-    X(replay_past_watermark)  /* node/holes: the child is asked for less than is missing */        \
+    X(replay_past_watermark)  /* node/child: the child is asked for less than is missing */        \
     X(gap_not_recorded)       /* node/child: what a child no longer has is not noted */            \
     X(wrong_base)             /* storage/entry: deltas against a row that is too old */            \
     X(duplicate_overwrites)   /* storage/head: the last value of a second stays */                 \

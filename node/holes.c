@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/plant.h"
 #include "storage/query.h"
 
 #define GAPS_MAX 512
@@ -113,8 +112,6 @@ int qr_places_resolve(struct qr_store *store, const struct qr_host *host,
         item->refusal = "it, or its host, would have more dimensions than allowed";
     item->chart = chart->id;
     item->watermark_s = atomic_load(&chart->watermark_s);
-    if (QR_PLANT(replay_past_watermark) && item->watermark_s != 0)
-        item->watermark_s += 5;
     free(told);
     return err;
 }

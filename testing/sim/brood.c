@@ -15,6 +15,34 @@
 
 /* ---- in the process of a history ---- */
 
+/* The line of what it said that tells of an assertion or a sanitizer, if there is one. */
+static void find_last_words(FILE *said, char *words, size_t bytes)
+{
+    char line[1024];
+    rewind(said);
+    words[0] = '\0';
+    while (fgets(line, sizeof line, said) != NULL)
+        if (strstr(line, "Assertion") != NULL || strstr(line, "ERROR: ") != NULL ||
+            strstr(line, "runtime error") != NULL)
+            snprintf(words, bytes, ": %.*s", (int)strcspn(line, "\n"), line);
+}
+
+static int result_to;
+
+/* The simulator knows whose code it was. */
+static void on_crashed(const struct qr_sim_result *result)
+{
+    struct qr_sim_result with_words = *result;
+    char words[QR_SIM_SENTENCE / 2];
+    FILE *said = fdopen(dup(STDOUT_FILENO), "r");
+    if (said != NULL)
+        find_last_words(said, words, sizeof words);
+    size_t len = said != NULL ? strlen(result->sentence) : sizeof with_words.sentence;
+    if (len < sizeof with_words.sentence)
+        snprintf(with_words.sentence + len, sizeof with_words.sentence - len, "%s", words);
+    (void)!write(result_to, &with_words, sizeof with_words);
+}
+
 static _Noreturn void live(const struct qr_brood *brood, const struct qr_brood_history *history,
                            FILE *said, int result_fd)
 {
@@ -27,6 +55,8 @@ static _Noreturn void live(const struct qr_brood *brood, const struct qr_brood_h
         _exit(3);
     setvbuf(stdout, NULL, _IOLBF, 0);
     options.out = stdout;
+    options.crashed = on_crashed;
+    result_to = result_fd;
     if (history->plant >= 0)
         qr_plant_set((enum qr_plant)history->plant, true);
     qr_sim_run(&options, &result);
@@ -76,18 +106,6 @@ int qr_brood_start(struct qr_brood *brood, const struct qr_brood_history *histor
     return -EAGAIN;
 }
 
-/* The line of what it said that tells of an assertion or a sanitizer, if there is one. */
-static void find_last_words(FILE *said, char *words, size_t bytes)
-{
-    char line[1024];
-    rewind(said);
-    words[0] = '\0';
-    while (fgets(line, sizeof line, said) != NULL)
-        if (strstr(line, "Assertion") != NULL || strstr(line, "ERROR: ") != NULL ||
-            strstr(line, "runtime error") != NULL)
-            snprintf(words, bytes, ": %.*s", (int)strcspn(line, "\n"), line);
-}
-
 static void note_crash(struct qr_brood_end *end, int status)
 {
     char words[QR_SIM_SENTENCE / 2];
@@ -110,7 +128,7 @@ static void collect(struct qr_brood *brood, unsigned at, int status, const struc
     end->cpu_s = (double)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) +
                  (double)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) / 1e6;
     ssize_t n = read(brood->places[at].result_fd, &end->result, sizeof end->result);
-    if (n != (ssize_t)sizeof end->result || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    if (n != (ssize_t)sizeof end->result)
         note_crash(end, status);
     close(brood->places[at].result_fd);
     rewind(end->said);

@@ -2,8 +2,12 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "testing/sim/arguments.h"
 #include "testing/sim/plants.h"
+#include "testing/sim/shrink.h"
+
+#define SHRINK_TRIES_MAX 2000u
 
 static struct qr_sim_arguments arguments;
 
@@ -27,6 +31,34 @@ static void print_result(const struct qr_sim_result *r)
            (unsigned long long)r->n_violations, (unsigned long long)r->digest);
 }
 
+/* Leaves the smallest schedule in the arguments and in a file. */
+static int shrink(void)
+{
+    struct qr_sim_shrunk shrunk;
+    char path[64];
+    int err = qr_sim_shrink(&arguments, SHRINK_TRIES_MAX, &shrunk, stdout);
+    if (err != 0) {
+        printf("not shrunk: %s\n", qr_strerror(err));
+        return err;
+    }
+    snprintf(path, sizeof path, "quorate-sim-%llu.schedule",
+             (unsigned long long)arguments.options.seed);
+    FILE *file = fopen(path, "we");
+    if (file != NULL) {
+        qr_sim_schedule_print(&shrunk.schedule, file);
+        fclose(file);
+    }
+    printf("%u of %u faults are left after %u histories:\n  quorate-sim ", shrunk.schedule.n,
+           shrunk.n_before, shrunk.n_tries);
+    qr_sim_arguments_print(&arguments.options, arguments.plant, stdout);
+    printf(" --schedule %s\n", path);
+    fflush(stdout);
+    qr_sim_arguments_release(&arguments);
+    arguments.schedule = shrunk.schedule;
+    arguments.options.schedule = &arguments.schedule;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct qr_sim_result result;
@@ -45,6 +77,8 @@ int main(int argc, char **argv)
         qr_sim_schedule_print(&arguments.schedule, stdout);
         return 0;
     }
+    if (arguments.shrink && shrink() != 0)
+        return 2;
     if (arguments.plant >= 0)
         qr_plant_set((enum qr_plant)arguments.plant, true);
     arguments.options.crashed = on_crash;
