@@ -425,7 +425,8 @@ static int usage(int code)
            "streams, time running faster for all of them.\n"
            "  --hosts N  children of 2000 metrics each, 1 to 25 (3)\n"
            "  --hours N  of data; merged files are measured if it is a multiple of 6 (6)\n"
-           "  --speed N  seconds of theirs in one of ours, 1 to 100 (60)\n");
+           "  --speed N  seconds of theirs in one of ours, 1 to 100 (60); less on a busy machine,\n"
+           "             where a parent that gets no CPU for a second breaks its streams\n");
     return code;
 }
 
