@@ -27,7 +27,7 @@ if(sim_tsan_at EQUAL -1)
   add_executable(sim_net_test tests/net_test.c)
   target_link_libraries(sim_net_test PRIVATE qr_sim_uv qr_sim_sched qr_testing PkgConfig::CMOCKA)
   add_test(NAME sim.net COMMAND sim_net_test)
-  set_tests_properties(sim.net PROPERTIES TIMEOUT 60)
+  set_tests_properties(sim.net PROPERTIES TIMEOUT 180)
 endif()
 
 # Tests of ours as they are, as the only process of a simulated host: real code on the false libuv.
