@@ -27,7 +27,8 @@ struct qr_peer_disk {
     unsigned n_reads;
     bool connected;
     uint64_t n_answered, n_bytes;
-    struct qr_parts *parts; /* The loop's. */
+    struct qr_parts *parts; /* The loop's, .. */
+    uint32_t peer;          /* .. as is who was asked last: reads go round. */
 };
 
 /* ---- the loop's side ---- */
@@ -51,9 +52,11 @@ static void ask_next_peer(struct peer_read *read)
     struct qr_parts *parts = read->disk->parts;
     int err = QR_E_UNREACHABLE;
     while (parts != NULL && read->n_tried++ < qr_parts_n_peers(parts)) {
-        uint32_t peer = qr_parts_peer(parts, read->request.peer);
+        uint32_t before = read->n_tried == 1 ? read->disk->peer : read->request.peer;
+        uint32_t peer = qr_parts_peer(parts, before);
         if (peer == 0)
             break;
+        read->disk->peer = peer;
         err = qr_parts_ask(parts, peer, &read->request);
         if (err == 0)
             return;

@@ -9,6 +9,8 @@
 #include "storage/grid.h"
 #include "storage/internal.h"
 
+#define PEER_TRIES 3
+
 /* Where some of a window's rows are.  Lower ranks win: files by generation, then the head. */
 struct part {
     int64_t start_s, end_s;
@@ -246,8 +248,12 @@ static int read_block(struct qr_query *query, struct qr_block *block, qr_reader 
             return err;
         qr_store_note_damage(query->store, block, err);
     }
-    if (config->peers != NULL)
+    /* A peer's copy may be damaged as well, and the next read is another peer's. */
+    for (unsigned i = 0; config->peers != NULL && i < PEER_TRIES; i++) {
         err = read_block_from(query, block, config->peers, reader, data);
+        if (err != QR_E_CORRUPT)
+            break;
+    }
     return err >= 0 ? err : QR_E_CORRUPT;
 }
 

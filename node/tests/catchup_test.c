@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -29,7 +30,9 @@ struct member {
 
 static char dir[QR_TEMP_DIR_BYTES];
 static uv_loop_t loop;
-static struct member members[2];
+/* The third knows nobody until a test says so. */
+static struct member members[3];
+static struct qr_link_member table[3];
 static bool paused; /* The second does not fetch. */
 static char first_address[32];
 
@@ -86,14 +89,13 @@ static void open_member(unsigned i, uint16_t port)
                                   .handshake_timeout_ms = 3000,
                                   .queue_bytes_max = 1u << 20};
     assert_int_equal(qr_link_open(&m->link, &link), 0);
-    struct qr_link_member table[2] = {{1, ""}, {2, ""}};
-    for (unsigned n = 0; n < 2; n++)
-        snprintf(table[n].address, sizeof table[n].address, "127.0.0.1:%u", port + n);
     assert_int_equal(qr_parts_new(&m->parts, &loop, m->link, m->store, 1), 0);
-    qr_parts_set_peers(m->parts, &table[1 - i].id, 1);
+    if (i < 2)
+        qr_parts_set_peers(m->parts, &table[1 - i].id, 1);
     assert_int_equal(qr_catchup_new(&m->catchup, &loop, m->parts, m->store), 0);
     qr_peer_disk_connect(m->peers, m->parts);
-    assert_int_equal(qr_link_set_member(m->link, &table[1 - i]), 0);
+    if (i < 2)
+        assert_int_equal(qr_link_set_member(m->link, &table[1 - i]), 0);
 }
 
 /* Runs the loop, with the second member looking for what it lacks, until `done` or the deadline. */
@@ -313,6 +315,27 @@ static bool is_linked(void)
     return qr_link_is_up(members[1].link, 1);
 }
 
+static bool is_linked_to_the_third(void)
+{
+    return qr_link_is_up(members[1].link, 3);
+}
+
+/* The third has the file too. */
+static void bring_the_third(const struct qr_buf *snapshot, const char *name)
+{
+    char path[1024], copy[1024];
+    const uint32_t both[] = {1, 3};
+    assert_int_equal(qr_store_block_path(members[0].store, name, path, sizeof path), 0);
+    snprintf(copy, sizeof copy, "%s%s", members[2].dir, path + strlen(members[0].dir));
+    const char *const cp[] = {"cp", path, copy, NULL};
+    assert_int_equal(qr_process_run(cp), 0);
+    assert_int_equal(qr_store_restore(members[2].store, qr_buf_slice(snapshot)), 0);
+    assert_int_equal(qr_link_set_member(members[1].link, &table[2]), 0);
+    assert_int_equal(qr_link_set_member(members[2].link, &table[1]), 0);
+    qr_parts_set_peers(members[1].parts, both, 2);
+    assert_true(run_until(is_linked_to_the_third));
+}
+
 /* Queries do not wait for the fetch, nor fail: a peer's file is read page by page. */
 static void what_is_missing_is_read_from_the_peer_meanwhile(void **state)
 {
@@ -342,6 +365,22 @@ static void what_is_missing_is_read_from_the_peer_meanwhile(void **state)
     assert_int_equal(asked.n_bad, 1);
     for (long at = 64; at < (long)name.bytes / 4; at += 500)
         damage(path, at);
+
+    /* But another peer's good one, whoever is asked first. */
+    bring_the_third(&snapshot, name.name);
+    for (long at = 64; at < (long)name.bytes / 4; at += 500)
+        damage(path, at);
+    for (int i = 0; i < 4; i++) {
+        query_on_a_worker();
+        assert_int_equal(asked.n_rows, 599);
+        assert_int_equal(asked.n_bad, 0);
+    }
+
+    for (long at = 64; at < (long)name.bytes / 4; at += 500)
+        damage(path, at); /* as it was */
+    qr_parts_set_peers(members[1].parts, &table[0].id, 1);
+    qr_link_remove_member(members[2].link, 2);
+    qr_link_remove_member(members[1].link, 3);
 
     /* No peer: it is said, and nobody waits. */
     qr_link_remove_member(members[1].link, 1);
@@ -398,22 +437,26 @@ static int setup(void **state)
     (void)state;
     qr_temp_dir(dir, "catchup-test");
     uv_loop_init(&loop);
-    uint16_t port = qr_free_ports(2);
+    uint16_t port = qr_free_ports(3);
     snprintf(first_address, sizeof first_address, "127.0.0.1:%u", port);
-    open_member(0, port);
-    open_member(1, port);
+    for (unsigned i = 0; i < 3; i++) {
+        table[i].id = i + 1;
+        snprintf(table[i].address, sizeof table[i].address, "127.0.0.1:%u", port + i);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        open_member(i, port);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         qr_link_close(members[i].link, NULL, NULL);
         qr_peer_disk_close(members[i].peers);
     }
     uv_run(&loop, UV_RUN_DEFAULT);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         qr_store_close(members[i].store);
         qr_catchup_free(members[i].catchup);
         qr_parts_free(members[i].parts);
