@@ -52,7 +52,8 @@ static json_t *children_of(const json_t *status)
 
 uint64_t ask_status(struct cell *cell, unsigned id)
 {
-    static const char *const keys[] = {"leader", "term", "applied", "commit", "hash", "ready"};
+    static const char *const keys[] = {"uptime_s", "leader", "term", "applied",
+                                       "commit",   "hash",   "ready"};
     json_t *status = qr_cluster_status(&cell->cluster, id);
     if (status == NULL)
         return 0;

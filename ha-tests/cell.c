@@ -174,6 +174,31 @@ bool cell_is_well(struct cell *cell)
     return all;
 }
 
+void cell_lose_data(struct cell *cell, unsigned id)
+{
+    struct cell_member *m = &cell->members[id];
+    qr_cluster_wipe(&cell->cluster, id);
+    m->is_down = false;
+    m->back_ms = qr_mono_ms() + 1;
+    m->rebuild_ms = qr_mono_ms() + AGAIN_MS;
+}
+
+/* With an empty folder it waits until a person has it taken in again. */
+static void rebuild_members(struct cell *cell, uint64_t now_ms)
+{
+    for (unsigned id = 1; id <= CELL_MEMBERS; id++) {
+        struct cell_member *m = &cell->members[id];
+        if (m->rebuild_ms == 0 || now_ms < m->rebuild_ms || !qr_cluster_running(&cell->cluster, id))
+            continue;
+        char text[16];
+        unsigned leader = qr_cluster_leader(&cell->cluster);
+        snprintf(text, sizeof text, "%u", id);
+        bool asked = leader != 0 && leader != id &&
+                     qr_cluster_members(&cell->cluster, leader, "replace", text, NULL) == 0;
+        m->rebuild_ms = asked ? 0 : qr_mono_ms() + AGAIN_MS;
+    }
+}
+
 /* Those that ended by themselves are started again, as a supervisor would; one that refuses its
  * damaged log loses all its data first, as an operator would do. */
 static void watch_members(struct cell *cell, uint64_t now_ms)
@@ -190,9 +215,7 @@ static void watch_members(struct cell *cell, uint64_t now_ms)
                                  "by", "itself"));
         m->back_ms = now_ms + AGAIN_MS;
         if (m->is_damaged) {
-            char dir[512];
-            snprintf(dir, sizeof dir, "%s/data", cell->cluster.members[id].dir);
-            qr_remove_dir(dir);
+            cell_lose_data(cell, id);
             m->is_damaged = false;
         }
     }
@@ -295,6 +318,7 @@ static void turn(struct cell *cell)
     uint64_t now_ms = qr_mono_ms();
     end_due_faults(cell, now_ms);
     watch_members(cell, now_ms);
+    rebuild_members(cell, now_ms);
     if (ask_status(cell, id) != 0)
         ask_something(cell, id);
 }

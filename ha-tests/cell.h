@@ -57,6 +57,8 @@ struct cell_member {
     bool is_down;     /* A fault has ended its process, */
     uint64_t back_ms; /* or it has ended by itself, and is started again then. */
     bool is_damaged;  /* Its log is: it may refuse to start. */
+    /* It has lost its data, and is to be taken in again, asked for then. */
+    uint64_t rebuild_ms;
 };
 
 /* A block file that was damaged: it is found when the page is read, or within a day. */
@@ -102,5 +104,7 @@ void cell_down(struct cell *cell, bool keep);
 /* For faults: starts a member that does not run; all members answer, ready and HEALTHY. */
 void cell_start_member(struct cell *cell, unsigned id);
 bool cell_is_well(struct cell *cell);
+/* Removes the data of a member that does not run; it is started and rebuilt in the next turns. */
+void cell_lose_data(struct cell *cell, unsigned id);
 
 #endif

@@ -212,6 +212,27 @@ static void end_clock(struct cell *cell, unsigned id)
     set_clock(cell, id, "+0");
 }
 
+/* ---- members ---- */
+
+/* One loses its disk and is rebuilt: it leaves the group as one and joins it as another.  Only one
+ * at a time, of a cluster that is well: two lost disks of three are a loss. */
+static bool begin_members(struct cell *cell, unsigned id, struct fault_note *note)
+{
+    for (unsigned other = 1; other <= CELL_MEMBERS; other++)
+        if (cell->members[other].rebuild_ms != 0)
+            return false;
+    if (!cell_is_well(cell) || !begin_kill(cell, id, note))
+        return false;
+    snprintf(note->what, sizeof note->what, "replace");
+    cell_lose_data(cell, id);
+    return true;
+}
+
+static void end_members(struct cell *cell, unsigned id)
+{
+    (void)cell, (void)id; /* The cell goes on until it is a member again. */
+}
+
 /* ---- the table ---- */
 
 const struct fault_kind fault_kinds[] = {
@@ -242,6 +263,11 @@ const struct fault_kind fault_kinds[] = {
      .most_ms = 6000,
      .begin = begin_clock,
      .end = end_clock},
+    {.name = "members",
+     .least_ms = 3000,
+     .most_ms = 6000,
+     .begin = begin_members,
+     .end = end_members},
 };
 const unsigned n_fault_kinds = sizeof fault_kinds / sizeof *fault_kinds;
 

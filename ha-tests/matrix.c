@@ -92,7 +92,8 @@ static void add_all(enum cell_workload workload)
     }
 }
 
-/* Few cells that touch every kind and both workloads. */
+/* Few cells that touch both workloads and every kind but members, which wait for a cluster that is
+ * well and have a scenario of their own. */
 static void add_short(void)
 {
     static const struct {
@@ -312,7 +313,7 @@ static int usage(int status)
            "  --workload W    streams, or replays: with replays and late data (default: both)\n"
            "  --fault A[,B]   one kind, or two at once\n"
            "  --all           each kind alone and each pair\n"
-           "  --short         four cells that touch each kind; what CI runs\n"
+           "  --short         four cells that touch nearly each kind; what CI runs\n"
            "  --seconds N     of faults in each cell (15)\n"
            "  --seed S        of the order of faults and of the children's values (1)\n"
            "  --port N        of the first member, where there are no network namespaces\n"

@@ -36,7 +36,7 @@ struct load {
 struct member {
     bool runs, has_said, is_well, has_blocks;
     uint64_t applied, commit, term; /* Of this process. */
-    uint64_t since_line;            /* Of its start. */
+    uint64_t since_line, since_ms;  /* Of its start. */
 };
 
 struct fault {
@@ -46,7 +46,7 @@ struct fault {
 
 /* An answer that still needs to know what its member had applied. */
 struct pending {
-    uint64_t member, load;
+    uint64_t member, load, t_ms;
     struct qr_judge_place place;
     json_t *answer;
 };
@@ -177,11 +177,31 @@ static struct member *member_of(struct qr_judge *judge, const json_t *line, uint
     return NULL;
 }
 
+static bool has_passed(const struct qr_judge *judge, const struct fault *f)
+{
+    return f->over_ms != 0 && judge->t_ms > f->over_ms + AFTER_OVER_MS;
+}
+
+/* A file of the member is damaged or, since it lost its disk, not there yet, and something else is
+ * wrong too, here or with its peers. */
+static bool has_no_sound_copy(const struct qr_judge *judge, uint64_t member)
+{
+    bool damaged = false, other = false;
+    for (unsigned i = 0; i < judge->n_faults; i++) {
+        const struct fault *f = &judge->faults[i];
+        damaged = damaged ||
+                  (f->member == member && (f->file[0] != '\0' || strcmp(f->kind, "members") == 0 ||
+                                           strcmp(f->what, "log") == 0));
+        other = other || (f->file[0] == '\0' && !has_passed(judge, f));
+    }
+    return damaged && other;
+}
+
 static bool is_excused(const struct qr_judge *judge, uint64_t member, const char *rule)
 {
     for (unsigned i = 0; i < judge->n_faults; i++) {
         const struct fault *f = &judge->faults[i];
-        if (f->member != member || (f->over_ms != 0 && judge->t_ms > f->over_ms + AFTER_OVER_MS))
+        if (f->member != member || has_passed(judge, f))
             continue;
         for (size_t e = 0; e < QR_COUNT(excuses); e++)
             if (strcmp(f->kind, excuses[e].kind) == 0 && strcmp(rule, excuses[e].rule) == 0 &&
@@ -256,8 +276,10 @@ static void on_start(struct qr_judge *judge, const json_t *line)
     if (m->runs)
         find(judge, "format", "member %" PRIu64 " is started and runs already", id);
     drop_pending(judge, id);
-    *m = (struct member){
-        .runs = true, .has_blocks = m->has_blocks, .since_line = judge->verdict.n_lines};
+    *m = (struct member){.runs = true,
+                         .has_blocks = m->has_blocks,
+                         .since_line = judge->verdict.n_lines,
+                         .since_ms = judge->t_ms};
 }
 
 static void on_exit_of(struct qr_judge *judge, const json_t *line)
@@ -379,14 +401,23 @@ static void check_order(struct qr_judge *judge, uint64_t id, struct member *m, u
     m->term = term;
 }
 
-static void bound_pending(struct qr_judge *judge, uint64_t member, uint64_t applied)
+/* What a member says of itself is some time old; its uptime says from when it is.  So it bounds the
+ * answers that were given before. */
+static void bound_pending(struct qr_judge *judge, uint64_t member, uint64_t applied,
+                          uint64_t uptime_s)
 {
+    uint64_t said_ms = judge->members[member].since_ms + uptime_s * 1000;
+    unsigned n = 0;
     for (unsigned i = 0; i < judge->n_pending; i++) {
         struct pending *p = &judge->pending[i];
-        if (p->member == member)
-            qr_judge_values_bound(&judge->loads[p->load].values, &p->place, p->answer, applied);
+        if (p->member != member || p->t_ms > said_ms) {
+            judge->pending[n++] = *p;
+            continue;
+        }
+        qr_judge_values_bound(&judge->loads[p->load].values, &p->place, p->answer, applied);
+        json_decref(p->answer);
     }
-    drop_pending(judge, member);
+    judge->n_pending = n;
 }
 
 static int64_t watermark_of(const json_t *children, const char *guid)
@@ -445,7 +476,7 @@ static void on_said(struct qr_judge *judge, const json_t *line)
     for (size_t i = 0; i < json_array_size(peers); i++)
         check_hash(judge, json_array_get(peers, i));
     check_children(judge, id, children);
-    bound_pending(judge, id, applied);
+    bound_pending(judge, id, applied, number(judge, line, "uptime_s"));
     m->is_well = number(judge, line, "level") == 0 &&
                  json_is_true(json_object_get(line, "ready")) && has_all(judge, children);
     check_recovery(judge);
@@ -503,8 +534,9 @@ static void keep_pending(const struct reading *r, const json_t *line)
     if (judge->n_pending == PENDING_MAX)
         drop_pending(judge, r->member);
     if (judge->n_pending < PENDING_MAX)
-        judge->pending[judge->n_pending++] = (struct pending){
-            r->member, r->load, r->place, json_incref(json_object_get(line, "answer"))};
+        judge->pending[judge->n_pending++] =
+            (struct pending){r->member, r->load, judge->t_ms, r->place,
+                             json_incref(json_object_get(line, "answer"))};
 }
 
 /* All that was measured up to calm is asked for in the end. */
@@ -562,7 +594,9 @@ static void on_read(struct qr_judge *judge, const json_t *line)
         find(judge, "format", "member %" PRIu64 " answers and does not run", r.member);
     compare_with_model(&r, answer);
     qr_judge_values_take(&judge->loads[r.load].values, &r.place, answer, m->applied,
-                         is_excused(judge, r.member, "lost"), on_difference, &r);
+                         is_excused(judge, r.member, "lost") ||
+                             (!r.final && has_no_sound_copy(judge, r.member)),
+                         on_difference, &r);
     keep_pending(&r, line);
 }
 

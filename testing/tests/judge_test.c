@@ -61,10 +61,11 @@ static json_t *said(int member, int applied, int64_t watermark_s)
     qr_model_guid(&model, 0, &bytes);
     qr_guid_format(&bytes, guid);
     snprintf(hash, sizeof hash, "%016x", 7 * applied);
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:s, s:b, s:i, s:[], s:[{s:s, s:i, s:i, s:I}]}",
-                     "member", member, "leader", 1, "term", 3, "applied", applied, "commit",
-                     applied, "hash", hash, "ready", 1, "level", 0, "peers", "children", "guid",
-                     guid, "owner", 1, "epoch", 4, "watermark", (json_int_t)watermark_s);
+    return json_pack(
+        "{s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:b, s:i, s:[], s:[{s:s, s:i, s:i, s:I}]}", "member",
+        member, "uptime_s", 9, "leader", 1, "term", 3, "applied", applied, "commit", applied,
+        "hash", hash, "ready", 1, "level", 0, "peers", "children", "guid", guid, "owner", 1,
+        "epoch", 4, "watermark", (json_int_t)watermark_s);
 }
 
 static json_t *reading(int member, bool final, int64_t from_s, int64_t to_s)
@@ -219,6 +220,26 @@ static void a_value_that_is_gone_is_found(void **state)
     make(&w);
     json_array_remove(rows_of(w.second_read), 1);
     assert_caught(&w, "lost");
+
+    make(&w); /* A damaged file excuses it only while there is another fault. */
+    json_array_remove(rows_of(w.final_read), 1);
+    json_array_remove(rows_of(w.h.lines[w.h.n - 5]), 1);
+    set(w.fault, "file", json_string("b"));
+    struct qr_judge_verdict v = judge_lines(&w, true);
+    assert_true(v.n_findings >= 2);
+    assert_string_equal(v.findings[0].rule, "hole");
+    assert_string_equal(v.findings[1].rule, "lost");
+}
+
+/* What a member says of itself may be older than its answer. */
+static void what_was_said_before_an_answer_does_not_bound_it(void **state)
+{
+    (void)state;
+    struct well w;
+    make(&w);
+    set(w.h.lines[7], "uptime_s", json_integer(0));
+    json_array_remove(rows_of(w.second_read), 1);
+    assert_int_equal(judge_lines(&w, true).n_findings, 0);
 }
 
 /* Nobody may say the member had it: it had applied less. */
@@ -481,6 +502,7 @@ int main(void)
         cmocka_unit_test(a_line_that_is_missing_or_torn_is_found),
         cmocka_unit_test(a_value_that_changes_is_found),
         cmocka_unit_test(a_value_that_is_gone_is_found),
+        cmocka_unit_test(what_was_said_before_an_answer_does_not_bound_it),
         cmocka_unit_test(a_value_that_is_not_there_yet_is_no_loss),
         cmocka_unit_test(a_member_whose_clock_is_behind_may_not_answer),
         cmocka_unit_test(a_wrong_value_is_found),
