@@ -519,7 +519,7 @@ int qr_net_connect(struct qr_net_socket *socket, const struct sockaddr *name)
     socket->state = QR_NET_CONNECTING;
     socket->n_syns = 0;
     struct qr_sim_host *to = host_at(socket->peer_address, socket->host);
-    if (to == socket->host) {
+    if (to != NULL && to == socket->host) {
         connect_here(socket);
         return 0;
     }
