@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cluster/group.h"
 #include "proto/caps.h"
+#include "testing/sim/checks.h"
 #include "testing/sim/fs.h"
 #include "testing/sim/keys.h"
 #include "testing/sim/net.h"
@@ -346,6 +347,9 @@ static void member_down(struct qr_sim_member *member)
 {
     static const char *const words[] = {"ends by itself", "is killed", "loses power"};
     qr_sim_say("%s %s", member->host->name, words[member->host->down]);
+    if (member->host->down == QR_SIM_EXIT && qr_sim_now_ns() > member->excused_until_ns)
+        qr_sim_violation("%s ended by itself, with code %d, and no fault excuses it",
+                         member->host->name, member->host->exit_code);
     member->node = NULL;
     boot_later(member);
 }

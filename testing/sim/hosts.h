@@ -1,9 +1,10 @@
 /* testing/sim/hosts.h — the members and children of a simulated cluster: what runs on each host,
  * and who starts it again.
  *
- * A member that went down boots again after a second, or when whoever took it down lets it.  A
- * child is down only when a fault wants it.  Spares are second children of a GUID that exists.  The
- * cluster is global, as the world is.  Not for threads. */
+ * A member that went down boots again after a second, or when whoever took it down lets it.  One
+ * that ends by itself, and no fault excuses it, is a violation.  A child is down only when a fault
+ * wants it.  Spares are second children of a GUID that exists.  The cluster is global, as the world
+ * is.  Not for threads. */
 #ifndef QR_TESTING_SIM_HOSTS_H
 #define QR_TESTING_SIM_HOSTS_H
 

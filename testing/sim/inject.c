@@ -165,6 +165,8 @@ static void begin_disk(const struct qr_sim_fault *fault, struct qr_sim_member *m
         disk->failing_writes = (unsigned)fault->number;
     else
         disk->failing_syncs = (unsigned)fault->number;
+    if (fault->kind == QR_SIM_FAULT_SLOW_DISK)
+        return; /* No excuse. */
     member->excused_until_ns = qr_sim_now_ns() + (fault->for_ms + EXCUSED_MS) * QR_SIM_MS;
 }
 
