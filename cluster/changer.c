@@ -115,10 +115,17 @@ static bool has_caught_up(const struct qr_change_view *view, raft_id id)
            peer->state.applied + QR_CHANGE_LAG >= view->commit;
 }
 
+/* Its member is there on another disk: this one was lost before it was a voter. */
+static bool is_lost(const struct qr_change_view *view, raft_id id)
+{
+    const struct qr_peer *peer = qr_peers_find(view->peers, qr_raft_id_member(id));
+    return peer != NULL && peer->up && peer->told && peer->state.disk != qr_raft_id_disk(id);
+}
+
 static struct qr_step plan_promotion(const struct qr_change_view *view,
                                      const struct raft_server *comer)
 {
-    if (view->membership->change.canceled)
+    if (view->membership->change.canceled || is_lost(view, comer->id))
         return step_of(QR_STEP_REMOVE, comer->id);
     if (comer->role == RAFT_SPARE)
         return step_of(QR_STEP_LEARNER, comer->id);
@@ -126,11 +133,21 @@ static struct qr_step plan_promotion(const struct qr_change_view *view,
     return step_of(ready ? QR_STEP_VOTER : QR_STEP_CATCH_UP, comer->id);
 }
 
+/* An END may come from a leader that was deposed on the way, while the next one went on: who came
+ * in the meantime and is no voter goes again. */
+static struct qr_step plan_leftover(const struct qr_change_view *view)
+{
+    for (unsigned i = 0; i < view->configuration->n; i++)
+        if (view->configuration->servers[i].role != RAFT_VOTER)
+            return step_of(QR_STEP_REMOVE, view->configuration->servers[i].id);
+    return step_of(QR_STEP_NONE, 0);
+}
+
 struct qr_step qr_change_plan(const struct qr_change_view *view)
 {
     const struct qr_change *change = &view->membership->change;
     if (change->kind == QR_CHANGE_NONE)
-        return step_of(QR_STEP_NONE, 0);
+        return plan_leftover(view);
     const struct raft_server *goer =
         change->member != 0 ? find_server(view, qr_raft_id(change->member, change->disk)) : NULL;
     if (change->kind == QR_CHANGE_REMOVE && change->canceled && goer != NULL)
@@ -147,7 +164,12 @@ struct qr_step qr_change_plan(const struct qr_change_view *view)
 
 /* ---- doing it ---- */
 
-static struct qr_change_view view_of(const struct qr_changer *changer, uint64_t now_ms)
+static bool is_late(const struct qr_changer *changer, uint64_t now_ms)
+{
+    return changer->waits != QR_STEP_NONE && now_ms - changer->waits_ms >= QR_CHANGE_REACH_MS;
+}
+
+static struct qr_change_view view_of(const struct qr_changer *changer, bool late)
 {
     struct raft *raft = changer->raft;
     return (struct qr_change_view){
@@ -156,8 +178,7 @@ static struct qr_change_view view_of(const struct qr_changer *changer, uint64_t 
         .peers = changer->peers,
         .self = raft->id,
         .commit = raft_commit_index(raft),
-        .late = changer->seen == changer->membership->change.index &&
-                now_ms - changer->seen_ms >= QR_CHANGE_REACH_MS,
+        .late = late,
     };
 }
 
@@ -264,15 +285,35 @@ static void act(struct qr_changer *changer, const struct qr_step *step, uint64_t
     }
 }
 
-/* Times of a change count from when this member saw it first. */
+/* Who comes, or who takes over, is waited for from when there was nothing else to do: copying may
+ * have taken hours. */
 static void look(struct qr_changer *changer, uint64_t now_ms)
 {
     uint64_t index = changer->membership->change.index;
-    if (index == changer->seen)
-        return;
+    const struct qr_change_view view = view_of(changer, false);
+    enum qr_step_kind kind = qr_change_plan(&view).kind;
+    if (index != changer->seen) {
+        changer->waits = QR_STEP_NONE;
+        changer->progress_ms = 0;
+    }
     changer->seen = index;
-    changer->seen_ms = now_ms;
-    changer->progress_ms = 0;
+    if (kind != QR_STEP_REACH && kind != QR_STEP_HAND_OVER)
+        kind = QR_STEP_NONE;
+    if (kind != changer->waits)
+        changer->waits_ms = now_ms;
+    changer->waits = kind;
+}
+
+/* A promotion whose entry the library could not append, at the end of its catching up, is neither
+ * carried out nor given back: there is a request, and nothing that it waits for. */
+static void take_back(struct qr_changer *changer)
+{
+    struct raft *raft = changer->raft;
+    if (!changer->changing || raft->legacy.change != &changer->req ||
+        changer->req.catch_up_id != 0 || raft->configuration_uncommitted_index != 0)
+        return;
+    raft->legacy.change = NULL;
+    changer->changing = false;
 }
 
 static void follow(struct qr_changer *changer, uint64_t now_ms);
@@ -282,6 +323,7 @@ void qr_changer_turn(struct qr_changer *changer, uint64_t now_ms, bool leads)
     const struct raft *raft = changer->raft;
     look(changer, now_ms);
     follow(changer, now_ms);
+    take_back(changer);
     if (!leads || changer->closed || changer->changing || changer->proposing ||
         now_ms < changer->not_before_ms || raft->configuration_uncommitted_index != 0)
         return;
@@ -289,7 +331,7 @@ void qr_changer_turn(struct qr_changer *changer, uint64_t now_ms, bool leads)
         record(changer, now_ms);
         return;
     }
-    const struct qr_change_view view = view_of(changer, now_ms);
+    const struct qr_change_view view = view_of(changer, is_late(changer, now_ms));
     const struct qr_step step = qr_change_plan(&view);
     switch (step.kind) {
     case QR_STEP_NONE:
@@ -333,7 +375,7 @@ static void follow(struct qr_changer *changer, uint64_t now_ms)
 void qr_changer_progress(const struct qr_changer *changer, uint64_t now_ms,
                          struct qr_change_progress *progress)
 {
-    const struct qr_change_view view = view_of(changer, now_ms);
+    const struct qr_change_view view = view_of(changer, is_late(changer, now_ms));
     *progress = (struct qr_change_progress){.step = qr_change_plan(&view), .eta_s = UINT64_MAX};
     if (changer->membership->change.with == 0)
         return;

@@ -27,7 +27,7 @@
 #include "cluster/membership.h"
 #include "cluster/peers.h"
 
-/* Who comes has said nothing for so long: the change ends. */
+/* Who comes has said nothing, or nobody took over, for so long: the change ends. */
 #define QR_CHANGE_REACH_MS 30000u
 /* It may be so many entries behind when it is made a voter. */
 #define QR_CHANGE_LAG 256u
@@ -57,7 +57,7 @@ struct qr_change_view {
     const struct qr_peers *peers;
     raft_id self;
     uint64_t commit;
-    bool late; /* Who comes was waited for long enough. */
+    bool late; /* Who comes, or who takes over, was waited for long enough. */
 };
 
 struct qr_step qr_change_plan(const struct qr_change_view *view);
@@ -76,8 +76,9 @@ struct qr_changer {
     bool changing;  /* `req` is the library's. */
     bool proposing; /* A RECORD or END is on its way. */
     uint64_t not_before_ms;
-    uint64_t seen; /* The ASK that the times below are of. */
-    uint64_t seen_ms, progress_ms;
+    uint64_t seen;           /* The ASK that the times below are of. */
+    enum qr_step_kind waits; /* REACH or HAND_OVER, since waits_ms; or NONE. */
+    uint64_t waits_ms, progress_ms;
     unsigned progress_from;
     bool closed;
 };

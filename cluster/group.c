@@ -549,7 +549,8 @@ static raft_id successor(struct qr_group *group)
         raft_id id = raft->configuration.servers[i].id;
         const struct qr_peer *peer = qr_peers_find(&group->peers, qr_raft_id_member(id));
         if (id == raft->id || raft->configuration.servers[i].role != RAFT_VOTER || peer == NULL ||
-            !peer->up || !peer->told || peer->state.disk_low)
+            !peer->up || !peer->told || peer->state.disk_low ||
+            peer->state.disk != qr_raft_id_disk(id))
             continue;
         if (best == 0 || peer->state.applied > best_applied) {
             best = id;

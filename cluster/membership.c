@@ -201,6 +201,10 @@ static int apply_record(struct qr_membership *m, struct qr_cursor *in)
     m->configuration = record.configuration;
     m->n = record.n;
     memcpy(m->members, record.members, sizeof m->members);
+    /* Also when the change that brought it ends in another way than done. */
+    for (unsigned i = 0; i < m->n; i++)
+        if (m->members[i].role == QR_MEMBER_VOTER)
+            forget_removed(m, m->members[i].member);
     return 0;
 }
 

@@ -46,8 +46,9 @@ static void run_ask(struct qr_message *message)
     struct qr_members_request *request =
         QR_CONTAINER_OF(message, struct qr_members_request, message);
     int err = ask(request);
+    /* At once it means that too many entries wait, not that another change runs. */
     if (err != 0)
-        answer(request, err, 0);
+        answer(request, err == QR_E_BUSY ? QR_E_LIMIT : err, 0);
 }
 
 void qr_members_ask(struct qr_members *members, struct qr_members_request *request)
@@ -82,6 +83,8 @@ const char *qr_members_refusal(int status)
         return "The member or its address is missing, or too long.";
     case QR_E_NO_QUORUM:
         return "This member is not one of the cluster: ask another one.";
+    case QR_E_LIMIT:
+        return "Too many entries wait for the log: try again.";
     default:
         return "The log did not take it.";
     }

@@ -111,8 +111,11 @@ static void a_learner_on_another_disk_or_away_is_not_promoted(void **state)
     (void)state;
     asks(QR_CHANGE_ADD, 0, 4);
     has(4, 9, RAFT_STANDBY);
-    is_up(4, 10, 1000); /* It lost its disk on the way. */
-    expect(QR_STEP_CATCH_UP, qr_raft_id(4, 9));
+    is_up(4, 10, 1000); /* It lost its disk on the way: it begins again. */
+    expect(QR_STEP_REMOVE, qr_raft_id(4, 9));
+    configuration.n = 3;
+    expect(QR_STEP_ADD, qr_raft_id(4, 10));
+    has(4, 9, RAFT_STANDBY);
     is_up(4, 9, 1000);
     qr_peers_get(&peers, 4)->up = false;
     expect(QR_STEP_CATCH_UP, qr_raft_id(4, 9));
@@ -204,6 +207,91 @@ static void there_is_a_limit(void **state)
     expect_end(QR_CHANGE_TOO_MANY);
 }
 
+static void who_came_while_the_change_was_ended_goes_again(void **state)
+{
+    (void)state;
+    has(4, 9, RAFT_STANDBY);
+    expect(QR_STEP_REMOVE, qr_raft_id(4, 9));
+    asks(QR_CHANGE_ADD, 0, 4); /* Unless somebody wants it. */
+    expect(QR_STEP_CATCH_UP, qr_raft_id(4, 9));
+}
+
+/* ---- doing it, without a library that answers ---- */
+
+static struct raft raft;
+static unsigned n_handed_over, n_proposed;
+
+static bool hand_over(void *data)
+{
+    (void)data;
+    n_handed_over++;
+    return true;
+}
+
+static int propose(void *data, struct qr_slice body)
+{
+    (void)data;
+    (void)body;
+    n_proposed++;
+    return 0;
+}
+
+static struct qr_changer changer_of(void)
+{
+    raft = (struct raft){.id = qr_raft_id(1, DISK + 1)};
+    raft.configuration = configuration;
+    n_handed_over = n_proposed = 0;
+    return (struct qr_changer){.raft = &raft,
+                               .membership = &membership,
+                               .peers = &peers,
+                               .propose = propose,
+                               .hand_over = hand_over};
+}
+
+/* A leader that is replaced hands over also when the copying took longer than one waits. */
+static void the_wait_for_a_successor_begins_when_there_is_nothing_else_to_do(void **state)
+{
+    (void)state;
+    asks(QR_CHANGE_REPLACE, 1, 4);
+    has(4, 9, RAFT_STANDBY);
+    is_up(4, 9, 0);
+    struct qr_changer changer = changer_of();
+    raft.commit_index = 1000;
+    uint64_t now_ms = 1000;
+    qr_changer_turn(&changer, now_ms, true);
+    now_ms += 10ull * QR_CHANGE_REACH_MS;
+    qr_changer_turn(&changer, now_ms, true);
+    assert_int_equal(n_proposed, 0);
+    servers[3].role = RAFT_VOTER;
+    is_up(4, 9, 1000);
+    qr_changer_turn(&changer, now_ms, true);
+    assert_int_equal(n_handed_over, 1);
+    qr_changer_turn(&changer, now_ms + QR_CHANGE_REACH_MS - 1, true);
+    assert_int_equal(n_proposed, 0);
+    qr_changer_turn(&changer, now_ms + QR_CHANGE_REACH_MS + 1000, true);
+    assert_int_equal(n_proposed, 1); /* NO_SUCCESSOR */
+    assert_int_equal(n_handed_over, 2);
+}
+
+static void a_request_that_the_library_forgot_is_taken_back(void **state)
+{
+    (void)state;
+    struct qr_changer changer = changer_of();
+    changer.changing = true;
+    raft.legacy.change = &changer.req;
+    changer.req.catch_up_id = qr_raft_id(4, 9); /* It catches up. */
+    qr_changer_turn(&changer, 1000, true);
+    assert_true(changer.changing);
+    changer.req.catch_up_id = 0;
+    raft.configuration_uncommitted_index = 7; /* It is in the log. */
+    qr_changer_turn(&changer, 1000, true);
+    assert_true(changer.changing);
+    raft.configuration_uncommitted_index = 0;
+    qr_changer_turn(&changer, 1000, true);
+    assert_false(changer.changing);
+    assert_null(raft.legacy.change);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +305,10 @@ int main(void)
         cmocka_unit_test_setup(one_that_lost_its_disk_goes_before_it_comes, start),
         cmocka_unit_test_setup(another_comes_before_one_goes, start),
         cmocka_unit_test_setup(there_is_a_limit, start),
+        cmocka_unit_test_setup(who_came_while_the_change_was_ended_goes_again, start),
+        cmocka_unit_test_setup(the_wait_for_a_successor_begins_when_there_is_nothing_else_to_do,
+                               start),
+        cmocka_unit_test_setup(a_request_that_the_library_forgot_is_taken_back, start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

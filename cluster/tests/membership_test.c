@@ -118,6 +118,18 @@ static void who_was_removed_is_remembered_until_it_comes_back(void **state)
     assert_true(qr_membership_is_removed(&m, 2)); /* not before it is done */
     assert_int_equal(end(12, QR_CHANGE_DONE), 0);
     assert_false(qr_membership_is_removed(&m, 2));
+    /* Nor is one that came, and the other could not go. */
+    assert_int_equal(ask(QR_CHANGE_REMOVE, 2, 101, 0, 13), QR_E_UNKNOWN);
+    assert_int_equal(record(14, 3), 0);
+    assert_int_equal(ask(QR_CHANGE_REMOVE, 2, 101, 0, 15), 0);
+    assert_int_equal(end(15, QR_CHANGE_DONE), 0);
+    assert_int_equal(record(16, 1), 0);
+    assert_int_equal(ask(QR_CHANGE_REPLACE, 1, 100, 2, 17), 0);
+    assert_int_equal(record(18, 2), 0);
+    assert_true(qr_membership_is_removed(&m, 2)); /* A learner may yet go. */
+    assert_int_equal(record(19, 3), 0);
+    assert_int_equal(end(17, QR_CHANGE_NO_QUORUM), 0);
+    assert_false(qr_membership_is_removed(&m, 2));
     /* One that is rebuilt was not removed. */
     assert_int_equal(ask(QR_CHANGE_REPLACE, 1, 100, 1, 20), 0);
     assert_int_equal(end(20, QR_CHANGE_DONE), 0);

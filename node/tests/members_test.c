@@ -31,8 +31,8 @@ static void verbs_have_names(void **state)
 static void each_refusal_has_its_sentence(void **state)
 {
     (void)state;
-    static const int codes[] = {QR_E_BUSY,      QR_E_EXISTS,    QR_E_UNKNOWN,
-                                QR_E_MALFORMED, QR_E_NO_QUORUM, QR_E_CLOSED};
+    static const int codes[] = {QR_E_BUSY,      QR_E_EXISTS, QR_E_UNKNOWN, QR_E_MALFORMED,
+                                QR_E_NO_QUORUM, QR_E_CLOSED, QR_E_LIMIT};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         for (size_t k = 0; k < i; k++)
             assert_string_not_equal(qr_members_refusal(codes[i]), qr_members_refusal(codes[k]));
