@@ -205,6 +205,9 @@ static void check_member(struct qr_sim_member *member)
     if (status.term < member->term)
         qr_sim_violation("%s: the term went back from %llu to %llu", member->host->name,
                          (unsigned long long)member->term, (unsigned long long)status.term);
+    if (member->is_lost && (status.is_voter || status.term != 0))
+        qr_sim_violation("%s lost its disk and takes part in term %llu", member->host->name,
+                         (unsigned long long)status.term);
     if (status.diverged)
         qr_sim_violation("%s says that members differ", member->host->name);
     member->commit = status.commit;
@@ -235,6 +238,8 @@ static const char *why_unsettled(void)
         qr_group_get_status(qr_node_group(member->node), &status);
         if (!status.ready)
             return "a member cannot feed the log";
+        if (!status.is_voter)
+            return "a member is not in the group";
         if (status.applied < least)
             least = status.applied;
         qr_store_get_stats(qr_node_store(member->node), &stats);

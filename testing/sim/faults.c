@@ -15,6 +15,7 @@
 #define WARM_UP_MS    15000u /* Of the first round. */
 #define GAP_MS        9000u  /* Between two faults, on average, of a lane. */
 #define SLOW_START_MS 3000u  /* After a member is let go, before the next is taken. */
+#define REBUILD_MS    15000u /* .. after it came back to be rebuilt. */
 
 enum whom { A_MEMBER, A_CHILD, NOBODY };
 
@@ -48,7 +49,13 @@ static const struct kind {
     [QR_SIM_FAULT_LEADER_KILL] = {"leader-kill", NOBODY, TAKES_ONE, 200, 10000, 0,
                                   QR_SIM_MOMENTS - 1},
     [QR_SIM_FAULT_MAJORITY] = {"majority", NOBODY, TAKES_ALL, 1000, 90000, 0, 3},
+    [QR_SIM_FAULT_WIPE] = {"wipe", A_MEMBER, TAKES_ONE, 1000, 15000, 0, 0},
 };
+
+static bool changes_members(enum qr_sim_fault_kind kind)
+{
+    return kind >= QR_SIM_FAULT_WIPE;
+}
 
 const char *qr_sim_fault_name(enum qr_sim_fault_kind kind)
 {
@@ -118,6 +125,14 @@ void qr_sim_schedule_release(struct qr_sim_schedule *schedule)
     *schedule = (struct qr_sim_schedule){0};
 }
 
+bool qr_sim_schedule_changes_members(const struct qr_sim_schedule *schedule)
+{
+    for (uint32_t i = 0; i < schedule->n; i++)
+        if (changes_members(schedule->at[i].kind))
+            return true;
+    return false;
+}
+
 /* ---- drawing ---- */
 
 struct drawing {
@@ -127,7 +142,8 @@ struct drawing {
     uint64_t broken_until_ms[QR_SIM_MEMBERS_MAX + 1];
     uint64_t end_ms;      /* Of this round's faults. */
     uint32_t kinds;       /* That this round has. */
-    uint32_t flip_target; /* One member a round: the others' copies are sound. */
+    uint32_t flip_target; /* One member a round loses copies: the others' are sound. */
+    uint32_t n_kinds;     /* To draw from. */
 };
 
 static uint64_t between(struct drawing *d, uint64_t min, uint64_t max)
@@ -187,11 +203,14 @@ static void draw_one(struct drawing *d, enum qr_sim_fault_kind which, uint64_t a
         fault.target = draw_member(d, kind, at_ms);
     if (which == QR_SIM_FAULT_FLIP)
         fault.target = d->flip_target;
+    if (which == QR_SIM_FAULT_WIPE && fault.target != d->flip_target)
+        fault.target =
+            d->broken_until_ms[d->flip_target] > at_ms || fault.target == 0 ? 0 : d->flip_target;
     if (kind->whom != NOBODY && fault.target == 0)
         return;
     if (kind->whom == NOBODY && n_broken(d, at_ms) != 0)
         return;
-    end_ms += wait_ms + SLOW_START_MS;
+    end_ms += wait_ms + (changes_members(which) ? REBUILD_MS : SLOW_START_MS);
     if (kind->whom == NOBODY)
         break_all(d, end_ms);
     else if (kind->weight == TAKES_ONE)
@@ -205,7 +224,7 @@ static void draw_one(struct drawing *d, enum qr_sim_fault_kind which, uint64_t a
 static uint32_t draw_kinds(struct drawing *d)
 {
     uint32_t some = 0;
-    for (uint32_t i = 0; i < QR_SIM_FAULT_KINDS; i++)
+    for (uint32_t i = 0; i < d->n_kinds; i++)
         if (qr_rng_below(&d->rng, 2) == 0)
             some |= 1u << i;
     some &= d->options->faults;
@@ -223,7 +242,7 @@ static void draw_round(struct drawing *d, uint64_t start_ms)
     while ((at_ms += between(d, 1, 2 * gap_ms)) < d->end_ms) {
         uint32_t which;
         do
-            which = (uint32_t)qr_rng_below(&d->rng, QR_SIM_FAULT_KINDS);
+            which = (uint32_t)qr_rng_below(&d->rng, d->n_kinds);
         while ((d->kinds >> which & 1) == 0);
         if (kinds[which].whom != A_CHILD || d->options->n_children > 0)
             draw_one(d, (enum qr_sim_fault_kind)which, at_ms);
@@ -232,11 +251,13 @@ static void draw_round(struct drawing *d, uint64_t start_ms)
 
 void qr_sim_schedule_draw(struct qr_sim_schedule *schedule, const struct qr_sim_options *options)
 {
-    struct drawing d = {.options = options, .schedule = schedule};
+    struct drawing d = {.options = options, .schedule = schedule, .n_kinds = QR_SIM_FAULT_KINDS};
     uint64_t round_ms = ((uint64_t)options->busy_s + options->quiet_s) * 1000;
     *schedule = (struct qr_sim_schedule){0};
     if (options->faults == 0)
         return;
+    while (!(options->faults >> (d.n_kinds - 1) & 1) && d.n_kinds > QR_SIM_FAULT_WIPE)
+        d.n_kinds--; /* Seeds that lack the newer kinds draw as if there were none. */
     qr_rng_seed(&d.rng, options->seed ^ UINT64_C(0x6661756c7473));
     uint64_t start_ms = 0;
     do

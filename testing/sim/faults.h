@@ -40,6 +40,7 @@ enum qr_sim_fault_kind {
     QR_SIM_FAULT_CHILD_LIES,      /* .. and answers replication requests as 1.37 does wrongly. */
     QR_SIM_FAULT_LEADER_KILL,     /* The leader dies in the middle of something that it does. */
     QR_SIM_FAULT_MAJORITY,        /* Most members die at once. */
+    QR_SIM_FAULT_WIPE,            /* Its disk is lost; it comes back with an empty one. */
     QR_SIM_FAULT_KINDS
 };
 
@@ -79,6 +80,9 @@ void qr_sim_schedule_release(struct qr_sim_schedule *schedule);
 
 /* Sorted by time.  0, QR_E_LIMIT or UV_ENOMEM. */
 int qr_sim_schedule_add(struct qr_sim_schedule *schedule, const struct qr_sim_fault *fault);
+
+/* Has faults after which somebody has to change the members. */
+bool qr_sim_schedule_changes_members(const struct qr_sim_schedule *schedule);
 
 void qr_sim_fault_print(const struct qr_sim_fault *fault, FILE *out);
 void qr_sim_schedule_print(const struct qr_sim_schedule *schedule, FILE *out);

@@ -14,8 +14,10 @@
 #include "testing/sim/fs.h"
 #include "testing/sim/keys.h"
 #include "testing/sim/net.h"
+#include "testing/sim/operator.h"
 
 #define RESTART_MS  1000u
+#define LATE_MS     60000u /* A change that was asked for before may still take a new disk in. */
 #define HTTP_PORT   19999
 #define LINK_PORT   19998
 #define CHILD_BYTES (1024u * 1024)
@@ -124,6 +126,8 @@ static int member_main(void *data)
         return 1;
     }
     member->node = node;
+    if (qr_sim_cluster.operated)
+        qr_sim_operator_start(member, loop);
     uv_run(loop, UV_RUN_DEFAULT);
     return 0;
 }
@@ -252,6 +256,15 @@ static void install(struct qr_sim_member *member)
     put_text(member, "/sim/etc/stream.conf", stream_conf);
 }
 
+void qr_sim_member_wipe(struct qr_sim_member *member, uint64_t for_ms)
+{
+    qr_sim_member_take(member, QR_SIM_KILL, for_ms);
+    qr_sim_disk_wipe(member->host);
+    install(member);
+    member->is_lost =
+        member->rebuilt_ns == 0 || qr_sim_now_ns() > member->rebuilt_ns + LATE_MS * QR_SIM_MS;
+}
+
 /* ---- children ---- */
 
 /* Each has the members in another order. */
@@ -373,6 +386,7 @@ static void make_members(const struct qr_sim_options *options)
         struct qr_sim_member *member = &qr_sim_cluster.members[i];
         snprintf(name, sizeof name, "member-%u", i + 1);
         member->id = i + 1;
+        member->is_wanted = true;
         member->host = qr_sim_host_new(name);
         assert(member->host->id == member->id);
     }

@@ -35,6 +35,9 @@ struct qr_sim_member {
     struct qr_sim_event boot;
     uint64_t held_until_ns;    /* Not started before. */
     uint64_t excused_until_ns; /* It may end by itself until then. */
+    bool is_wanted;            /* In the group: testing/sim/operator. */
+    bool is_lost;              /* Its disk is empty, and nobody has asked to rebuild it. */
+    uint64_t rebuilt_ns;       /* When a change that takes it in was seen last; 0: never. */
     uint64_t commit, term;     /* As seen last in this life. */
     struct qr_sim_ring ring;
 };
@@ -54,6 +57,7 @@ struct qr_sim_cluster {
     const struct qr_sim_options *options;
     struct qr_sim_result *result;
     uint32_t n_members, n_children; /* Without spares. */
+    bool operated;                  /* Somebody changes the members: testing/sim/operator. */
     struct qr_sim_member members[QR_SIM_MEMBERS_MAX];
     struct qr_sim_child children[QR_SIM_CHILDREN_MAX + QR_SIM_SPARES];
     struct qr_model models[QR_SIM_CHILDREN_MAX]; /* Of each child. */
@@ -72,6 +76,8 @@ struct qr_sim_member *qr_sim_leader(void);
 
 /* Takes it down if it is up, and keeps it so for a time. */
 void qr_sim_member_take(struct qr_sim_member *member, enum qr_sim_down how, uint64_t for_ms);
+/* .. and its disk is replaced by an empty one, with what its operator puts there. */
+void qr_sim_member_wipe(struct qr_sim_member *member, uint64_t for_ms);
 void qr_sim_child_take(struct qr_sim_child *child, uint64_t for_ms);
 void qr_sim_child_boot(struct qr_sim_child *child);
 /* A spare that is down becomes a second child of that id; NULL: none is left. */

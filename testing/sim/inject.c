@@ -234,6 +234,9 @@ static void begin_member(struct active *active, struct qr_sim_member *member)
     case QR_SIM_FAULT_PAUSE:
         qr_sim_host_pause(member->host);
         break;
+    case QR_SIM_FAULT_WIPE:
+        qr_sim_member_wipe(member, fault->for_ms);
+        break;
     case QR_SIM_FAULT_PARTITION:
     case QR_SIM_FAULT_ONEWAY:
         cut(fault, member, true);
@@ -279,6 +282,7 @@ static void end_member(struct active *active, struct qr_sim_member *member)
         break;
     case QR_SIM_FAULT_RESET:
     case QR_SIM_FAULT_FLIP:
+    case QR_SIM_FAULT_WIPE: /* It boots by itself. */
         break;
     default:
         end_disk(fault, member);

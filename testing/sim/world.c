@@ -260,6 +260,7 @@ int qr_sim_run(const struct qr_sim_options *options, struct qr_sim_result *resul
     qr_sim_on_readable(qr_uv_poll_changed);
     qr_sim_checks_init();
     qr_sim_hosts_init(&run.options, result);
+    qr_sim_cluster.operated = qr_sim_schedule_changes_members(&run.schedule);
     qr_sim_hosts_boot();
     qr_sim_inject(&run.schedule);
     on_second(&run.second);

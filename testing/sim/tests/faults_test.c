@@ -97,6 +97,7 @@ static bool takes_a_member(enum qr_sim_fault_kind kind)
     case QR_SIM_FAULT_FAILING_DISK:
     case QR_SIM_FAULT_LEADER_KILL:
     case QR_SIM_FAULT_MAJORITY:
+    case QR_SIM_FAULT_WIPE:
         return true;
     default:
         return false;
