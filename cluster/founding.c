@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "base/compiler.h"
 #include "base/cursor.h"
 #include "base/error.h"
 #include "cluster/disk_id.h"
@@ -81,12 +82,23 @@ static bool seat(const struct qr_link_member *seed, uint32_t digest, const struc
     return true;
 }
 
+/* Somebody has a log, seed or not: there is a cluster, and all of its seeds lost theirs. */
+static bool is_cluster_near(const struct qr_peers *peers)
+{
+    for (size_t i = 0; i < QR_COUNT(peers->peers); i++)
+        if (peers->peers[i].up && peers->peers[i].told && !peers->peers[i].state.empty)
+            return true;
+    return false;
+}
+
 bool qr_may_found(const struct qr_link_member *seeds, unsigned n, uint32_t member, uint32_t disk,
                   const struct qr_peers *peers, struct qr_placement *founding)
 {
     struct qr_placement made = {.place = QR_PLACE_FOUNDER, .disk = disk, .n = n};
     uint32_t digest = qr_seeds_digest(seeds, n);
     bool listed = false;
+    if (is_cluster_near(peers))
+        return false;
     for (unsigned i = 0; i < n; i++) {
         made.seats[i].member = seeds[i].id;
         made.seats[i].disk = disk;

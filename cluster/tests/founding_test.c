@@ -66,6 +66,11 @@ static void nothing_is_founded_beside_one_that_does_not_wait(void **state)
     peer->state.seeds = qr_seeds_digest(seeds, 2); /* Another list. */
     assert_false(qr_may_found(seeds, 3, 1, 101, &peers, &founding));
     peer->state.seeds = digest;
+    /* All seeds were wiped, and one that came later was not. */
+    waits(9, digest);
+    qr_peers_get(&peers, 9)->state.empty = false;
+    assert_false(qr_may_found(seeds, 3, 1, 101, &peers, &founding));
+    qr_peers_get(&peers, 9)->up = false;
     assert_true(qr_may_found(seeds, 3, 1, 101, &peers, &founding));
 }
 
