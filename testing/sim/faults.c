@@ -50,6 +50,7 @@ static const struct kind {
                                   QR_SIM_MOMENTS - 1},
     [QR_SIM_FAULT_MAJORITY] = {"majority", NOBODY, TAKES_ALL, 1000, 90000, 0, 3},
     [QR_SIM_FAULT_WIPE] = {"wipe", A_MEMBER, TAKES_ONE, 1000, 15000, 0, 0},
+    [QR_SIM_FAULT_MEMBERSHIP] = {"membership", A_MEMBER, TAKES_ONE, 2000, 40000, 0, 1},
 };
 
 static bool changes_members(enum qr_sim_fault_kind kind)
@@ -203,7 +204,7 @@ static void draw_one(struct drawing *d, enum qr_sim_fault_kind which, uint64_t a
         fault.target = draw_member(d, kind, at_ms);
     if (which == QR_SIM_FAULT_FLIP)
         fault.target = d->flip_target;
-    if (which == QR_SIM_FAULT_WIPE && fault.target != d->flip_target)
+    if (changes_members(which) && fault.target != d->flip_target)
         fault.target =
             d->broken_until_ms[d->flip_target] > at_ms || fault.target == 0 ? 0 : d->flip_target;
     if (kind->whom != NOBODY && fault.target == 0)

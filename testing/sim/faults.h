@@ -41,6 +41,7 @@ enum qr_sim_fault_kind {
     QR_SIM_FAULT_LEADER_KILL,     /* The leader dies in the middle of something that it does. */
     QR_SIM_FAULT_MAJORITY,        /* Most members die at once. */
     QR_SIM_FAULT_WIPE,            /* Its disk is lost; it comes back with an empty one. */
+    QR_SIM_FAULT_MEMBERSHIP,      /* It is removed, and added again, with its old disk or empty. */
     QR_SIM_FAULT_KINDS
 };
 

@@ -237,6 +237,9 @@ static void begin_member(struct active *active, struct qr_sim_member *member)
     case QR_SIM_FAULT_WIPE:
         qr_sim_member_wipe(member, fault->for_ms);
         break;
+    case QR_SIM_FAULT_MEMBERSHIP:
+        member->is_wanted = false;
+        break;
     case QR_SIM_FAULT_PARTITION:
     case QR_SIM_FAULT_ONEWAY:
         cut(fault, member, true);
@@ -279,6 +282,11 @@ static void end_member(struct active *active, struct qr_sim_member *member)
         break;
     case QR_SIM_FAULT_CLOCK:
         member->host->real_skew_ns -= fault->number * (int64_t)QR_SIM_MS;
+        break;
+    case QR_SIM_FAULT_MEMBERSHIP:
+        member->is_wanted = true;
+        if (fault->number != 0)
+            qr_sim_member_wipe(member, 0);
         break;
     case QR_SIM_FAULT_RESET:
     case QR_SIM_FAULT_FLIP:

@@ -98,6 +98,7 @@ static bool takes_a_member(enum qr_sim_fault_kind kind)
     case QR_SIM_FAULT_LEADER_KILL:
     case QR_SIM_FAULT_MAJORITY:
     case QR_SIM_FAULT_WIPE:
+    case QR_SIM_FAULT_MEMBERSHIP:
         return true;
     default:
         return false;

@@ -1,12 +1,13 @@
 /* Short histories of a whole cluster, each in a process of its own.
  *
- * Tests also: checks, hosts, inject, keys. */
+ * Tests also: checks, hosts, inject, keys, operator. */
 #include "testing/sim/world.h"
 
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "testing/cmocka.h"
 #include "testing/sim/plants.h"
 
@@ -103,6 +104,32 @@ static void a_member_that_decodes_wrongly_is_seen(void **state)
     fclose(options.out);
 }
 
+/* At the end of the round all members vote and have everything: that is what is checked here. */
+static void members_are_rebuilt_removed_and_added(void **state)
+{
+    (void)state;
+    static struct qr_sim_result result;
+    struct qr_sim_options options = options_of(5, 180);
+    struct qr_sim_schedule schedule = {0};
+    static const struct qr_sim_fault faults[] = {
+        {.at_ms = 20000, .for_ms = 2000, .kind = QR_SIM_FAULT_WIPE, .target = 2},
+        {.at_ms = 40000, .for_ms = 8000, .kind = QR_SIM_FAULT_MEMBERSHIP, .target = 1},
+        {.at_ms = 60000, .for_ms = 8000, .kind = QR_SIM_FAULT_MEMBERSHIP, .target = 3, .number = 1},
+    };
+    for (unsigned i = 0; i < QR_COUNT(faults); i++)
+        assert_int_equal(qr_sim_schedule_add(&schedule, &faults[i]), 0);
+    options.busy_s = 90;
+    options.quiet_s = 90;
+    options.schedule = &schedule;
+    assert_int_equal(live(&options, -1, &result), 0);
+    assert_string_equal(result.sentence, "");
+    assert_int_equal(result.n_faults[QR_SIM_FAULT_WIPE], 1);
+    assert_int_equal(result.n_faults[QR_SIM_FAULT_MEMBERSHIP], 2);
+    assert_int_equal(result.n_boots, 5);
+    assert_true(result.n_fetches > 0);
+    qr_sim_schedule_release(&schedule);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +137,7 @@ int main(void)
         cmocka_unit_test(the_same_seed_is_the_same_history),
         cmocka_unit_test(a_run_ends_at_the_step_it_is_told),
         cmocka_unit_test(a_member_that_decodes_wrongly_is_seen),
+        cmocka_unit_test(members_are_rebuilt_removed_and_added),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
