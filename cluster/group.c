@@ -342,11 +342,15 @@ static void on_step(struct raft *raft)
     uint64_t term = raft_current_term(raft);
     if (role == group->role && term == group->term && qr_raft_id_member(leader) == group->leader)
         return;
+    if (role != group->role || term != group->term) {
+        /* Not when a leader is without a name for a while, as while it hands over: what it was is
+         * its own again if nobody takes over, and the barrier of its term has passed. */
+        group->leads = false;
+        group->led_from = 0;
+    }
     group->role = role;
     group->term = term;
     group->leader = qr_raft_id_member(leader);
-    group->leads = false;
-    group->led_from = 0;
     group->role_changed = true;
 }
 

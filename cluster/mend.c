@@ -212,6 +212,8 @@ static int mend_open(const char *dir, const char *name, uint64_t index)
         return -errno;
     int torn = is_torn(fd);
     err = torn == 0 ? make_room(fd) : torn < 0 ? torn : 0;
+    if (torn == 0 && err == 0 && fdatasync(fd) != 0)
+        err = -errno;
     close(fd);
     return torn == 1 ? remove_segment(dir, name, "its first write was interrupted") : err;
 }
@@ -244,5 +246,9 @@ int qr_mend_log(const char *dir)
         if (err == 0)
             err = qr_mend_forget_cut(dir);
     }
-    return err == 0 ? each(dir, mend_open, 0) : err;
+    if (err == 0)
+        err = each(dir, mend_open, 0);
+    if (err == 0)
+        err = sync_folder(dir);
+    return err == -ENOENT ? 0 : err; /* The library says so. */
 }

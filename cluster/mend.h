@@ -19,6 +19,10 @@
  *   A segment that is full but for 8 bytes is taken for one that was cut off in the middle, and
  *   memory is freed twice.  Open segments get another sector of zeros at their end.
  *
+ *   What a killed process wrote and did not sync is still there for whoever starts next, who counts
+ *   it as stored, and tells the leader so; a power cut would then take it.  So open segments
+ *   are synced, and the folder.
+ *
  * A gap without a note is damage, and not touched.  All calls block.  0 or an error of the system.
  * Thread: the log's owner. */
 #ifndef QR_CLUSTER_MEND_H

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "cluster/disk_id.h"
+#include "cluster/group_private.h"
 #include "cluster/tests/group_kit.h"
 
 /* ---- one member ---- */
@@ -409,6 +411,41 @@ static void a_member_short_of_disk_does_not_propose(void **state)
     /* Its introduction was never sent. */
 }
 
+static bool hands_over(void)
+{
+    return cluster->members[old_leader].group->transferring;
+}
+
+static bool leads_again(void)
+{
+    return leader() == old_leader && qr_group_ready(cluster->members[old_leader].group);
+}
+
+/* Its successor cannot be reached any more, nobody else stands: it leads on, in the same term. */
+static void a_leader_that_could_not_hand_over_leads_on(void **state)
+{
+    (void)state;
+    start_patient(4000, 100);
+    assert_true(wait_for(all_ready));
+    old_leader = leader();
+    struct qr_group *group = cluster->members[old_leader].group;
+    uint64_t term = status_of(old_leader).term;
+    uint64_t done = cluster->members[old_leader].done;
+    group->config.disk_reserve_bytes = UINT64_MAX / 2;
+    assert_true(wait_for(hands_over));
+    group->config.disk_reserve_bytes = 0; /* its disk has room again, before it tries once more */
+    uint32_t to = qr_raft_id_member(raft_transferee(&group->raft));
+    assert_true(to != 0 && to != old_leader);
+    qr_fake_net_cut(&cluster->net, old_leader, to, true);
+    assert_true(wait_for(leads_again));
+    assert_int_equal(status_of(old_leader).term, term);
+    propose(old_leader, 5, 100);
+    qr_fake_net_cut(&cluster->net, old_leader, to, false);
+    assert_true(wait_for(all_equal));
+    assert_int_equal(cluster->members[old_leader].done, done + 5);
+    teardown_cluster();
+}
+
 /* ---- entries that wait ---- */
 
 /* What is committed is applied some entries a turn, and the member is ready after the last. */
@@ -581,6 +618,7 @@ int main(void)
         cmocka_unit_test(large_entries_and_snapshots_pass),
         cmocka_unit_test(a_store_that_behaves_differently_is_found_out),
         cmocka_unit_test(a_member_short_of_disk_does_not_propose),
+        cmocka_unit_test(a_leader_that_could_not_hand_over_leads_on),
         cmocka_unit_test(a_log_is_applied_as_the_loop_turns),
         cmocka_unit_test(a_leader_begins_when_it_has_applied),
         cmocka_unit_test(a_snapshot_comes_to_a_member_with_a_backlog),

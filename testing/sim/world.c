@@ -34,15 +34,6 @@ static struct {
     int64_t checked_s; /* All up to here was whole. */
 } run;
 
-#if defined(__SANITIZE_ADDRESS__)
-const char *__asan_default_options(void);
-/* Lives that were killed are leaked, and meant to be. */
-const char *__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
-#endif
-
 void qr_sim_options_init(struct qr_sim_options *options)
 {
     *options = (struct qr_sim_options){.seed = 1,
