@@ -101,6 +101,7 @@ static int guard_append(struct raft_io *io, struct raft_io_append *req,
     *append = (struct append){
         .req = {.data = append}, .guard = guard, .above = req, .cb = cb, .n_cuts = guard->n_cuts};
     req->cb = cb;
+    guard->next += n;
     int rv = guard->below.append(io, &append->req, entries, n, on_appended);
     if (rv != 0) {
         free(append);
@@ -117,10 +118,13 @@ static int written(struct qr_guard *guard, int rv, const char *what)
     return rv;
 }
 
+/* The library truncates before each append, also where nothing is to be cut. */
 static int guard_truncate(struct raft_io *io, raft_index index)
 {
     struct qr_guard *guard = guard_of(io);
-    int rv = guard->dir != NULL ? note_cut(guard, index) : 0;
+    bool cuts = index < guard->next;
+    guard->next = index;
+    int rv = cuts && guard->dir != NULL ? note_cut(guard, index) : 0;
     if (rv != 0)
         return rv;
     return written(guard, guard->below.truncate(io, index), "the log could not be truncated");
@@ -569,6 +573,8 @@ static int guard_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick,
     struct qr_guard *guard = guard_of(io);
     guard->tick = tick;
     guard->recv = recv;
+    if (guard->next == 0) /* The log has been loaded. */
+        guard->next = raft_last_index(guard->raft) + 1;
     return guard->below.start(io, msecs, guard_tick, guard_recv);
 }
 

@@ -82,6 +82,7 @@ struct qr_guard {
     const char *dir; /* G11: the log's folder, borrowed; NULL: truncations are not noted. */
     uint64_t n_cuts; /* G11: truncations so far. */
     bool cut_noted;  /* G11: perhaps one is not done. */
+    raft_index next; /* G11: of the next entry that is new to the log; 0: not started. */
     bool closing;
     struct raft_io below; /* The wrapped methods. */
     raft_io_tick_cb tick; /* The library's. */

@@ -44,7 +44,7 @@ static bool make_namespace(struct network *network, unsigned i)
         return false;
     snprintf(path, sizeof path, "/proc/%d/ns/net", (int)holder->pid);
     network->netns_fds[i] = open(path, O_RDONLY | O_CLOEXEC);
-    unsigned n = i + 1;
+    unsigned n = i % 255 + 1; /* Of an address. */
     int pid = (int)holder->pid;
     snprintf(network->addresses[i], sizeof network->addresses[i], "10.77.%u.1", n);
     network->hosts[i] = network->addresses[i];

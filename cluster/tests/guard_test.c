@@ -323,11 +323,15 @@ static void a_truncation_is_noted_until_an_append_behind_it_is_durable(void **st
     struct raft_io_append before, after;
     assert_non_null(mkdtemp(dir));
     hand.guard.dir = dir;
-    assert_int_equal(hand.io.append(&hand.io, &before, NULL, 0, on_append_done), 0);
-    struct raft_io_append *first = hand.append_req;
+    hand.guard.next = 7;
+    /* Before each append: nothing to be cut. */
     assert_int_equal(hand.io.truncate(&hand.io, 7), 0);
+    assert_false(is_noted(dir));
+    assert_int_equal(hand.io.append(&hand.io, &before, NULL, 2, on_append_done), 0);
+    struct raft_io_append *first = hand.append_req;
+    assert_int_equal(hand.io.truncate(&hand.io, 8), 0);
     assert_true(is_noted(dir));
-    assert_int_equal(hand.io.append(&hand.io, &after, NULL, 0, on_append_done), 0);
+    assert_int_equal(hand.io.append(&hand.io, &after, NULL, 1, on_append_done), 0);
     struct raft_io_append *second = hand.append_req;
     first->cb(first, 0);
     assert_true(is_noted(dir));
