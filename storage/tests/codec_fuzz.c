@@ -29,8 +29,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool only_values = true;
     for (uint32_t i = first; i < end; i++) {
         qr_aggregate_add(&expected, values[i]);
+        uint32_t bare = values[i] & ~QR_VALUE_FLAGS; /* No value is both empty and marked. */
         only_values = only_values && (qr_value_is_empty(values[i]) ||
-                                      qr_value_is_canonical(values[i] & ~QR_VALUE_FLAGS));
+                                      (!qr_value_is_empty(bare) && qr_value_is_canonical(bare)));
     }
     if (sum_err == 0 && only_values)
         assert(sum.count == expected.count && sum.n_anomalous == expected.n_anomalous &&
