@@ -4,36 +4,26 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <uv.h>
 
-#include "base/buf.h"
-#include "base/checksum.h"
 #include "base/cursor.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "cluster/folder.h"
 
-#define MAGIC       "QRDISK1\n"
-#define MAGIC_BYTES 8u
-#define FILE_BYTES  16u
 /* The library's: u64 format, version, term, vote. */
 #define METADATA_BYTES 32u
 
-static int path_of(char path[PATH_MAX], const char *dir, const char *name)
-{
-    int n = snprintf(path, PATH_MAX, "%s/%s", dir, name);
-    return n < 0 || n >= PATH_MAX ? UV_ENAMETOOLONG : 0;
-}
+static const struct qr_folder_file disk_file = {"disk", "QRDISK1\n", 4};
 
 /* Bytes read, at most `max`; or an error of the system. */
 static ssize_t read_file(const char *dir, const char *name, char *bytes, size_t max)
 {
     char path[PATH_MAX];
-    int err = path_of(path, dir, name);
+    int err = qr_folder_path(path, dir, name);
     if (err != 0)
         return err;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -47,16 +37,6 @@ static ssize_t read_file(const char *dir, const char *name, char *bytes, size_t 
 }
 
 /* ---- the folder ---- */
-
-static int sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int err = fsync(fd) == 0 ? 0 : -errno;
-    close(fd);
-    return err;
-}
 
 struct found {
     bool entries;  /* Segments or snapshots. */
@@ -99,63 +79,26 @@ static int clear_founding(const char *dir, bool *cleared)
     *cleared = is_harmless(dir, names[0]) && is_harmless(dir, names[1]);
     for (int i = 0; i < 2 && *cleared; i++) {
         char path[PATH_MAX];
-        int err = path_of(path, dir, names[i]);
+        int err = qr_folder_path(path, dir, names[i]);
         if (err == 0 && unlink(path) != 0 && errno != ENOENT)
             err = -errno;
         if (err != 0)
             return err;
     }
-    return *cleared ? sync_dir(dir) : 0;
+    return *cleared ? qr_folder_sync(dir) : 0;
 }
 
 /* ---- the file ---- */
 
 static int read_disk(const char *dir, uint32_t *disk)
 {
-    char bytes[FILE_BYTES + 1];
-    ssize_t n = read_file(dir, "disk", bytes, sizeof bytes);
-    if (n < 0)
-        return (int)n;
-    if (n != (ssize_t)FILE_BYTES || memcmp(bytes, MAGIC, MAGIC_BYTES) != 0)
-        return QR_E_CORRUPT;
-    struct qr_cursor in = qr_cursor_of(qr_slice_of(bytes + MAGIC_BYTES, 8));
-    uint32_t got = qr_cursor_u32(&in);
-    if (got == 0 || qr_cursor_u32(&in) != qr_crc32c(0, bytes, FILE_BYTES - 4))
-        return QR_E_CORRUPT;
-    *disk = got;
-    return 0;
-}
-
-static int write_file(const char *path, struct qr_slice bytes)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    ssize_t n = write(fd, bytes.base, bytes.len);
-    int err = n == (ssize_t)bytes.len ? 0 : n < 0 ? -errno : UV_ENOSPC;
-    if (err == 0 && fsync(fd) != 0)
-        err = -errno;
-    close(fd);
-    return err;
-}
-
-static int write_disk(const char *dir, uint32_t disk)
-{
-    char path[PATH_MAX], fresh[PATH_MAX];
-    int err = path_of(path, dir, "disk");
+    uint64_t number = 0;
+    int err = qr_folder_read(dir, &disk_file, &number);
+    if (err == 0 && number == 0)
+        err = QR_E_CORRUPT;
     if (err == 0)
-        err = path_of(fresh, dir, "disk.new");
-    if (err != 0)
-        return err;
-    struct qr_buf bytes = {0};
-    qr_buf_add(&bytes, MAGIC, MAGIC_BYTES);
-    qr_buf_add_u32(&bytes, disk);
-    qr_buf_add_u32(&bytes, qr_crc32c(0, bytes.base, bytes.len));
-    err = bytes.failed ? UV_ENOMEM : write_file(fresh, qr_buf_slice(&bytes));
-    qr_buf_release(&bytes);
-    if (err == 0 && rename(fresh, path) != 0)
-        err = -errno;
-    return err == 0 ? sync_dir(dir) : err;
+        *disk = (uint32_t)number;
+    return err;
 }
 
 static int draw(const char *dir, uint32_t *disk)
@@ -164,7 +107,9 @@ static int draw(const char *dir, uint32_t *disk)
     do
         number = (uint32_t)qr_rng_entropy();
     while (number == 0);
-    int err = write_disk(dir, number);
+    int err = qr_folder_write(dir, &disk_file, number);
+    if (err == 0)
+        err = qr_folder_sync(dir);
     if (err == 0)
         *disk = number;
     return err;

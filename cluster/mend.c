@@ -3,113 +3,50 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <uv.h>
 
-#include "base/buf.h"
-#include "base/checksum.h"
-#include "base/cursor.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "cluster/folder.h"
 
-#define MAGIC        "QRCUT1\n" /* With its NUL. */
-#define MAGIC_BYTES  8u
-#define NOTE_BYTES   20u
 #define INDEX_DIGITS 16u
 #define SECTOR_BYTES 512u
 #define BLOCK_BYTES  (64u * 1024)
 
-static int path_of(char path[PATH_MAX], const char *dir, const char *name)
-{
-    int n = snprintf(path, PATH_MAX, "%s/%s", dir, name);
-    return n < 0 || n >= PATH_MAX ? UV_ENAMETOOLONG : 0;
-}
-
-static int sync_folder(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int err = fsync(fd) != 0 ? -errno : 0;
-    close(fd);
-    return err;
-}
+static const struct qr_folder_file cut_file = {"cut", "QRCUT1\n", 8}; /* With its NUL. */
 
 /* ---- the note ---- */
-
-static int write_note(const char *path, struct qr_slice bytes)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    ssize_t n = write(fd, bytes.base, bytes.len);
-    int err = n == (ssize_t)bytes.len ? 0 : n < 0 ? -errno : UV_ENOSPC;
-    if (err == 0 && fdatasync(fd) != 0)
-        err = -errno;
-    close(fd);
-    return err;
-}
 
 /* The index; 0: there is no note. */
 static int read_note(const char *dir, uint64_t *index)
 {
-    char path[PATH_MAX], bytes[NOTE_BYTES + 1];
     *index = 0;
-    int err = path_of(path, dir, "cut");
-    if (err != 0)
-        return err;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : -errno;
-    ssize_t n = read(fd, bytes, sizeof bytes);
-    err = n < 0 ? -errno : 0;
-    close(fd);
-    if (err != 0)
-        return err;
-    if (n != NOTE_BYTES || memcmp(bytes, MAGIC, MAGIC_BYTES) != 0)
-        return QR_E_CORRUPT;
-    struct qr_cursor in = qr_cursor_of(qr_slice_of(bytes + MAGIC_BYTES, 12));
-    uint64_t got = qr_cursor_u64(&in);
-    if (qr_cursor_u32(&in) != qr_crc32c(0, bytes, NOTE_BYTES - 4) || got == 0)
-        return QR_E_CORRUPT;
-    *index = got;
-    return 0;
+    int err = qr_folder_read(dir, &cut_file, index);
+    if (err == 0 && *index == 0)
+        err = QR_E_CORRUPT;
+    return err == UV_ENOENT ? 0 : err;
 }
 
 int qr_mend_note_cut(const char *dir, uint64_t index)
 {
-    char path[PATH_MAX], fresh[PATH_MAX];
-    int err = path_of(path, dir, "cut");
-    if (err == 0)
-        err = path_of(fresh, dir, "cut.new");
-    if (err != 0)
-        return err;
     uint64_t noted;
-    err = read_note(dir, &noted);
+    int err = read_note(dir, &noted);
     if (err != 0 || (noted != 0 && noted <= index))
         return err; /* Both are finished at once. */
-    struct qr_buf bytes = {0};
-    qr_buf_add(&bytes, MAGIC, MAGIC_BYTES);
-    qr_buf_add_u64(&bytes, index);
-    qr_buf_add_u32(&bytes, qr_crc32c(0, bytes.base, bytes.len));
-    err = bytes.failed ? UV_ENOMEM : write_note(fresh, qr_buf_slice(&bytes));
-    qr_buf_release(&bytes);
-    if (err == 0 && rename(fresh, path) != 0)
-        err = -errno;
-    return err == 0 ? sync_folder(dir) : err;
+    err = qr_folder_write(dir, &cut_file, index);
+    return err == 0 ? qr_folder_sync(dir) : err;
 }
 
 int qr_mend_forget_cut(const char *dir)
 {
     char path[PATH_MAX];
-    int err = path_of(path, dir, "cut");
+    int err = qr_folder_path(path, dir, cut_file.name);
     if (err == 0 && unlink(path) != 0)
         err = -errno;
-    return err == 0 ? sync_folder(dir) : err;
+    return err == 0 ? qr_folder_sync(dir) : err;
 }
 
 /* ---- the folder ---- */
@@ -133,7 +70,7 @@ static bool is_closed(const char *name, uint64_t *first, uint64_t *end)
 static int remove_segment(const char *dir, const char *name, const char *why)
 {
     char path[PATH_MAX];
-    int err = path_of(path, dir, name);
+    int err = qr_folder_path(path, dir, name);
     if (err != 0)
         return err;
     qr_warn("segment of the log removed path=%s reason=\"%s\"", path, why);
@@ -204,7 +141,7 @@ static int mend_open(const char *dir, const char *name, uint64_t index)
     char path[PATH_MAX];
     if (strncmp(name, "open-", 5) != 0)
         return 0;
-    int err = path_of(path, dir, name);
+    int err = qr_folder_path(path, dir, name);
     if (err != 0)
         return err;
     int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -242,13 +179,13 @@ int qr_mend_log(const char *dir)
     if (err == 0 && index != 0) {
         err = each(dir, finish_cut, index);
         if (err == 0)
-            err = sync_folder(dir);
+            err = qr_folder_sync(dir);
         if (err == 0)
             err = qr_mend_forget_cut(dir);
     }
     if (err == 0)
         err = each(dir, mend_open, 0);
     if (err == 0)
-        err = sync_folder(dir);
+        err = qr_folder_sync(dir);
     return err == -ENOENT ? 0 : err; /* The library says so. */
 }

@@ -1,3 +1,4 @@
+/* Tests also: folder. */
 #include "cluster/marker.h"
 
 #include <fcntl.h>
