@@ -1,5 +1,5 @@
 /* An ingest loop with simulated children on its port, and a roster that answers when the test says
- * so: what goes into the log ahead of what.  Tests also: child. */
+ * so: what goes into the log ahead of what.  Tests also: child, child_charts. */
 #include "node/ingest.h"
 
 #include <pthread.h>
