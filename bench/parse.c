@@ -83,21 +83,22 @@ static void on_commit(void *data, struct qr_slice text)
 static void speak(struct speech *speech, const struct qr_model *model, uint32_t host, uint32_t caps,
                   unsigned seconds)
 {
-    struct qr_sender *sender;
-    struct qr_sender_config config = {
+    struct qr_model_sender *sender;
+    struct qr_model_sender_config config = {
         .model = model, .host = host, .first_s = FIRST_S, .data = speech, .commit = on_commit};
     *speech = (struct speech){.ends = calloc(seconds, sizeof(size_t))};
     enum qr_compression compression = qr_caps_compression(caps);
-    must(speech->ends != NULL && qr_sender_new(&sender, &config) == 0, "no memory for a child");
+    must(speech->ends != NULL && qr_model_sender_new(&sender, &config) == 0,
+         "no memory for a child");
     if (compression != QR_COMPRESSION_NONE)
         must(qr_compressor_new(&speech->compressor, compression) == 0, "no memory to compress");
-    qr_sender_connect(sender, caps);
+    qr_model_sender_connect(sender, caps);
     for (unsigned i = 0; i < seconds; i++) {
-        qr_sender_collect(sender, FIRST_S + i);
+        qr_model_sender_collect(sender, FIRST_S + i);
         speech->ends[i] = speech->wire.len;
     }
-    speech->n_samples = qr_sender_stats(sender)->samples_live;
-    qr_sender_free(sender);
+    speech->n_samples = qr_model_sender_stats(sender)->samples_live;
+    qr_model_sender_free(sender);
     qr_compressor_free(speech->compressor);
 }
 

@@ -46,7 +46,7 @@ struct qr_child {
     struct qr_child_config config;
     struct qr_child_destination destinations[QR_CHILD_DESTINATIONS_MAX];
     enum state state;
-    struct qr_sender *sender;
+    struct qr_model_sender *sender;
     struct conn *conn;
     uint32_t i_walk;    /* CONNECTING: place in the list. */
     char connected[64]; /* Destination of this connection. */
@@ -127,7 +127,7 @@ static void postpone_last(struct qr_child *child, uint64_t seconds)
 static void stream_broke(struct qr_child *child)
 {
     drop(child);
-    qr_sender_disconnect(child->sender);
+    qr_model_sender_disconnect(child->sender);
     child->stats.breaks++;
     child->failover =
         (struct qr_child_failover){.last_sent_ms = child->last_sent_ms, .broken_ms = now_ms()};
@@ -235,9 +235,9 @@ static void on_commit(void *data, struct qr_slice text)
 static void take_line(struct qr_child *child, struct qr_slice line)
 {
     struct qr_child_failover *f = &child->failover;
-    const struct qr_sender_stats *stats = qr_sender_stats(child->sender);
+    const struct qr_model_sender_stats *stats = qr_model_sender_stats(child->sender);
     uint64_t before = stats->replay_requests;
-    qr_sender_command(child->sender, line);
+    qr_model_sender_command(child->sender, line);
     if (stats->replay_requests > before && f->broken_ms > 0 && f->replay_ms == 0)
         f->replay_ms = now_ms();
 }
@@ -338,7 +338,7 @@ static void accepted(struct qr_child *child, uint32_t version)
         child->failover.accepted_ms = now_ms();
         memcpy(child->failover.to, child->connected, sizeof child->failover.to);
     }
-    qr_sender_connect(child->sender, caps);
+    qr_model_sender_connect(child->sender, caps);
     flush(child);
     if (child->config.full_speed)
         uv_idle_start(&child->pump, on_pump);
@@ -496,9 +496,9 @@ static void on_retry(uv_timer_t *timer)
 
 static void collect(struct qr_child *child)
 {
-    const struct qr_sender_stats *stats = qr_sender_stats(child->sender);
+    const struct qr_model_sender_stats *stats = qr_model_sender_stats(child->sender);
     uint64_t live = stats->rows_live;
-    qr_sender_collect(child->sender, child->next_s++);
+    qr_model_sender_collect(child->sender, child->next_s++);
     if (stats->rows_live == live)
         return;
     child->last_sent_ms = now_ms();
@@ -531,7 +531,7 @@ static bool may_collect(const struct qr_child *child)
     if (child->state != STREAMING || conn->reading_paused ||
         (child->config.end_s > 0 && child->next_s > child->config.end_s))
         return false;
-    return qr_sender_stats(child->sender)->n_replicating == 0 &&
+    return qr_model_sender_stats(child->sender)->n_replicating == 0 &&
            uv_stream_get_write_queue_size((const uv_stream_t *)&conn->tcp) < FULL_SPEED_QUEUE_BYTES;
 }
 
@@ -550,7 +550,7 @@ bool qr_child_done(const struct qr_child *child)
 {
     return child->state == STREAMING && child->config.end_s > 0 &&
            child->next_s > child->config.end_s &&
-           qr_sender_stats(child->sender)->n_replicating == 0 &&
+           qr_model_sender_stats(child->sender)->n_replicating == 0 &&
            uv_stream_get_write_queue_size((const uv_stream_t *)&child->conn->tcp) == 0;
 }
 
@@ -566,15 +566,15 @@ int qr_child_new(struct qr_child **out, const struct qr_child_config *config)
     child->config = *config;
     memcpy(child->destinations, config->destinations,
            config->n_destinations * sizeof *config->destinations);
-    struct qr_sender_config sender = {.model = config->model,
-                                      .host = config->host,
-                                      .first_s = config->first_s,
-                                      .rules_29 = config->rules_29,
-                                      .truncate = config->truncate,
-                                      .late_every = config->late_every,
-                                      .data = child,
-                                      .commit = on_commit};
-    if (qr_sender_new(&child->sender, &sender) != 0) {
+    struct qr_model_sender_config sender = {.model = config->model,
+                                            .host = config->host,
+                                            .first_s = config->first_s,
+                                            .rules_29 = config->rules_29,
+                                            .truncate = config->truncate,
+                                            .late_every = config->late_every,
+                                            .data = child,
+                                            .commit = on_commit};
+    if (qr_model_sender_new(&child->sender, &sender) != 0) {
         free(child);
         return UV_ENOMEM;
     }
@@ -602,7 +602,7 @@ static void on_handle_closed(uv_handle_t *handle)
         return;
     if (child->on_closed != NULL)
         child->on_closed(child->on_closed_data);
-    qr_sender_free(child->sender);
+    qr_model_sender_free(child->sender);
     free(child);
 }
 
@@ -623,9 +623,9 @@ const struct qr_child_stats *qr_child_stats(const struct qr_child *child)
     return &child->stats;
 }
 
-const struct qr_sender_stats *qr_child_sender_stats(const struct qr_child *child)
+const struct qr_model_sender_stats *qr_child_sender_stats(const struct qr_child *child)
 {
-    return qr_sender_stats(child->sender);
+    return qr_model_sender_stats(child->sender);
 }
 
 const char *qr_child_connected_to(const struct qr_child *child)

@@ -95,7 +95,7 @@ void qr_child_end(struct qr_child *child, void (*on_closed)(void *data), void *d
 void qr_child_break(struct qr_child *child);
 
 const struct qr_child_stats *qr_child_stats(const struct qr_child *child);
-const struct qr_sender_stats *qr_child_sender_stats(const struct qr_child *child);
+const struct qr_model_sender_stats *qr_child_sender_stats(const struct qr_child *child);
 /* Text of the destination that it streams to now, or NULL. */
 const char *qr_child_connected_to(const struct qr_child *child);
 /* The last second that it has collected. */

@@ -33,7 +33,7 @@ struct run {
 };
 
 struct totals {
-    struct qr_sender_stats s;
+    struct qr_model_sender_stats s;
     uint64_t connects, connect_failures, breaks, overflows, bytes_text, bytes_wire;
     uint32_t connected, done;
     int64_t last_s; /* The oldest "last collected" of all children. */
@@ -44,7 +44,7 @@ static struct totals sum(const struct run *run)
     struct totals t = {.last_s = INT64_MAX};
     for (uint32_t i = 0; i < run->n_children; i++) {
         const struct qr_child_stats *c = qr_child_stats(run->children[i]);
-        const struct qr_sender_stats *s = qr_child_sender_stats(run->children[i]);
+        const struct qr_model_sender_stats *s = qr_child_sender_stats(run->children[i]);
         t.s.samples_live += s->samples_live;
         t.s.samples_replayed += s->samples_replayed;
         t.s.rows_live += s->rows_live;
@@ -104,7 +104,7 @@ static json_t *children_json(const struct run *run)
         struct qr_guid guid;
         qr_model_guid(&run->options->model, i, &guid);
         qr_guid_format(&guid, text);
-        const struct qr_sender_stats *s = qr_child_sender_stats(run->children[i]);
+        const struct qr_model_sender_stats *s = qr_child_sender_stats(run->children[i]);
         const char *to = qr_child_connected_to(run->children[i]);
         json_array_append_new(list,
                               json_pack("{s:s,s:s,s:I,s:i,s:i}", "guid", text, "connected_to",

@@ -24,21 +24,21 @@ struct chart {
     uint32_t n_sent;         /* Live collections on this connection. */
 };
 
-struct qr_sender {
-    struct qr_sender_config config;
+struct qr_model_sender {
+    struct qr_model_sender_config config;
     const struct qr_model *model;
     uint32_t caps;
     bool connected;
     int64_t now_s; /* Second of the newest collection: the child's clock. */
     uint32_t n_answers;
-    struct qr_sender_stats stats;
+    struct qr_model_sender_stats stats;
     struct qr_buf text;
     struct chart *charts;
 };
 
-int qr_sender_new(struct qr_sender **out, const struct qr_sender_config *config)
+int qr_model_sender_new(struct qr_model_sender **out, const struct qr_model_sender_config *config)
 {
-    struct qr_sender *sender = calloc(1, sizeof *sender);
+    struct qr_model_sender *sender = calloc(1, sizeof *sender);
     if (sender == NULL)
         return UV_ENOMEM;
     sender->config = *config;
@@ -53,7 +53,7 @@ int qr_sender_new(struct qr_sender **out, const struct qr_sender_config *config)
     return 0;
 }
 
-void qr_sender_free(struct qr_sender *sender)
+void qr_model_sender_free(struct qr_model_sender *sender)
 {
     if (sender == NULL)
         return;
@@ -62,19 +62,19 @@ void qr_sender_free(struct qr_sender *sender)
     free(sender);
 }
 
-const struct qr_sender_stats *qr_sender_stats(const struct qr_sender *sender)
+const struct qr_model_sender_stats *qr_model_sender_stats(const struct qr_model_sender *sender)
 {
     return &sender->stats;
 }
 
-int64_t qr_sender_last_s(const struct qr_sender *sender)
+int64_t qr_model_sender_last_s(const struct qr_model_sender *sender)
 {
     return sender->now_s;
 }
 
 /* ---- text ---- */
 
-static void commit(struct qr_sender *sender)
+static void commit(struct qr_model_sender *sender)
 {
     assert(!sender->text.failed);
     if (sender->text.len > 0)
@@ -107,7 +107,7 @@ static void add_base64(struct qr_buf *text, char mark, uint64_t value)
 }
 
 /* An integer of the BEGIN2 and R* lines, in the encoding that was negotiated. */
-static void add_wire_int(const struct qr_sender *sender, struct qr_buf *text, int64_t value,
+static void add_wire_int(const struct qr_model_sender *sender, struct qr_buf *text, int64_t value,
                          bool replay)
 {
     if (sender->caps & QR_CAP_IEEE754) {
@@ -122,7 +122,7 @@ static void add_wire_int(const struct qr_sender *sender, struct qr_buf *text, in
     }
 }
 
-static void add_wire_double(const struct qr_sender *sender, struct qr_buf *text, double value)
+static void add_wire_double(const struct qr_model_sender *sender, struct qr_buf *text, double value)
 {
     if (sender->caps & QR_CAP_IEEE754) {
         uint64_t bits;
@@ -137,7 +137,7 @@ static void add_wire_double(const struct qr_sender *sender, struct qr_buf *text,
 
 static const char *const chart_types[] = {"line", "area", "stacked"};
 
-static void say_dimensions(struct qr_sender *sender, uint32_t chart)
+static void say_dimensions(struct qr_model_sender *sender, uint32_t chart)
 {
     for (uint32_t dim = 0; dim < sender->model->n_dims; dim++) {
         char id[QR_MODEL_NAME_BYTES];
@@ -149,7 +149,7 @@ static void say_dimensions(struct qr_sender *sender, uint32_t chart)
     }
 }
 
-static void say_chart(struct qr_sender *sender, uint32_t chart)
+static void say_chart(struct qr_model_sender *sender, uint32_t chart)
 {
     char id[QR_MODEL_NAME_BYTES];
     qr_model_chart_id(chart, id);
@@ -169,7 +169,7 @@ static void say_chart(struct qr_sender *sender, uint32_t chart)
 }
 
 /* Just before the collection of `t`, so without it. */
-static void define(struct qr_sender *sender, uint32_t chart, int64_t t)
+static void define(struct qr_model_sender *sender, uint32_t chart, int64_t t)
 {
     struct chart *c = &sender->charts[chart];
     say_chart(sender, chart);
@@ -187,7 +187,7 @@ static void define(struct qr_sender *sender, uint32_t chart, int64_t t)
     commit(sender);
 }
 
-void qr_sender_connect(struct qr_sender *sender, uint32_t caps)
+void qr_model_sender_connect(struct qr_model_sender *sender, uint32_t caps)
 {
     struct qr_guid guid;
     char guid_text[QR_GUID_TEXT_LEN + 1];
@@ -212,7 +212,7 @@ void qr_sender_connect(struct qr_sender *sender, uint32_t caps)
     }
 }
 
-void qr_sender_disconnect(struct qr_sender *sender)
+void qr_model_sender_disconnect(struct qr_model_sender *sender)
 {
     sender->connected = false;
     sender->stats.n_live = sender->stats.n_replicating = 0;
@@ -220,7 +220,7 @@ void qr_sender_disconnect(struct qr_sender *sender)
 
 /* ---- live data ---- */
 
-static void say_v1(struct qr_sender *sender, uint32_t chart, int64_t t)
+static void say_v1(struct qr_model_sender *sender, uint32_t chart, int64_t t)
 {
     const struct qr_model *model = sender->model;
     uint32_t host = sender->config.host;
@@ -253,7 +253,7 @@ static void say_v1(struct qr_sender *sender, uint32_t chart, int64_t t)
     commit(sender);
 }
 
-static void add_v2_dim(struct qr_sender *sender, uint32_t chart, uint32_t dim, int64_t t,
+static void add_v2_dim(struct qr_model_sender *sender, uint32_t chart, uint32_t dim, int64_t t,
                        double value)
 {
     struct qr_buf *text = &sender->text;
@@ -270,7 +270,7 @@ static void add_v2_dim(struct qr_sender *sender, uint32_t chart, uint32_t dim, i
 }
 
 /* One stored second; nothing is said of one without values. */
-static void say_v2_point(struct qr_sender *sender, uint32_t chart, int64_t t)
+static void say_v2_point(struct qr_model_sender *sender, uint32_t chart, int64_t t)
 {
     const struct qr_model *model = sender->model;
     struct qr_buf *text = &sender->text;
@@ -299,7 +299,7 @@ static void say_v2_point(struct qr_sender *sender, uint32_t chart, int64_t t)
     commit(sender);
 }
 
-static void say_v2(struct qr_sender *sender, uint32_t chart, int64_t t)
+static void say_v2(struct qr_model_sender *sender, uint32_t chart, int64_t t)
 {
     uint32_t update_every = qr_model_update_every(sender->model, chart);
     int64_t from = sender->charts[chart].last_s + update_every;
@@ -307,7 +307,7 @@ static void say_v2(struct qr_sender *sender, uint32_t chart, int64_t t)
         say_v2_point(sender, chart, at);
 }
 
-void qr_sender_collect(struct qr_sender *sender, int64_t t)
+void qr_model_sender_collect(struct qr_model_sender *sender, int64_t t)
 {
     assert(t > sender->now_s);
     sender->now_s = t;
@@ -337,7 +337,7 @@ struct answer {
 };
 
 /* Returns whether the second has any value. */
-static bool say_point(struct qr_sender *sender, uint32_t chart, int64_t t)
+static bool say_point(struct qr_model_sender *sender, uint32_t chart, int64_t t)
 {
     const struct qr_model *model = sender->model;
     struct qr_buf *text = &sender->text;
@@ -376,7 +376,7 @@ static bool say_point(struct qr_sender *sender, uint32_t chart, int64_t t)
 }
 
 /* The collector's state, so that the parent's arithmetic goes on where ours is. */
-static void say_state(struct qr_sender *sender, uint32_t chart)
+static void say_state(struct qr_model_sender *sender, uint32_t chart)
 {
     const struct qr_model *model = sender->model;
     uint32_t host = sender->config.host;
@@ -407,7 +407,7 @@ static void say_state(struct qr_sender *sender, uint32_t chart)
 }
 
 /* What a request comes to; after and before are 0 for the empty one. */
-static struct answer plan(struct qr_sender *sender, uint32_t chart, bool start, int64_t after,
+static struct answer plan(struct qr_model_sender *sender, uint32_t chart, bool start, int64_t after,
                           int64_t before)
 {
     const struct chart *c = &sender->charts[chart];
@@ -432,7 +432,7 @@ static struct answer plan(struct qr_sender *sender, uint32_t chart, bool start, 
 }
 
 /* The points of (after, before]; `before` shrinks if the answer becomes too long. */
-static void say_points(struct qr_sender *sender, uint32_t chart, struct answer *answer)
+static void say_points(struct qr_model_sender *sender, uint32_t chart, struct answer *answer)
 {
     int64_t update_every = qr_model_update_every(sender->model, chart);
     int64_t t = answer->after - answer->after % update_every + update_every;
@@ -447,7 +447,7 @@ static void say_points(struct qr_sender *sender, uint32_t chart, struct answer *
     }
 }
 
-static void answer_replay(struct qr_sender *sender, uint32_t chart, struct answer answer)
+static void answer_replay(struct qr_model_sender *sender, uint32_t chart, struct answer answer)
 {
     struct chart *c = &sender->charts[chart];
     struct qr_buf *text = &sender->text;
@@ -483,7 +483,7 @@ static void answer_replay(struct qr_sender *sender, uint32_t chart, struct answe
     commit(sender);
 }
 
-void qr_sender_command(struct qr_sender *sender, struct qr_slice line)
+void qr_model_sender_command(struct qr_model_sender *sender, struct qr_slice line)
 {
     char text[512], id[QR_MODEL_NAME_BYTES], known[QR_MODEL_NAME_BYTES], start[8];
     long long after, before;

@@ -18,7 +18,7 @@
 #include "base/slice.h"
 #include "testing/model.h"
 
-struct qr_sender_config {
+struct qr_model_sender_config {
     const struct qr_model *model;
     uint32_t host;
     int64_t first_s;     /* Collected since then. */
@@ -30,7 +30,7 @@ struct qr_sender_config {
     void (*commit)(void *data, struct qr_slice text);
 };
 
-struct qr_sender_stats {
+struct qr_model_sender_stats {
     uint64_t samples_live, samples_replayed; /* Values, not empty ones. */
     uint64_t rows_live, rows_replayed;
     uint64_t replay_requests;
@@ -40,26 +40,27 @@ struct qr_sender_stats {
     uint32_t n_replicating, n_live; /* Charts of this connection. */
 };
 
-struct qr_sender;
+struct qr_model_sender;
 
 /* 0 or UV_ENOMEM. */
-int qr_sender_new(struct qr_sender **sender, const struct qr_sender_config *config);
-void qr_sender_free(struct qr_sender *sender);
+int qr_model_sender_new(struct qr_model_sender **sender,
+                        const struct qr_model_sender_config *config);
+void qr_model_sender_free(struct qr_model_sender *sender);
 
 /* The parent accepted with this negotiated set: says who we are, forgets all chart states. */
-void qr_sender_connect(struct qr_sender *sender, uint32_t caps);
+void qr_model_sender_connect(struct qr_model_sender *sender, uint32_t caps);
 /* Collections go on, nothing is said. */
-void qr_sender_disconnect(struct qr_sender *sender);
+void qr_model_sender_disconnect(struct qr_model_sender *sender);
 
 /* All collections of grid second t; seconds come in order, each once. */
-void qr_sender_collect(struct qr_sender *sender, int64_t t);
+void qr_model_sender_collect(struct qr_model_sender *sender, int64_t t);
 
 /* One line of the parent, without its newline. */
-void qr_sender_command(struct qr_sender *sender, struct qr_slice line);
+void qr_model_sender_command(struct qr_model_sender *sender, struct qr_slice line);
 
-const struct qr_sender_stats *qr_sender_stats(const struct qr_sender *sender);
+const struct qr_model_sender_stats *qr_model_sender_stats(const struct qr_model_sender *sender);
 
 /* Second of the last collection of any chart. */
-int64_t qr_sender_last_s(const struct qr_sender *sender);
+int64_t qr_model_sender_last_s(const struct qr_model_sender *sender);
 
 #endif

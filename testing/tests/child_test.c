@@ -297,7 +297,7 @@ static void sends_all_at_full_speed(void **state)
     set_up_three(GRANT, NULL, NULL);
     start_child(parents[0].address, parents[1].address, parents[2].address, true);
     run_until(is_done);
-    const struct qr_sender_stats *s = qr_child_sender_stats(child);
+    const struct qr_model_sender_stats *s = qr_child_sender_stats(child);
     assert_int_equal(s->n_live, model.n_charts);
     assert_true(s->rows_live > 100);
     assert_true(qr_child_last_s(child) < qr_clock_real_s(&qr_clock_system) - 20);

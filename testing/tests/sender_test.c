@@ -33,24 +33,24 @@ static void on_commit(void *data, struct qr_slice text)
     assert_int_equal(text.base[text.len - 1], '\n');
 }
 
-static struct qr_sender *make(struct said *said, struct qr_sender_config config)
+static struct qr_model_sender *make(struct said *said, struct qr_model_sender_config config)
 {
-    struct qr_sender *sender;
+    struct qr_model_sender *sender;
     memset(said, 0, sizeof *said);
     if (config.model == NULL)
         config.model = &model;
     config.data = said;
     config.commit = on_commit;
-    assert_int_equal(qr_sender_new(&sender, &config), 0);
+    assert_int_equal(qr_model_sender_new(&sender, &config), 0);
     for (int64_t t = T0; t < T0 + 60; t++)
-        qr_sender_collect(sender, t);
+        qr_model_sender_collect(sender, t);
     assert_int_equal(said->n_blocks, 0);
     return sender;
 }
 
-static void drop(struct qr_sender *sender, struct said *said)
+static void drop(struct qr_model_sender *sender, struct said *said)
 {
-    qr_sender_free(sender);
+    qr_model_sender_free(sender);
     qr_buf_release(&said->text);
 }
 
@@ -68,10 +68,10 @@ static unsigned count(const struct said *said, const char *start)
     return n;
 }
 
-static void ask(struct qr_sender *sender, struct said *said, const char *line)
+static void ask(struct qr_model_sender *sender, struct said *said, const char *line)
 {
     qr_buf_clear(&said->text);
-    qr_sender_command(sender, qr_slice_str(line));
+    qr_model_sender_command(sender, qr_slice_str(line));
     qr_buf_add(&said->text, "", 1);
 }
 
@@ -87,24 +87,24 @@ static void is_silent_until_it_is_asked(void **state)
 {
     (void)state;
     struct said said;
-    struct qr_sender *sender = make(&said, (struct qr_sender_config){0});
-    qr_sender_connect(sender, CAPS);
+    struct qr_model_sender *sender = make(&said, (struct qr_model_sender_config){0});
+    qr_model_sender_connect(sender, CAPS);
     assert_int_equal(count(&said, "CLAIMED_ID "), 1);
     assert_int_equal(count(&said, "OVERWRITE labels"), 1);
     qr_buf_clear(&said.text);
     for (int64_t t = T0 + 60; t < T0 + 80; t++)
-        qr_sender_collect(sender, t);
+        qr_model_sender_collect(sender, t);
     assert_int_equal(count(&said, "CHART "), model.n_charts);
     assert_int_equal(count(&said, "CHART_DEFINITION_END "), model.n_charts);
     assert_int_equal(count(&said, "DIMENSION "), model.n_charts * model.n_dims);
     assert_int_equal(count(&said, "BEGIN "), 0);
-    assert_int_equal(qr_sender_stats(sender)->n_replicating, model.n_charts);
+    assert_int_equal(qr_model_sender_stats(sender)->n_replicating, model.n_charts);
 
     ask(sender, &said, "REPLAY_CHART \"load.chart_00000\" \"true\" 1700000070 1700000071");
     assert_int_equal(count(&said, "RBEGIN ''"), 14); /* To the end, whatever `before` was. */
     assert_int_equal(count(&said, "RSSTATE "), 1);
     qr_buf_clear(&said.text);
-    qr_sender_collect(sender, T0 + 80);
+    qr_model_sender_collect(sender, T0 + 80);
     assert_int_equal(count(&said, "BEGIN "), 1);
     assert_int_equal(count(&said, "END"), 1);
     drop(sender, &said);
@@ -114,10 +114,10 @@ static void answers_by_the_rules_of_137(void **state)
 {
     (void)state;
     struct said said;
-    struct qr_sender *sender = make(&said, (struct qr_sender_config){.truncate = true});
-    qr_sender_connect(sender, CAPS);
+    struct qr_model_sender *sender = make(&said, (struct qr_model_sender_config){.truncate = true});
+    qr_model_sender_connect(sender, CAPS);
     for (int64_t t = T0 + 60; t < T0 + 80; t++)
-        qr_sender_collect(sender, t);
+        qr_model_sender_collect(sender, t);
     ask(sender, &said, "REPLAY_CHART \"load.chart_00000\" \"false\" 1700000010 1700000020");
     assert_int_equal(count(&said, "RBEGIN ''"), 10);
     assert_int_equal(count(&said, "RDSTATE"), 0);
@@ -129,18 +129,18 @@ static void answers_by_the_rules_of_137(void **state)
                         "REND 1 1700000005 1700000084 true 1700000080 1700000084 1700000084\n");
     ask(sender, &said, "REPLAY_CHART \"load.chart_00001\" \"true\" 0 0");
     assert_int_equal(count(&said, "RBEGIN ''"), 0);
-    assert_int_equal(qr_sender_stats(sender)->empty_requests, 1);
+    assert_int_equal(qr_model_sender_stats(sender)->empty_requests, 1);
     /* Chart 2 has empty seconds: the answer ends there, and REND does not tell. */
     ask(sender, &said, "REPLAY_CHART \"load.chart_00002\" \"false\" 1700000010 1700000060");
     assert_true(count(&said, "RBEGIN ''") < 13);
     assert_non_null(strstr(last_line(&said), " false 1700000010 1700000060 "));
     /* Slow charts have a grid of their own. */
     ask(sender, &said, "REPLAY_CHART \"load.chart_00007\" \"false\" 1700000012 1700000040");
-    assert_int_equal(qr_sender_stats(sender)->off_grid_requests, 1);
+    assert_int_equal(qr_model_sender_stats(sender)->off_grid_requests, 1);
     assert_int_equal(count(&said, "RBEGIN ''"), 6);
     ask(sender, &said, "DANCE");
     ask(sender, &said, "REPLAY_CHART \"load.chart_99999\" \"true\" 1 2");
-    assert_int_equal(qr_sender_stats(sender)->unknown_commands, 2);
+    assert_int_equal(qr_model_sender_stats(sender)->unknown_commands, 2);
     drop(sender, &said);
 }
 
@@ -148,10 +148,10 @@ static void answers_by_the_rules_of_29(void **state)
 {
     (void)state;
     struct said said;
-    struct qr_sender *sender = make(&said, (struct qr_sender_config){.rules_29 = true});
-    qr_sender_connect(sender, CAPS | QR_CAP_INTERPOLATED);
+    struct qr_model_sender *sender = make(&said, (struct qr_model_sender_config){.rules_29 = true});
+    qr_model_sender_connect(sender, CAPS | QR_CAP_INTERPOLATED);
     for (int64_t t = T0 + 60; t < T0 + 80; t++)
-        qr_sender_collect(sender, t);
+        qr_model_sender_collect(sender, t);
     /* So near to its clock it sends everything and streams. */
     ask(sender, &said, "REPLAY_CHART \"load.chart_00002\" \"false\" 1700000010 1700000020");
     assert_int_equal(count(&said, "RBEGIN ''"), 74);
@@ -165,10 +165,10 @@ static void says_stored_values_as_v2(void **state)
 {
     (void)state;
     struct said said;
-    struct qr_sender *sender = make(&said, (struct qr_sender_config){.rules_29 = true});
-    qr_sender_connect(sender, CAPS | QR_CAP_INTERPOLATED | QR_CAP_IEEE754);
+    struct qr_model_sender *sender = make(&said, (struct qr_model_sender_config){.rules_29 = true});
+    qr_model_sender_connect(sender, CAPS | QR_CAP_INTERPOLATED | QR_CAP_IEEE754);
     for (int64_t t = T0 + 60; t < T0 + 75; t++)
-        qr_sender_collect(sender, t);
+        qr_model_sender_collect(sender, t);
     for (uint32_t chart = 0; chart < model.n_charts; chart++) {
         char line[128];
         snprintf(line, sizeof line, "REPLAY_CHART \"load.chart_%05u\" \"true\" %lld %lld", chart,
@@ -177,7 +177,7 @@ static void says_stored_values_as_v2(void **state)
     }
     qr_buf_clear(&said.text);
     for (int64_t t = T0 + 75; t < T0 + 105; t++)
-        qr_sender_collect(sender, t);
+        qr_model_sender_collect(sender, t);
 
     unsigned chart = 0, n = 0;
     int64_t end_s = 0;
@@ -201,7 +201,7 @@ static void says_stored_values_as_v2(void **state)
             n++;
         }
     }
-    assert_int_equal(n, qr_sender_stats(sender)->samples_live);
+    assert_int_equal(n, qr_model_sender_stats(sender)->samples_live);
     assert_true(n > 1000);
     drop(sender, &said);
 }
@@ -336,7 +336,7 @@ static void feed(struct store *store, struct said *said, struct qr_rng *rng)
     qr_buf_clear(&said->text);
 }
 
-static void deliver(struct store *store, struct qr_sender *sender)
+static void deliver(struct store *store, struct qr_model_sender *sender)
 {
     static char lines[sizeof store->lines];
     size_t n = store->n_lines;
@@ -345,11 +345,11 @@ static void deliver(struct store *store, struct qr_sender *sender)
     for (char *p = lines, *newline; p < lines + n; p = newline + 1) {
         newline = memchr(p, '\n', (size_t)(lines + n - p));
         assert_non_null(newline);
-        qr_sender_command(sender, qr_slice_of(p, (size_t)(newline - p)));
+        qr_model_sender_command(sender, qr_slice_of(p, (size_t)(newline - p)));
     }
 }
 
-static void connect_again(struct store *store, struct qr_sender *sender,
+static void connect_again(struct store *store, struct qr_model_sender *sender,
                           const struct session *session)
 {
     struct qr_stream_handler handler = {store,     on_define,  on_row,      on_gap,
@@ -364,7 +364,7 @@ static void connect_again(struct store *store, struct qr_sender *sender,
     qr_stream_free(store->stream);
     store->n_lines = 0;
     assert_int_equal(qr_stream_new(&store->stream, &config, &handler), 0);
-    qr_sender_connect(sender, session->caps);
+    qr_model_sender_connect(sender, session->caps);
 }
 
 static void check_all_is_there(const struct store *store, int64_t until)
@@ -391,10 +391,10 @@ static void run_session(const struct session *session, uint64_t seed)
     assert_non_null(store);
     running = session;
     running_seed = seed;
-    struct qr_sender *sender =
-        make(&said, (struct qr_sender_config){.rules_29 = session->rules_29,
-                                              .truncate = session->truncate,
-                                              .late_every = session->late_every});
+    struct qr_model_sender *sender =
+        make(&said, (struct qr_model_sender_config){.rules_29 = session->rules_29,
+                                                    .truncate = session->truncate,
+                                                    .late_every = session->late_every});
     qr_rng_seed(&rng, seed);
     int64_t t = T0 + 60;
     while (t < T0 + RUN_S) {
@@ -402,22 +402,22 @@ static void run_session(const struct session *session, uint64_t seed)
         bool last = t > T0 + RUN_S - 80;
         int64_t until = last ? T0 + RUN_S : t + 1 + (int64_t)qr_rng_below(&rng, 50);
         for (; t < until && t < T0 + RUN_S; t++) {
-            qr_sender_collect(sender, t);
+            qr_model_sender_collect(sender, t);
             feed(store, &said, &rng);
             for (int i = 0; i < 60 && (last || qr_rng_below(&rng, 3) > 0); i++) {
                 deliver(store, sender);
                 feed(store, &said, &rng);
             }
         }
-        qr_sender_disconnect(sender);
+        qr_model_sender_disconnect(sender);
         int64_t back = t + (int64_t)qr_rng_below(&rng, 25);
         for (; !last && t < back; t++)
-            qr_sender_collect(sender, t);
+            qr_model_sender_collect(sender, t);
     }
     check_all_is_there(store, T0 + RUN_S - 16);
-    assert_int_equal(qr_sender_stats(sender)->unknown_commands, 0);
-    assert_int_equal(qr_sender_stats(sender)->empty_requests, 0);
-    assert_int_equal(qr_sender_stats(sender)->off_grid_requests, 0);
+    assert_int_equal(qr_model_sender_stats(sender)->unknown_commands, 0);
+    assert_int_equal(qr_model_sender_stats(sender)->empty_requests, 0);
+    assert_int_equal(qr_model_sender_stats(sender)->off_grid_requests, 0);
     qr_stream_free(store->stream);
     free(store);
     drop(sender, &said);
@@ -459,13 +459,14 @@ static void says_of_a_dimension_that_was_never_set_that_it_was_not(void **state)
         .n_series = 2, .n_rows = 4, .exponents = exponents, .values = values};
     const struct qr_model recorded = {7, 1, 1, 2, 1, false, &corpus};
     struct said said;
-    struct qr_sender *sender = make(&said, (struct qr_sender_config){.model = &recorded});
-    qr_sender_connect(sender, CAPS);
-    qr_sender_collect(sender, T0 + 60);
+    struct qr_model_sender *sender =
+        make(&said, (struct qr_model_sender_config){.model = &recorded});
+    qr_model_sender_connect(sender, CAPS);
+    qr_model_sender_collect(sender, T0 + 60);
     ask(sender, &said, "REPLAY_CHART \"load.chart_00000\" \"true\" 1700000060 1700000064");
     assert_non_null(strstr(said.text.base, "RDSTATE \"dim_0\" 0 0 0.0000000 0.0000000\n"));
     assert_null(strstr(said.text.base, "RDSTATE \"dim_1\" 0 "));
-    assert_int_equal(qr_sender_stats(sender)->n_live, 1);
+    assert_int_equal(qr_model_sender_stats(sender)->n_live, 1);
     drop(sender, &said);
 }
 
