@@ -28,6 +28,10 @@
 #define QR_CAP_ZSTD         (1u << 19)
 #define QR_CAP_GZIP         (1u << 20)
 #define QR_CAP_BROTLI       (1u << 21)
+#define QR_CAP_PROGRESS     (1u << 22)
+#define QR_CAP_DYNCFG       (1u << 23)
+#define QR_CAP_NODE_ID      (1u << 24)
+#define QR_CAP_PATHS        (1u << 25)
 
 /* What this build implements. */
 #define QR_CAPS_OURS                                                                               \
