@@ -76,6 +76,11 @@ static_assert(QR_BATCH_BYTES_MAX + QR_ENTRY_BLOCK_BYTES_MAX < QR_ENTRY_BODY_BYTE
 #define QR_APPLY_SLICE_US 4000u
 static_assert(QR_BATCH_BYTES_MAX * 2 <= QR_ENTRY_BYTES_MAX, "a batch and its header fit an entry");
 
+/* API keys in the log, those that are over included, and machines that are bound to one: they are
+ * in every snapshot, with 0.6 KiB and 56 bytes. */
+#define QR_KEYS_MAX         4096u
+#define QR_KEY_BINDINGS_MAX 16384u
+
 /* ---- member links ---- */
 
 #define QR_LINK_FRAME_BYTES_MAX (QR_SNAPSHOT_BYTES_MAX + 64u * 1024)

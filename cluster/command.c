@@ -30,6 +30,7 @@ static const char *const type_names[] = {
     [QR_COMMAND_FORGET] = "forget",
     [QR_COMMAND_MERGE] = "merge",
     [QR_COMMAND_MEMBERS] = "members",
+    [QR_COMMAND_KEYS] = "keys",
 };
 
 static bool is_known(unsigned type)

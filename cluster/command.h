@@ -1,7 +1,7 @@
 /* cluster/command.h — the header of a log entry.
  *
  *    0  u8   magic 'Q'
- *    1  u8   format version, 2
+ *    1  u8   format version, 3
  *    2  u8   type
  *    3  u8   flags, 0
  *    4  u32  body bytes (the true length: an entry is padded with zeros to a multiple of 8)
@@ -26,7 +26,7 @@
 #include "base/slice.h"
 
 #define QR_COMMAND_HEADER_BYTES 40u
-#define QR_COMMAND_VERSION      2u
+#define QR_COMMAND_VERSION      3u
 
 enum qr_command_type {
     QR_COMMAND_MEMBER_INFO = 1, /* a member's incarnation, address, version   (cluster/machine) */
@@ -41,7 +41,8 @@ enum qr_command_type {
     QR_COMMAND_FORGET = 10,     /* charts and hosts are removed                 (storage/store) */
     QR_COMMAND_MERGE = 11,      /* block files become one, or points            (storage/merge) */
     QR_COMMAND_MEMBERS = 12,    /* members are added, removed and recorded (cluster/membership) */
-    QR_COMMAND_TYPE_MAX = QR_COMMAND_MEMBERS
+    QR_COMMAND_KEYS = 13,       /* children's API keys, and who is bound to one  (cluster/keys) */
+    QR_COMMAND_TYPE_MAX = QR_COMMAND_KEYS
 };
 
 struct qr_command {

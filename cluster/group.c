@@ -1060,6 +1060,11 @@ const struct qr_ownership *qr_group_ownership(const struct qr_group *group)
     return &group->machine.ownership;
 }
 
+const struct qr_keys *qr_group_keys(const struct qr_group *group)
+{
+    return &group->machine.keys;
+}
+
 void qr_group_get_latency(const struct qr_group *group, uint64_t *p50, uint64_t *p99)
 {
     *p50 = qr_latency_percentile(&group->latency, 50);

@@ -32,6 +32,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "cluster/command.h"
+#include "cluster/keys.h"
 #include "cluster/link.h"
 #include "cluster/membership.h"
 #include "cluster/ownership.h"
@@ -120,6 +121,7 @@ bool qr_group_ready(const struct qr_group *group);
 const struct qr_clock *qr_group_clock(const struct qr_group *group);
 
 const struct qr_ownership *qr_group_ownership(const struct qr_group *group);
+const struct qr_keys *qr_group_keys(const struct qr_group *group);
 
 struct qr_group_member_status {
     uint32_t id;

@@ -10,7 +10,7 @@
 #include "base/error.h"
 
 #define MAGIC              0x4e535251u /* "QRSN" */
-#define VERSION            3u
+#define VERSION            4u
 #define ENTRY_HEADER_BYTES 12u
 
 /* ---- making ---- */
@@ -45,7 +45,7 @@ int qr_image_begin(struct qr_image *image, struct qr_machine *machine)
     err = qr_ownership_encode(&machine->ownership, &image->body);
     if (err == 0) {
         qr_membership_encode(&machine->membership, &image->body);
-        err = image->body.failed ? UV_ENOMEM : 0;
+        err = qr_keys_encode(&machine->keys, &image->body);
     }
     if (err != 0) {
         machine->sink.snapshot_end(machine->sink.data, image->pin);
@@ -227,7 +227,7 @@ int qr_image_read(struct qr_image_state *state, const struct qr_sink *sink, stru
         err = qr_ownership_decode(&state->ownership, &in);
     if (err == 0) {
         qr_membership_decode(&state->membership, &in);
-        err = in.failed ? QR_E_MALFORMED : 0;
+        err = in.failed ? QR_E_MALFORMED : qr_keys_decode(&state->keys, &in);
     }
     if (err == 0)
         err = take_entries(state, header.tail);
@@ -247,6 +247,7 @@ void qr_image_state_release(struct qr_image_state *state, const struct qr_sink *
     free(state->entries);
     free(state->producers);
     qr_ownership_release(&state->ownership);
+    qr_keys_release(&state->keys);
     *state = (struct qr_image_state){0};
 }
 

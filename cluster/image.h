@@ -10,11 +10,11 @@
  *   worker  read:   both parts are checked, the state is decoded beside the one in use
  *   loop    qr_machine_replace, then the entries are applied
  *
- *   "QRSN", u16 version 3, u16 0, u64 index of the state, u64 state hash, u64 body bytes, u64 XXH3
+ *   "QRSN", u16 version 4, u16 0, u64 index of the state, u64 state hash, u64 body bytes, u64 XXH3
  *   of (XXH3 of the body, tail bytes, XXH3 of the tail), u64 XXH3 of the 40 bytes before
  *   body: varint n, producers by member (varint member, incarnation, sequence, 8 zigzag results,
  *     varint info index, address, name and version as varint length and bytes), ownership,
- *     membership, the rest is the sink's
+ *     membership, keys, the rest is the sink's
  *   tail: for each entry u64 index, u32 bytes, the bytes
  *
  * Thread: the consensus loop's, but for encode and read. */
@@ -57,6 +57,7 @@ struct qr_image_state {
     unsigned n_producers;
     struct qr_ownership ownership;
     struct qr_membership membership;
+    struct qr_keys keys;
     void *next; /* The sink's state. */
     struct qr_backlog_entry *entries;
     size_t n_entries;

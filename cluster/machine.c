@@ -34,6 +34,7 @@ int qr_machine_init(struct qr_machine *machine, const struct qr_sink *sink,
 void qr_machine_release(struct qr_machine *machine)
 {
     qr_ownership_release(&machine->ownership);
+    qr_keys_release(&machine->keys);
 }
 
 static void fail(struct qr_machine *machine, uint64_t index, const char *what, int err)
@@ -248,6 +249,8 @@ void qr_machine_apply(struct qr_machine *machine, uint64_t index, struct qr_slic
             result = apply_info(p, &command, index);
         else if (command.type == QR_COMMAND_MEMBERS)
             result = apply_members(machine, &command, index);
+        else if (command.type == QR_COMMAND_KEYS)
+            result = qr_keys_apply(&machine->keys, command.body, &effect);
         else if (command.type == QR_COMMAND_OWN)
             result = apply_own(machine, &command, &owner, &nonce, &effect);
         else
@@ -289,6 +292,9 @@ void qr_machine_replace(struct qr_machine *machine, struct qr_image_state *state
     machine->sink.replace(machine->sink.data, state->next);
     state->next = NULL;
     machine->membership = state->membership;
+    qr_keys_release(&machine->keys);
+    machine->keys = state->keys;
+    state->keys = (struct qr_keys){0};
     machine->applied = state->applied;
     machine->hash = state->hash;
     memset(machine->hashes, 0, sizeof machine->hashes);

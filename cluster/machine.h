@@ -1,7 +1,7 @@
 /* cluster/machine.h — the replicated state machine: what a log entry does.
  *
  *   entry --> sound?  --> next of its member?  --> MEMBER_INFO, OWN,
- *                                                  MEMBERS: here;  others: sink.apply
+ *                                                  MEMBERS, KEYS: here;  others: sink.apply
  *             no: fatal    no: dropped or refused      result, effect --> state hash
  *
  * Pure: the state after index i depends on the entries up to i and on nothing else.  Each entry is
@@ -26,6 +26,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "cluster/command.h"
+#include "cluster/keys.h"
 #include "cluster/membership.h"
 #include "cluster/ownership.h"
 #include "cluster/sink.h"
@@ -67,6 +68,7 @@ struct qr_machine {
     struct qr_machine_events events;
     struct qr_ownership ownership;
     struct qr_membership membership;
+    struct qr_keys keys;
     struct qr_producer producers[QR_PRODUCERS_MAX]; /* By member. */
     unsigned n_producers;
     uint64_t applied; /* Index of the last entry applied. */

@@ -266,6 +266,57 @@ static void the_sink_hears_how_many_vote(void **state)
     free_bench(other);
 }
 
+static int change_keys(struct bench *b, uint64_t sequence, struct qr_buf *body)
+{
+    const struct qr_command command = {.type = QR_COMMAND_KEYS,
+                                       .member = 1,
+                                       .incarnation = 1,
+                                       .sequence = sequence,
+                                       .body = qr_buf_slice(body)};
+    int result = apply(b, &command);
+    qr_buf_release(body);
+    return result;
+}
+
+static void keys_are_part_of_the_state(void **state)
+{
+    (void)state;
+    static const uint8_t hash[QR_KEY_HASH_BYTES] = {1, 2, 3};
+    struct bench *a = new_bench(), *b = new_bench();
+    struct qr_buf body = {0}, image = {0}, again = {0};
+    qr_keys_add(&body, 1700000000, hash, qr_slice_str("web"), qr_slice_str(""));
+    assert_int_equal(change_keys(a, 1, &body), 0);
+    qr_keys_revoke(&body, 1700000001, 9);
+    assert_int_equal(change_keys(a, 2, &body), QR_E_UNKNOWN);
+    /* The snapshot has them, and replaces those that are there. */
+    qr_keys_add(&body, 1700000000, hash, qr_slice_str("old"), qr_slice_str(""));
+    assert_int_equal(change_keys(b, 1, &body), 0);
+    assert_int_equal(qr_image_make(&a->machine, &image), 0);
+    assert_int_equal(qr_image_restore(&b->machine, qr_buf_slice(&image)), 0);
+    assert_int_equal(b->machine.keys.n_keys, 1);
+    assert_string_equal(qr_keys_by_id(&b->machine.keys, 1)->name, "web");
+    assert_int_equal(qr_image_make(&b->machine, &again), 0);
+    assert_true(qr_slice_equal(qr_buf_slice(&image), qr_buf_slice(&again)));
+    /* The same entry on another state gives another hash: what it did counts. */
+    struct bench *c = new_bench();
+    apply_number(c, 1, 1, 1, 1);
+    c->machine.hash = a->machine.hash;
+    c->index = a->index;
+    c->machine.producers[0].sequence = 2;
+    qr_keys_add(&body, 1700000002, (const uint8_t[QR_KEY_HASH_BYTES]){9}, qr_slice_str(""),
+                qr_slice_str(""));
+    struct qr_buf same = {0};
+    qr_buf_add(&same, body.base, body.len);
+    assert_int_equal(change_keys(a, 3, &body), 0);
+    assert_int_equal(change_keys(c, 3, &same), 0);
+    assert_int_not_equal(c->machine.hash, a->machine.hash);
+    qr_buf_release(&image);
+    qr_buf_release(&again);
+    free_bench(a);
+    free_bench(b);
+    free_bench(c);
+}
+
 static void members_say_who_they_are(void **state)
 {
     (void)state;
@@ -380,6 +431,7 @@ int main(void)
         cmocka_unit_test(the_hash_says_what_was_done),
         cmocka_unit_test(own_hands_out_epochs),
         cmocka_unit_test(the_sink_hears_how_many_vote),
+        cmocka_unit_test(keys_are_part_of_the_state),
         cmocka_unit_test(members_say_who_they_are),
         cmocka_unit_test(an_entry_of_another_version_stops_the_member),
         cmocka_unit_test(damage_and_own_trouble_stop_the_member),
