@@ -40,8 +40,27 @@ static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request lin
 #define QR_TIME_S_MAX (INT64_C(1) << 33)
 /* All definitions of one connection, and of one host; 20000 charts need some 20 MiB. */
 #define QR_DEFINITION_BYTES_MAX (256u * 1024 * 1024)
-/* The body of a function's result or a JSON payload, which is skipped: 2.9 sends up to 100 MiB. */
+/* The body of a function's result or a JSON payload, as the stream lets it pass: 2.9 sends up to
+ * 100 MiB. */
 #define QR_PAYLOAD_BYTES_MAX (128u * 1024 * 1024)
+/* Functions that one child may offer; their names, and what is shown of their help.  Netdata's own
+ * plugins have some dozens. */
+#define QR_FUNCTIONS_PER_HOST_MAX  1000u
+#define QR_FUNCTION_NAME_BYTES_MAX 256u
+#define QR_FUNCTION_HELP_BYTES_MAX 2048u
+/* A call's words: 1.37 takes lines of 15 KiB. */
+#define QR_FUNCTION_CALL_BYTES_MAX 8192u
+#define QR_FUNCTION_TIMEOUT_S_MAX  600u
+/* What is sent along with a call: a configuration, some KiB. */
+#define QR_FUNCTION_PAYLOAD_BYTES_MAX (1024u * 1024)
+/* The body of one answer, as 1.37's parents; and of all that a member has in work. */
+#define QR_FUNCTION_RESULT_BYTES_MAX  (10u * 1024 * 1024)
+#define QR_FUNCTION_RESULTS_BYTES_MAX (64u * 1024 * 1024)
+/* Calls in work: of one child (it answers on its one stream), and on one member. */
+#define QR_FUNCTION_CALLS_PER_HOST_MAX 16u
+#define QR_FUNCTION_CALLS_MAX          256u
+/* The path of a host: an entry of some 600 bytes for each parent on it. */
+#define QR_STREAM_PATH_BYTES_MAX (64u * 1024)
 /* Indexes of block files that queries keep in memory: some 8 bytes a chart and file. */
 #define QR_INDEX_BYTES_MAX (64u * 1024 * 1024)
 /* The span of one block file, s. */

@@ -32,13 +32,15 @@
 #define QR_CAP_DYNCFG       (1u << 23)
 #define QR_CAP_NODE_ID      (1u << 24)
 #define QR_CAP_PATHS        (1u << 25)
+#define QR_CAP_ML_MODELS    (1u << 26)
 
-/* What this build implements. */
+/* What this build implements.  Not NODE_ID: a parent may say it, and we have none to say.  Not
+ * ML_MODELS: the child keeps its models. */
 #define QR_CAPS_OURS                                                                               \
     (QR_CAP_V1 | QR_CAP_V2 | QR_CAP_VN | QR_CAP_VCAPS | QR_CAP_HLABELS | QR_CAP_CLAIM |            \
      QR_CAP_CLABELS | QR_CAP_LZ4 | QR_CAP_FUNCTIONS | QR_CAP_REPLICATION | QR_CAP_BINARY |         \
      QR_CAP_INTERPOLATED | QR_CAP_IEEE754 | QR_CAP_SLOTS | QR_CAP_ZSTD | QR_CAP_GZIP |             \
-     QR_CAP_BROTLI)
+     QR_CAP_BROTLI | QR_CAP_PROGRESS | QR_CAP_DYNCFG)
 
 #define QR_CAPS_COMPRESSIONS (QR_CAP_LZ4 | QR_CAP_ZSTD | QR_CAP_GZIP | QR_CAP_BROTLI)
 

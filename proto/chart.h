@@ -19,6 +19,7 @@
 #include "proto/label.h"
 #include "proto/replication.h"
 #include "proto/stream.h"
+#include "proto/words.h"
 
 struct qr_stream;
 
@@ -68,17 +69,6 @@ struct qr_charts {
     size_t bytes;          /* Held by definitions. */
     struct qr_chart *last; /* Found last. */
 };
-
-/* The words behind a keyword and its slot. */
-struct qr_args {
-    const struct qr_slice *at;
-    size_t n;
-};
-
-static inline struct qr_slice qr_args_get(struct qr_args args, size_t i)
-{
-    return i < args.n ? args.at[i] : qr_slice_of("", 0);
-}
 
 void qr_charts_release(struct qr_charts *charts);
 

@@ -60,8 +60,11 @@ struct qr_stream {
     uint8_t *flags;
     uint32_t n_cells;
 
-    struct qr_slice payload_end; /* Lines are skipped up to this one; empty: they are not. */
+    struct qr_slice payload_end; /* Lines are a payload's up to this one; empty: they are not. */
     size_t payload_bytes;
+    bool payload_wanted;
+    bool payload_line_open; /* What came last was a part of a line. */
+    bool payload_newline;   /* To be told before the next bytes: the last one is the sender's. */
 
     int64_t now_us; /* Read once for each piece that is fed. */
     uint64_t now_ms;

@@ -30,16 +30,22 @@ static struct qr_slice take(struct qr_lines *lines, size_t len)
     return head;
 }
 
-/* Adds to the line that is not complete yet. */
-static int keep(struct qr_lines *lines, struct qr_slice bytes)
+/* Adds the front of the piece, up to `len` bytes, to the line that is not complete yet. */
+static int keep(struct qr_lines *lines, size_t len)
 {
     size_t room = QR_LINE_BYTES_MAX - lines->part.len;
-    if (bytes.len > room) {
-        if (!lines->cut)
-            return QR_E_LIMIT;
-        bytes.len = room;
-    }
+    if (len > room && !lines->split)
+        return QR_E_LIMIT;
+    lines->more = len > room;
+    struct qr_slice bytes = take(lines, lines->more ? room : len);
     return bytes.len > 0 ? qr_buf_add(&lines->part, bytes.base, bytes.len) : 0;
+}
+
+static int hand_out_part(struct qr_lines *lines, struct qr_slice *line)
+{
+    lines->part_is_done = true;
+    *line = qr_buf_slice(&lines->part);
+    return 1;
 }
 
 int qr_lines_next(struct qr_lines *lines, struct qr_slice *line)
@@ -53,22 +59,19 @@ int qr_lines_next(struct qr_lines *lines, struct qr_slice *line)
     const char *newline = memchr(lines->piece.base, '\n', lines->piece.len);
     size_t len = newline != NULL ? (size_t)(newline - lines->piece.base) : lines->piece.len;
 
-    if (QR_LIKELY(newline != NULL && lines->part.len == 0)) {
-        if (len > QR_LINE_BYTES_MAX && !lines->cut)
-            return QR_E_LIMIT;
+    if (QR_LIKELY(newline != NULL && lines->part.len == 0 && len <= QR_LINE_BYTES_MAX)) {
+        lines->more = false;
         *line = take(lines, len);
-        if (line->len > QR_LINE_BYTES_MAX)
-            line->len = QR_LINE_BYTES_MAX;
         take(lines, 1);
         return 1;
     }
-    int err = keep(lines, take(lines, len));
+    int err = keep(lines, len);
     if (err != 0)
         return err;
+    if (lines->more)
+        return hand_out_part(lines, line);
     if (newline == NULL)
         return 0;
     take(lines, 1);
-    lines->part_is_done = true;
-    *line = qr_buf_slice(&lines->part);
-    return 1;
+    return hand_out_part(lines, line);
 }

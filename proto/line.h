@@ -17,7 +17,8 @@
 struct qr_lines {
     struct qr_buf part;    /* The line that the earlier pieces began. */
     struct qr_slice piece; /* What is left of this one. */
-    bool cut;              /* The caller's: lines that are too long are cut, not refused. */
+    bool split;            /* The caller's: lines that are too long come in parts. */
+    bool more;             /* `split`: what was handed out last is not the end of its line. */
     bool part_is_done;     /* `part` was handed out. */
 };
 
@@ -28,7 +29,7 @@ void qr_lines_release(struct qr_lines *lines);
 void qr_lines_feed(struct qr_lines *lines, struct qr_slice piece);
 
 /* 1 and the next line, valid until the next call; 0 when the piece is used up; or
- *   QR_E_LIMIT   a line is longer than QR_LINE_BYTES_MAX (and `cut` is not set),
+ *   QR_E_LIMIT   a line is longer than QR_LINE_BYTES_MAX (and `split` is not set),
  *   UV_ENOMEM. */
 int qr_lines_next(struct qr_lines *lines, struct qr_slice *line);
 

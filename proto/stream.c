@@ -115,45 +115,93 @@ static int on_variable(struct qr_stream *s, struct qr_args args)
     return 0;
 }
 
-static int on_ignored(struct qr_stream *s, struct qr_args args)
+/* ---- functions ---- */
+
+/* One that cannot be understood is not offered, as stock parents have it. */
+static int on_function(struct qr_stream *s, struct qr_args args)
 {
+    struct qr_function function;
+    if (qr_function_parse(&function, args) != 0) {
+        s->stats.lines_unknown++;
+        return 0;
+    }
+    struct qr_chart *chart = function.global ? NULL : s->defining;
+    if (s->handler.function != NULL)
+        s->handler.function(s->handler.data, chart != NULL ? &chart->pub : NULL, &function);
+    return 0;
+}
+
+static int on_function_progress(struct qr_stream *s, struct qr_args args)
+{
+    struct qr_function_progress progress;
+    if (qr_function_progress_parse(&progress, args) != 0)
+        s->stats.lines_unknown++;
+    else if (s->handler.progress != NULL)
+        s->handler.progress(s->handler.data, &progress);
     return 0;
 }
 
 /* ---- payloads: any text, up to a line that is the end keyword ---- */
 
-static void skip_payload(struct qr_stream *s, const char *end)
+static void begin_payload(struct qr_stream *s, const struct qr_payload *payload, const char *end)
 {
     s->payload_end = qr_slice_str(end);
     s->payload_bytes = 0;
-    s->lines.cut = true;
+    s->payload_line_open = s->payload_newline = false;
+    s->payload_wanted =
+        s->handler.payload_begin != NULL && s->handler.payload_begin(s->handler.data, payload);
+    s->lines.split = true;
 }
 
 static int on_function_result_begin(struct qr_stream *s, struct qr_args args)
 {
-    skip_payload(s, "FUNCTION_RESULT_END");
+    struct qr_payload payload = {.kind = QR_PAYLOAD_RESULT};
+    qr_function_result_parse(&payload.result, args);
+    begin_payload(s, &payload, "FUNCTION_RESULT_END");
     return 0;
 }
 
 static int on_json(struct qr_stream *s, struct qr_args args)
 {
-    skip_payload(s, "JSON_PAYLOAD_END");
+    const struct qr_payload payload = {.kind = QR_PAYLOAD_JSON, .json = args.at[0]};
+    begin_payload(s, &payload, "JSON_PAYLOAD_END");
     return 0;
 }
 
-static int take_payload(struct qr_stream *s, struct qr_slice line)
+static void end_payload(struct qr_stream *s)
+{
+    s->payload_end = qr_slice_of(NULL, 0);
+    s->lines.split = false;
+    if (s->payload_wanted && s->handler.payload_end != NULL)
+        s->handler.payload_end(s->handler.data);
+}
+
+static bool is_payload_end(const struct qr_stream *s, struct qr_slice line)
 {
     struct qr_slice end = s->payload_end;
-    if (line.len >= end.len && memcmp(line.base, end.base, end.len) == 0 &&
-        (line.len == end.len || line.base[end.len] == ' ' || line.base[end.len] == '\r')) {
-        s->payload_end = qr_slice_of(NULL, 0);
-        s->lines.cut = false;
+    return !s->payload_line_open && !s->lines.more && line.len >= end.len &&
+           memcmp(line.base, end.base, end.len) == 0 &&
+           (line.len == end.len || line.base[end.len] == ' ' || line.base[end.len] == '\r');
+}
+
+/* Senders put a newline before the end keyword, which is no part of the payload. */
+static int take_payload(struct qr_stream *s, struct qr_slice line)
+{
+    if (is_payload_end(s, line)) {
+        end_payload(s);
         return 0;
     }
     s->payload_bytes += line.len + 1;
-    return s->payload_bytes > QR_PAYLOAD_BYTES_MAX
-               ? qr_engine_fail(s, QR_E_LIMIT, "a payload does not end")
-               : 0;
+    if (s->payload_bytes > QR_PAYLOAD_BYTES_MAX)
+        return qr_engine_fail(s, QR_E_LIMIT, "a payload does not end");
+    if (s->payload_wanted && s->handler.payload != NULL) {
+        if (s->payload_newline)
+            s->handler.payload(s->handler.data, qr_slice_of("\n", 1));
+        s->handler.payload(s->handler.data, line);
+    }
+    s->payload_line_open = s->lines.more;
+    s->payload_newline = !s->lines.more;
+    return 0;
 }
 
 /* ---- lines ---- */
@@ -179,8 +227,8 @@ static int (*const handlers[QR_KEYWORD_NR])(struct qr_stream *, struct qr_args) 
     [QR_KEYWORD_OVERWRITE] = on_overwrite,
     [QR_KEYWORD_CLAIMED_ID] = on_claimed_id,
     [QR_KEYWORD_VARIABLE] = on_variable,
-    [QR_KEYWORD_FUNCTION] = on_ignored,
-    [QR_KEYWORD_FUNCTION_PROGRESS] = on_ignored,
+    [QR_KEYWORD_FUNCTION] = on_function,
+    [QR_KEYWORD_FUNCTION_PROGRESS] = on_function_progress,
     [QR_KEYWORD_FUNCTION_RESULT_BEGIN] = on_function_result_begin,
     [QR_KEYWORD_JSON] = on_json,
 };

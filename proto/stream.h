@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/guid.h"
 #include "base/slice.h"
+#include "proto/functions.h"
 
 enum qr_algorithm {
     QR_ALGORITHM_ABSOLUTE,
@@ -109,6 +110,15 @@ enum qr_gap_reason {
     QR_GAP_NO_REPLICATION /* The child cannot replay. */
 };
 
+/* Text between two lines, that may hold anything. */
+enum qr_payload_kind { QR_PAYLOAD_RESULT, QR_PAYLOAD_JSON };
+
+struct qr_payload {
+    enum qr_payload_kind kind;
+    struct qr_function_result result; /* QR_PAYLOAD_RESULT */
+    struct qr_slice json;             /* QR_PAYLOAD_JSON: its kind, STREAM_PATH, .. */
+};
+
 /* Callbacks but define and row may be NULL.  None may feed or free the stream. */
 struct qr_stream_handler {
     void *data;
@@ -124,6 +134,14 @@ struct qr_stream_handler {
                      struct qr_slice name, double value);
     /* One line to the child, newline included. */
     void (*send)(void *data, struct qr_slice line);
+    /* A function is offered, again perhaps; by a chart, or by the host (NULL). */
+    void (*function)(void *data, struct qr_stream_chart *chart, const struct qr_function *function);
+    void (*progress)(void *data, const struct qr_function_progress *progress);
+    /* A payload begins.  True: it is wanted; then its bytes follow, piece by piece, and its end.
+     * False: it is skipped.  No bound but the stream's (QR_PAYLOAD_BYTES_MAX) holds for it. */
+    bool (*payload_begin)(void *data, const struct qr_payload *payload);
+    void (*payload)(void *data, struct qr_slice bytes);
+    void (*payload_end)(void *data);
 };
 
 struct qr_stream_config {

@@ -28,4 +28,15 @@ static inline struct qr_slice qr_words_get(const struct qr_words *words, size_t 
     return i < words->n ? words->at[i] : qr_slice_of("", 0);
 }
 
+/* The words behind a keyword and its slot. */
+struct qr_args {
+    const struct qr_slice *at;
+    size_t n;
+};
+
+static inline struct qr_slice qr_args_get(struct qr_args args, size_t i)
+{
+    return i < args.n ? args.at[i] : qr_slice_of("", 0);
+}
+
 #endif

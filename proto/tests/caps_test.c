@@ -7,6 +7,7 @@
 #define HL  QR_CAP_HLABELS
 #define CL  QR_CAP_CLAIM
 #define CHL QR_CAP_CLABELS
+#define NEW (QR_CAP_PROGRESS | QR_CAP_DYNCFG)
 
 static const struct {
     uint32_t ver, ours, caps;
@@ -23,10 +24,10 @@ static const struct {
     {15352, QR_CAPS_OURS, 15352 & ~56u},
     {16376, QR_CAPS_OURS & ~QR_CAP_REPLICATION, 16376 & ~56u & ~QR_CAP_REPLICATION},
     /* 2.9.0 offers four compressions: the first of the order, or the one that we have */
-    {66912248, QR_CAPS_OURS, 0xCFBC0},
-    {66912248, QR_CAPS_OURS & ~QR_CAP_ZSTD, 0x4FFC0},
-    {66912248, QR_CAPS_OURS & ~(QR_CAP_ZSTD | QR_CAP_LZ4), 0x24FBC0},
-    {66912248, QR_CAPS_OURS & ~(QR_CAP_ZSTD | QR_CAP_LZ4 | QR_CAP_BROTLI), 0x14FBC0},
+    {66912248, QR_CAPS_OURS, 0xCFBC0 | NEW},
+    {66912248, QR_CAPS_OURS & ~QR_CAP_ZSTD, 0x4FFC0 | NEW},
+    {66912248, QR_CAPS_OURS & ~(QR_CAP_ZSTD | QR_CAP_LZ4), 0x24FBC0 | NEW},
+    {66912248, QR_CAPS_OURS & ~(QR_CAP_ZSTD | QR_CAP_LZ4 | QR_CAP_BROTLI), 0x14FBC0 | NEW},
     {66912248, 0xFFFFFFFF, 66912248 & ~56u & ~(QR_CAP_LZ4 | QR_CAP_GZIP | QR_CAP_BROTLI)},
     {0x80000000u | QR_CAP_VCAPS, QR_CAPS_OURS, QR_CAP_VCAPS},
     {6, QR_CAPS_OURS, 0},

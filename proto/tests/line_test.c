@@ -36,26 +36,33 @@ static void gives_the_same_lines_however_the_text_is_cut(void **state)
     }
 }
 
-/* Feeds a line of `len` bytes in pieces of `step`; what qr_lines_next() said last, and the length
- * of the line if there was one. */
-static int feed_long(size_t len, size_t step, bool cut, size_t *got)
+/* Feeds a line of `len` bytes in pieces of `step`.  What qr_lines_next() said last; how many parts
+ * came, and their bytes together. */
+static int feed_long(size_t len, size_t step, bool split, size_t *n_parts, size_t *bytes)
 {
     char *text = malloc(len + 1);
     assert_non_null(text);
-    memset(text, 'x', len);
+    for (size_t i = 0; i < len; i++)
+        text[i] = (char)('a' + i % 23);
     text[len] = '\n';
     struct qr_lines lines;
     qr_lines_init(&lines);
-    lines.cut = cut;
+    lines.split = split;
     int n = 0;
-    *got = 0;
-    for (size_t at = 0; at < len + 1 && n == 0; at += step) {
+    bool ended = false;
+    *n_parts = *bytes = 0;
+    for (size_t at = 0; at < len + 1 && n >= 0; at += step) {
         qr_lines_feed(&lines, qr_slice_of(text + at, len + 1 - at < step ? len + 1 - at : step));
         struct qr_slice line;
-        n = qr_lines_next(&lines, &line);
-        if (n == 1)
-            *got = line.len;
+        while ((n = qr_lines_next(&lines, &line)) > 0) {
+            assert_false(ended);
+            assert_memory_equal(line.base, text + *bytes, line.len);
+            *bytes += line.len;
+            (*n_parts)++;
+            ended = !lines.more;
+        }
     }
+    assert_true(n < 0 || ended);
     qr_lines_release(&lines);
     free(text);
     return n;
@@ -65,12 +72,26 @@ static void bounds_a_line(void **state)
 {
     static const size_t steps[] = {1000, QR_LINE_BYTES_MAX, 4 * QR_LINE_BYTES_MAX};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        size_t len;
-        assert_int_equal(feed_long(QR_LINE_BYTES_MAX, steps[i], false, &len), 1);
-        assert_int_equal(len, QR_LINE_BYTES_MAX);
-        assert_int_equal(feed_long(QR_LINE_BYTES_MAX + 1, steps[i], false, &len), QR_E_LIMIT);
-        assert_int_equal(feed_long(3 * QR_LINE_BYTES_MAX, steps[i], true, &len), 1);
-        assert_int_equal(len, QR_LINE_BYTES_MAX);
+        size_t n, bytes;
+        assert_int_equal(feed_long(QR_LINE_BYTES_MAX, steps[i], false, &n, &bytes), 0);
+        assert_int_equal(n, 1);
+        assert_int_equal(bytes, QR_LINE_BYTES_MAX);
+        assert_int_equal(feed_long(QR_LINE_BYTES_MAX + 1, steps[i], false, &n, &bytes), QR_E_LIMIT);
+    }
+}
+
+static void splits_a_long_line_without_loss(void **state)
+{
+    static const size_t steps[] = {1000, QR_LINE_BYTES_MAX, 4 * QR_LINE_BYTES_MAX};
+    static const size_t lens[] = {QR_LINE_BYTES_MAX, QR_LINE_BYTES_MAX + 1,
+                                  3 * QR_LINE_BYTES_MAX + 7};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        for (size_t l = 0; l < sizeof lens / sizeof *lens; l++) {
+            size_t n, bytes;
+            assert_int_equal(feed_long(lens[l], steps[i], true, &n, &bytes), 0);
+            assert_int_equal(bytes, lens[l]);
+            assert_int_equal(n, (lens[l] + QR_LINE_BYTES_MAX - 1) / QR_LINE_BYTES_MAX);
+        }
     }
 }
 
@@ -79,6 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_the_same_lines_however_the_text_is_cut),
         cmocka_unit_test(bounds_a_line),
+        cmocka_unit_test(splits_a_long_line_without_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

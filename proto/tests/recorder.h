@@ -6,6 +6,8 @@
  *   gap a.b (10,20] 0
  *   labels a=1:2 ...      claimed <guid>|-      variable <chart|-> name=value
  *   > REPLAY_CHART ...
+ *   function <chart|-> name 10s help      progress 00..01 3/10
+ *   payload <status> type expires | payload <json kind>, then "[text]" when it has ended
  */
 #ifndef QR_PROTO_TESTS_RECORDER_H
 #define QR_PROTO_TESTS_RECORDER_H
@@ -28,6 +30,7 @@ struct recorder {
     struct qr_buf log;
     bool resumes;    /* Answer define() from inside it, with `resume`. */
     bool quiet_rows; /* Leave rows out of the log. */
+    bool skips;      /* Does not want payloads. */
     struct qr_stream_resume resume;
     struct qr_stream_chart *last; /* Defined last. */
 };
@@ -117,6 +120,53 @@ static void recorder_send(void *data, struct qr_slice line)
     qr_buf_printf(&r->log, "> %.*s", (int)line.len, line.base);
 }
 
+static void recorder_function(void *data, struct qr_stream_chart *chart,
+                              const struct qr_function *function)
+{
+    struct recorder *r = data;
+    qr_buf_printf(&r->log, "function %.*s %.*s %us %.*s\n", chart != NULL ? (int)chart->id.len : 1,
+                  chart != NULL ? chart->id.base : "-", (int)function->name.len,
+                  function->name.base, function->timeout_s, (int)function->help.len,
+                  function->help.base);
+}
+
+static void recorder_progress(void *data, const struct qr_function_progress *progress)
+{
+    struct recorder *r = data;
+    char text[QR_TRANSACTION_TEXT_LEN + 1];
+    qr_transaction_format(&progress->transaction, text);
+    qr_buf_printf(&r->log, "progress %s %llu/%llu\n", text, (unsigned long long)progress->done,
+                  (unsigned long long)progress->all);
+}
+
+static bool recorder_payload_begin(void *data, const struct qr_payload *payload)
+{
+    struct recorder *r = data;
+    if (r->skips)
+        return false;
+    if (payload->kind == QR_PAYLOAD_RESULT)
+        qr_buf_printf(&r->log, "payload %d %.*s %lld [", payload->result.status,
+                      (int)payload->result.content_type.len, payload->result.content_type.base,
+                      (long long)payload->result.expires_s);
+    else
+        qr_buf_printf(&r->log, "payload %.*s [", (int)payload->json.len, payload->json.base);
+    return true;
+}
+
+static void recorder_payload(void *data, struct qr_slice bytes)
+{
+    struct recorder *r = data;
+    assert_false(r->skips);
+    qr_buf_add(&r->log, bytes.base, bytes.len);
+}
+
+static void recorder_payload_end(void *data)
+{
+    struct recorder *r = data;
+    assert_false(r->skips);
+    qr_buf_add_str(&r->log, "]\n");
+}
+
 /* A stream of a child with these capabilities, replication wanted, steps of 600 s, at 1000.2 s. */
 static void recorder_open(struct recorder *r, uint32_t caps)
 {
@@ -133,6 +183,11 @@ static void recorder_open(struct recorder *r, uint32_t caps)
         .claimed = recorder_claimed,
         .variable = recorder_variable,
         .send = recorder_send,
+        .function = recorder_function,
+        .progress = recorder_progress,
+        .payload_begin = recorder_payload_begin,
+        .payload = recorder_payload,
+        .payload_end = recorder_payload_end,
     };
     const struct qr_stream_config config = {
         .caps = caps,

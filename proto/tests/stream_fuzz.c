@@ -17,7 +17,7 @@ struct owner {
     struct qr_clock clock; /* First: the false clock casts it back. */
     int64_t now_us;
     struct qr_stream *stream;
-    bool is_late;
+    bool is_late, in_payload;
     struct qr_stream_chart *charts[8];
     size_t n_charts;
 };
@@ -101,14 +101,43 @@ static void on_send(void *data, struct qr_slice line)
         abort();
 }
 
+static bool on_payload_begin(void *data, const struct qr_payload *payload)
+{
+    struct owner *owner = data;
+    if (owner->in_payload)
+        abort();
+    owner->in_payload =
+        payload->kind == QR_PAYLOAD_JSON ? payload->json.len > 3 : payload->result.status == 200;
+    return owner->in_payload;
+}
+
+static void on_payload(void *data, struct qr_slice bytes)
+{
+    if (!((struct owner *)data)->in_payload || bytes.len > QR_LINE_BYTES_MAX)
+        abort();
+}
+
+static void on_payload_end(void *data)
+{
+    if (!((struct owner *)data)->in_payload)
+        abort();
+    ((struct owner *)data)->in_payload = false;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
     struct owner owner = {.clock = {mono_ms, real_us}, .now_us = 1795405140000000};
     owner.is_late = (data[0] & 1) != 0;
-    const struct qr_stream_handler handler = {
-        .data = &owner, .define = on_define, .row = on_row, .gap = on_gap, .send = on_send};
+    const struct qr_stream_handler handler = {.data = &owner,
+                                              .define = on_define,
+                                              .row = on_row,
+                                              .gap = on_gap,
+                                              .send = on_send,
+                                              .payload_begin = on_payload_begin,
+                                              .payload = on_payload,
+                                              .payload_end = on_payload_end};
     const struct qr_stream_config config = {
         .caps = (data[0] & 2 ? QR_CAP_REPLICATION : 0) | (data[0] & 4 ? QR_CAP_INTERPOLATED : 0),
         .update_every = 1,

@@ -23,7 +23,9 @@ static void takes_the_lines_of_the_host(void **state)
     recorder_expect(&r, "VARIABLE HOST qtest_host_var = 42.5000000\n",
                     "variable - qtest_host_var=42.5\n");
     recorder_expect(&r, "VARIABLE plain = 1\nVARIABLE CHART nobodys = 1\n", "variable - plain=1\n");
-    recorder_expect(&r, "FUNCTION GLOBAL \"f\" 10 \"help\" \"top\" 0x13 101 0\n", "");
+    recorder_expect(&r, "FUNCTION GLOBAL \"f\" 10 \"help\" \"top\" 0x13 101 0\n",
+                    "function - f 10s help\n");
+    recorder_expect(&r, "FUNCTION\nFUNCTION GLOBAL\nFUNCTION \"\" 10 \"no name\"\n", "");
     recorder_close(&r);
 }
 
@@ -45,8 +47,9 @@ static void ignores_the_claim_of_another_machine(void **state)
     recorder_close(&r);
 }
 
-/* Bodies may look like commands; only their exact end counts. */
-static void skips_payloads_to_their_exact_end(void **state)
+/* Bodies may look like commands; only their exact end counts.  The newline before it is the
+ * sender's. */
+static void gives_payloads_up_to_their_exact_end(void **state)
 {
     struct recorder r;
     recorder_open(&r, CAPS_137);
@@ -54,21 +57,69 @@ static void skips_payloads_to_their_exact_end(void **state)
                     "FUNCTION_RESULT_BEGIN \"t\" 200 \"text/plain\" 0\nEND\nSET \"x\" = 1\n"
                     "FUNCTION_RESULT_ENDX\n FUNCTION_RESULT_END\nJSON_PAYLOAD_END\n\n"
                     "FUNCTION_RESULT_END\nVARIABLE HOST a = 1\n",
+                    "payload 200 text/plain 0 [END\nSET \"x\" = 1\n"
+                    "FUNCTION_RESULT_ENDX\n FUNCTION_RESULT_END\nJSON_PAYLOAD_END\n]\n"
                     "variable - a=1\n");
     recorder_expect(&r,
                     "JSON STREAM_PATH\n{\"version\":1,\nBEGIN x\nJSON_PAYLOAD_END\n"
                     "JSON UNHEARD_OF\nFUNCTION_RESULT_END\nJSON_PAYLOAD_END\n"
-                    "VARIABLE HOST b = 2\n",
+                    "FUNCTION_RESULT_BEGIN x\nFUNCTION_RESULT_END\n",
+                    "payload STREAM_PATH [{\"version\":1,\nBEGIN x]\n"
+                    "payload UNHEARD_OF [FUNCTION_RESULT_END]\n"
+                    "payload 500 text/plain 0 []\n");
+    recorder_expect(&r, "FUNCTION_RESULT_BEGIN t 200 x 7\n\n\nFUNCTION_RESULT_END\r\n",
+                    "payload 200 x 7 [\n]\n");
+    r.skips = true;
+    recorder_expect(&r, "JSON A\nthis is skipped\nJSON_PAYLOAD_END\nVARIABLE HOST b = 2\n",
                     "variable - b=2\n");
+    recorder_close(&r);
+}
 
+/* The rest of a payload whose text was not compared yet, and what comes behind it. */
+static void recorder_expect_end(struct recorder *r, const char *body)
+{
+    const char end[] = "\nJSON_PAYLOAD_END\nVARIABLE HOST c = 3\n";
+    assert_int_equal(qr_stream_feed(r->stream, qr_slice_of(end, sizeof end - 1)), 0);
+    qr_buf_add_u8(&r->log, 0);
+    assert_memory_equal(r->log.base, body, strlen(body));
+    assert_string_equal(r->log.base + strlen(body), "]\nvariable - c=3\n");
+    qr_buf_clear(&r->log);
+}
+
+/* A body of one line that no buffer of ours holds; its end keyword inside that line is text. */
+static void gives_a_long_line_of_a_payload_whole(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
     size_t len = 3 * QR_LINE_BYTES_MAX;
+    char *body = malloc(len + 1);
+    assert_non_null(body);
+    memset(body, 'x', len);
+    body[len] = '\0';
+    memcpy(body + QR_LINE_BYTES_MAX, "JSON_PAYLOAD_END", 16);
+    memcpy(body + 2 * QR_LINE_BYTES_MAX, "JSON_PAYLOAD_END ", 17);
+    recorder_expect(&r, "JSON A\n", "payload A [");
+    assert_int_equal(qr_stream_feed(r.stream, qr_slice_of(body, len)), 0);
+    recorder_expect_end(&r, body);
+    free(body);
+    recorder_close(&r);
+}
+
+static void refuses_a_payload_without_end(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    r.skips = true;
+    recorder_expect(&r, "JSON A\n", "");
+    size_t len = 1024 * 1024;
     char *body = malloc(len);
     assert_non_null(body);
     memset(body, 'x', len);
-    recorder_expect(&r, "JSON A\n", "");
-    assert_int_equal(qr_stream_feed(r.stream, qr_slice_of(body, len)), 0);
-    recorder_expect(&r, "\nJSON_PAYLOAD_END\nVARIABLE HOST c = 3\n", "variable - c=3\n");
-    assert_int_equal(qr_stream_feed(r.stream, qr_slice_of(body, len)), QR_E_LIMIT);
+    int err = 0;
+    for (size_t bytes = 0; bytes <= QR_PAYLOAD_BYTES_MAX && err == 0; bytes += len)
+        err = qr_stream_feed(r.stream, qr_slice_of(body, len));
+    assert_int_equal(err, QR_E_LIMIT);
+    assert_non_null(strstr(qr_stream_error_text(r.stream), "a payload does not end"));
     free(body);
     recorder_close(&r);
 }
@@ -153,7 +204,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_the_lines_of_the_host),
         cmocka_unit_test(ignores_the_claim_of_another_machine),
-        cmocka_unit_test(skips_payloads_to_their_exact_end),
+        cmocka_unit_test(gives_payloads_up_to_their_exact_end),
+        cmocka_unit_test(gives_a_long_line_of_a_payload_whole),
+        cmocka_unit_test(refuses_a_payload_without_end),
         cmocka_unit_test(skips_and_counts_what_it_does_not_know),
         cmocka_unit_test(refuses_with_a_sentence),
         cmocka_unit_test(escapes_what_it_quotes),
