@@ -335,9 +335,7 @@ static void on_step(struct raft *raft)
 {
     struct qr_guard *guard = raft->data;
     struct qr_group *group = QR_CONTAINER_OF(guard, struct qr_group, guard);
-    raft_id leader;
-    const char *address;
-    raft_leader(raft, &leader, &address);
+    raft_id leader = qr_guard_leader(guard);
     enum qr_group_role role = role_of(raft);
     uint64_t term = raft_current_term(raft);
     if (role == group->role && term == group->term && qr_raft_id_member(leader) == group->leader)

@@ -220,9 +220,22 @@ static bool is_late_pre_vote(const struct qr_guard *guard, const struct raft_mes
            is_on(guard, QR_GUARD_G9);
 }
 
+/* G14 */
+static void hear_leader(struct qr_guard *guard, const struct raft_message *message)
+{
+    raft_term term = 0;
+    if (message->type == RAFT_APPEND_ENTRIES)
+        term = message->append_entries.term;
+    else if (message->type == RAFT_INSTALL_SNAPSHOT)
+        term = message->install_snapshot.term;
+    if (term > guard->heard_term)
+        guard->heard_term = term;
+}
+
 static void guard_recv(struct raft_io *io, struct raft_message *message)
 {
     struct qr_guard *guard = guard_of(io);
+    hear_leader(guard, message);
     if (message->type == RAFT_INSTALL_SNAPSHOT && !guard->closing) {
         receive_snapshot(guard, message);
         return;
@@ -640,6 +653,15 @@ void qr_guard_leader_lost(struct qr_guard *guard)
     raft_time timeout = raft->follower_state.randomized_election_timeout;
     if (now > timeout && raft->election_timer_start > now - timeout)
         raft->election_timer_start = now - timeout;
+}
+
+raft_id qr_guard_leader(const struct qr_guard *guard)
+{
+    struct raft *raft = guard->raft;
+    raft_id leader;
+    const char *address;
+    raft_leader(raft, &leader, &address);
+    return raft->state == RAFT_FOLLOWER && guard->heard_term != raft->current_term ? 0 : leader;
 }
 
 int qr_guard_check_settings(uint64_t segment_bytes, unsigned capacity_threshold_kib)

@@ -1,6 +1,6 @@
 /* cluster/guard.h — what stands between the raft library (0.22.1) and us.
  *
- * The library has thirteen defects that we know of.  The guard wraps the methods of raft_io, above
+ * The library has fourteen defects that we know of.  The guard wraps the methods of raft_io, above
  * our own transport and the library's disk back end, so that none of them is met:
  *
  *   G1  A snapshot that arrives while the member takes its own: NULL dereference.  Held back until
@@ -29,6 +29,8 @@
  *       noted (cluster/mend) before they begin, and finished when the log is opened again.
  *   G12 So does a power cut that tears the first write to a segment, and
  *   G13 a crash while the open segment is full but for 8 bytes.  cluster/mend sees to both.
+ *   G14 A follower that hears of a newer term, as when it votes, goes on naming the leader of the
+ *       older one.  A leader counts once it has been heard in the current term: qr_guard_leader.
  *
  * It also frees what the library leaks: a snapshot that arrives while another is being installed,
  * and one that is being loaded or installed when the member closes.  docs/decisions/0002 tells how
@@ -90,6 +92,7 @@ struct qr_guard {
     bool holding;         /* G1 */
     struct raft_message held;
     char held_address[QR_ADDRESS_BYTES_MAX];
+    raft_term heard_term;    /* G14: in which a leader was heard last. */
     raft_index loaded_index; /* G2: of the snapshot that is being sent; 0: none. */
     raft_term loaded_term;
     struct qr_guard_peer peers[QR_MEMBERS_MAX]; /* G7 */
@@ -117,6 +120,9 @@ void qr_guard_peer_down(struct qr_guard *guard, raft_id peer);
  * out with the next tick instead of up to two timeouts later.  Harmless if the leader lives: the
  * first round is a pre-vote, and those that hear the leader refuse it. */
 void qr_guard_leader_lost(struct qr_guard *guard);
+
+/* The leader of the current term; 0: none is known. */
+raft_id qr_guard_leader(const struct qr_guard *guard);
 
 /* G6: 0, or QR_E_CONFIG for a log segment below 4 or above 16 MiB, or a threshold that two prepared
  * segments can not meet. */

@@ -745,6 +745,52 @@ static void a_late_answer_to_a_pre_vote_is_dropped(void **state)
     }
 }
 
+/* G14: as elections by leadership transfers go.  Whom a follower names leads that very term; whom
+ * the library alone names does not always. */
+struct named {
+    raft_id leaders[512]; /* By term. */
+    unsigned n, n_wrong, n_wrong_without;
+};
+
+static void check_named(struct named *named, const struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->n; i++)
+        if (raft_state(sim->members[i].raft) == RAFT_LEADER)
+            named->leaders[raft_current_term(sim->members[i].raft) % 512] = i + 1;
+    for (unsigned i = 0; i < sim->n; i++) {
+        struct raft *raft = sim->members[i].raft;
+        raft_id guarded = qr_guard_leader(&sim->members[i].guard), unguarded;
+        raft_id leads = named->leaders[raft_current_term(raft) % 512];
+        const char *address;
+        raft_leader(raft, &unguarded, &address);
+        named->n += guarded != 0;
+        named->n_wrong += guarded != 0 && guarded != leads;
+        named->n_wrong_without += unguarded != 0 && unguarded != leads;
+    }
+}
+
+static void nobody_names_the_leader_of_an_older_term(void **state)
+{
+    (void)state;
+    struct named named = {0};
+    struct sim *sim = sim_new(3, 3, 0);
+    for (unsigned round = 0; round < 10; round++) {
+        struct raft_transfer req = {0};
+        assert_true(sim_wait_leader(sim, 20000));
+        struct raft *raft = sim_leader(sim)->raft;
+        assert_int_equal(raft_transfer(raft, &req, raft->id % 3 + 1, NULL), 0);
+        for (unsigned step = 0; step < 1000; step++) {
+            sim_step(sim);
+            check_named(&named, sim);
+        }
+    }
+    sim_free(sim);
+    printf("leaders named: %u, wrong %u, without the guard %u\n", named.n, named.n_wrong,
+           named.n_wrong_without);
+    assert_int_equal(named.n_wrong, 0);
+    assert_true(named.n > 0 && named.n_wrong_without > 0);
+}
+
 static void settings_that_starve_the_log_are_refused(void **state)
 {
     (void)state;
@@ -794,6 +840,7 @@ int main(void)
         BY_HAND(a_snapshot_that_may_be_lost_goes_again_at_once),
         BY_HAND(a_lost_leader_ends_the_wait),
         BY_HAND(a_late_answer_to_a_pre_vote_is_dropped),
+        cmocka_unit_test(nobody_names_the_leader_of_an_older_term),
         cmocka_unit_test(settings_that_starve_the_log_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
