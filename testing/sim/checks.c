@@ -224,42 +224,56 @@ void qr_sim_check_second(void)
 
 #define BEHIND_MAX 20u /* Entries: some are on their way all the time. */
 
-static const char *why_unsettled(void)
+/* NULL: it is as it should be. */
+static const char *lacks(const struct qr_sim_member *member, uint64_t *applied)
 {
-    uint64_t least = UINT64_MAX;
-    if (qr_sim_leader() == NULL)
-        return "there is no leader";
-    for (uint32_t i = 0; i < qr_sim_cluster.n_members; i++) {
-        struct qr_sim_member *member = &qr_sim_cluster.members[i];
-        struct qr_group_status status;
-        struct qr_store_stats stats;
-        if (member->node == NULL)
-            return "a member is down";
-        qr_group_get_status(qr_node_group(member->node), &status);
-        if (!status.ready)
-            return "a member cannot feed the log";
-        if (!status.is_voter)
-            return "a member is not in the group";
-        if (status.applied < least)
-            least = status.applied;
-        qr_store_get_stats(qr_node_store(member->node), &stats);
-        if (stats.n_missing != 0)
-            return "a member lacks block files";
-    }
-    if (least + BEHIND_MAX < seen.newest)
-        return "a member is behind";
-    for (uint32_t i = 0; i < qr_sim_cluster.n_children; i++) {
-        const struct qr_sim_child *child = &qr_sim_cluster.children[i];
-        if (child->child == NULL || qr_child_connected_to(child->child) == NULL)
-            return "a child is not connected";
-        if (qr_child_sender_stats(child->child)->n_live == 0)
-            return "a child is not live";
-    }
-    return NULL;
+    struct qr_group_status status;
+    struct qr_store_stats stats;
+    if (member->node == NULL)
+        return "is down";
+    qr_group_get_status(qr_node_group(member->node), &status);
+    if (!status.ready)
+        return "cannot feed the log";
+    if (!status.is_voter)
+        return "is not in the group";
+    qr_store_get_stats(qr_node_store(member->node), &stats);
+    *applied = status.applied;
+    return stats.n_missing != 0 ? "lacks block files" : NULL;
 }
 
-bool qr_sim_check_settled(const char **why)
+static const char *child_lacks(const struct qr_sim_child *child)
 {
-    *why = why_unsettled();
-    return *why == NULL;
+    if (child->child == NULL || qr_child_connected_to(child->child) == NULL)
+        return "is not connected";
+    return qr_child_sender_stats(child->child)->n_live == 0 ? "is not live" : NULL;
+}
+
+static bool tell(char *why, size_t bytes, const struct qr_sim_host *host, const char *lack)
+{
+    if (lack != NULL)
+        snprintf(why, bytes, "%s %s", host->name, lack);
+    return lack == NULL;
+}
+
+bool qr_sim_check_settled(char *why, size_t bytes)
+{
+    uint64_t applied;
+    if (qr_sim_leader() == NULL) {
+        snprintf(why, bytes, "there is no leader");
+        return false;
+    }
+    for (uint32_t i = 0; i < qr_sim_cluster.n_members; i++) {
+        const struct qr_sim_member *member = &qr_sim_cluster.members[i];
+        const char *lack = lacks(member, &applied);
+        if (lack == NULL && applied + BEHIND_MAX < seen.newest)
+            lack = "is behind";
+        if (!tell(why, bytes, member->host, lack))
+            return false;
+    }
+    for (uint32_t i = 0; i < qr_sim_cluster.n_children; i++) {
+        const struct qr_sim_child *child = &qr_sim_cluster.children[i];
+        if (!tell(why, bytes, child->host, child_lacks(child)))
+            return false;
+    }
+    return true;
 }

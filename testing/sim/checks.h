@@ -12,6 +12,7 @@
 #define QR_TESTING_SIM_CHECKS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -36,7 +37,7 @@ void qr_sim_check_replaced(const struct qr_sim_member *member, const struct qr_m
 
 void qr_sim_check_second(void);
 /* Has the group a leader, do all members follow, are all children connected?  Else why not. */
-bool qr_sim_check_settled(const char **why);
+bool qr_sim_check_settled(char *why, size_t bytes);
 
 /* Reads all charts of all children in a member's store, over [from_s, to_s], on a fiber of it.
  * `whole`: all must be there.  Else what is there must be right.  False: one is reading there. */

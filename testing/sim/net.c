@@ -23,7 +23,8 @@
 #define LOST_NS         (200 * QR_SIM_MS)
 #define LOOPBACK_NS     (10 * QR_SIM_US)
 #define BYTES_PER_S     UINT64_C(125000000)
-#define SYN_TRIES       7u /* Linux's: gives up after 127 s. */
+#define SYN_TRIES       7u             /* Linux's: gives up after 127 s. */
+#define HURRY_NS        (2 * QR_SIM_S) /* After the healing. */
 #define BACKLOG_MIN     8u
 #define PORT_MIN        32768u
 #define PORTS           28000u
@@ -132,6 +133,8 @@ void qr_net_slow(uint32_t from, uint32_t to, uint64_t latency_us, uint64_t bytes
 void qr_net_heal(void)
 {
     memset(net.paths, 0, sizeof net.paths);
+    QR_LIST_FOREACH (node, qr_net_conns())
+        qr_net_conn_hurry(QR_CONTAINER_OF(node, struct qr_net_conn, node), HURRY_NS);
 }
 
 static bool is_between(const struct qr_net_conn *conn, uint32_t a, uint32_t b)

@@ -51,7 +51,10 @@ void qr_net_slow(uint32_t from, uint32_t to, uint64_t latency_us, uint64_t bytes
 /* Breaks one connection, or all, between two hosts, b = 0: between a and anyone; both ends see
  * ECONNRESET.  Returns how many. */
 unsigned qr_net_reset(uint32_t a, uint32_t b, bool all);
-/* All pairs as they were at the beginning.  What is broken stays broken. */
+/* All pairs as they were at the beginning.  What is broken stays broken, and is soon known to be: a
+ * kernel whose peer was gone at each of its tries may wait for two minutes more, and a child that
+ * is asked nothing sends nothing, and never learns that its parent has lost power.  In a world that
+ * has just healed both hear of it within seconds. */
 void qr_net_heal(void);
 
 struct qr_net_stats {

@@ -482,6 +482,20 @@ void qr_net_conn_silence(struct qr_net_conn *conn, unsigned side)
     free_if_unseen(conn);
 }
 
+void qr_net_conn_hurry(struct qr_net_conn *conn, uint64_t within_ns)
+{
+    uint64_t by_ns = qr_sim_now_ns() + within_ns;
+    for (unsigned side = 0; side < 2; side++) {
+        struct qr_net_flow *flow = &conn->flow[side];
+        if (conn->live[side] && !conn->live[!side] && flow->reset.place == 0)
+            qr_sim_event_at(&flow->reset, NULL, by_ns, on_reset);
+        if (!flow->lost || flow->arrival.place == 0 || flow->arrival.at_ns <= by_ns)
+            continue;
+        flow->retry_ns = within_ns;
+        qr_sim_event_at(&flow->arrival, NULL, by_ns, on_arrival);
+    }
+}
+
 void qr_net_conn_reset(struct qr_net_conn *conn)
 {
     qr_net_counts.n_resets += 2;

@@ -112,6 +112,8 @@ void qr_net_conn_abort(struct qr_net_conn *conn, unsigned side);
 void qr_net_conn_silence(struct qr_net_conn *conn, unsigned side);
 /* Both ends see ECONNRESET. */
 void qr_net_conn_reset(struct qr_net_conn *conn);
+/* What is to be sent again is so within this time, and an end whose other end is gone hears so. */
+void qr_net_conn_hurry(struct qr_net_conn *conn, uint64_t within_ns);
 /* One of them may hear nothing from now on: keepalive begins to ask. */
 void qr_net_conn_doubt(struct qr_net_conn *conn);
 

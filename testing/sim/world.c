@@ -181,7 +181,7 @@ static bool check_round(bool is_last)
 static bool live_a_round(uint64_t start_s, bool is_last)
 {
     const struct qr_sim_options *o = &run.options;
-    const char *why;
+    char why[64];
     uint64_t end_s = start_s + o->busy_s + o->quiet_s;
     if (!live_until(start_s + o->busy_s))
         return false;
@@ -189,7 +189,7 @@ static bool live_a_round(uint64_t start_s, bool is_last)
     qr_sim_heal();
     if (!live_until(end_s - CHECK_S))
         return false;
-    if (!qr_sim_check_settled(&why)) {
+    if (!qr_sim_check_settled(why, sizeof why)) {
         qr_sim_violation("%u seconds after the last fault %s", o->quiet_s - CHECK_S, why);
         return false;
     }
