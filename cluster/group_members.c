@@ -91,15 +91,32 @@ static bool is_in(const uint32_t *ids, unsigned n, uint32_t id)
     return false;
 }
 
-/* Who was removed is refused, unless it is to come again. */
+/* The disk of a member, as the configuration has it; NULL: it is none. */
+static const struct raft_server *find_server(const struct qr_group *group, uint32_t member)
+{
+    const struct raft_configuration *configuration = &group->raft.configuration;
+    for (unsigned i = 0; i < configuration->n; i++)
+        if (qr_raft_id_member(configuration->servers[i].id) == member && member != 0)
+            return &configuration->servers[i];
+    return NULL;
+}
+
+/* Who was removed, unless it is to come again, or has come: a member that was away may know of the
+ * removal and of nothing after it.  So it refuses nobody while it has no leader, and never the
+ * leader; and the configuration may be newer than the state. */
+static bool is_refused(const struct qr_group *group, uint32_t member)
+{
+    return group->leader != 0 && group->leader != member && member != group->config.member_id &&
+           member != group->machine.membership.change.with && find_server(group, member) == NULL;
+}
+
 static void sync_banned(struct qr_group *group)
 {
     const struct qr_membership *membership = &group->machine.membership;
     uint32_t banned[QR_REMOVED_MAX];
     unsigned n = 0;
     for (unsigned i = 0; i < membership->n_removed; i++)
-        if (membership->removed[i] != membership->change.with &&
-            membership->removed[i] != group->config.member_id)
+        if (is_refused(group, membership->removed[i]))
             banned[n++] = membership->removed[i];
     for (unsigned i = 0; i < group->n_banned; i++)
         if (!is_in(banned, n, group->banned[i]))
@@ -189,16 +206,6 @@ int qr_group_on_place(void *data, uint32_t member, uint32_t group_id, struct qr_
 }
 
 /* ---- changes ---- */
-
-/* The disk of a member, as the configuration has it; NULL: it is none. */
-static const struct raft_server *find_server(const struct qr_group *group, uint32_t member)
-{
-    const struct raft_configuration *configuration = &group->raft.configuration;
-    for (unsigned i = 0; i < configuration->n; i++)
-        if (qr_raft_id_member(configuration->servers[i].id) == member && member != 0)
-            return &configuration->servers[i];
-    return NULL;
-}
 
 static int propose_and_drop(struct qr_group *group, struct qr_buf *body, qr_proposal_cb done,
                             void *data)

@@ -17,7 +17,7 @@ struct qr_group_others {
 void qr_group_list_others(const struct qr_group *group, struct qr_group_others *others);
 
 /* Tells the link what has changed: members, who is to come, the seeds while nobody leads; who was
- * removed is refused. */
+ * removed is refused, unless it leads or nobody does. */
 void qr_group_sync_members(struct qr_group *group);
 
 /* Of the configuration as this member has it. */

@@ -249,6 +249,58 @@ static void the_leader_is_removed_and_stays_out(void **state)
     teardown_cluster();
 }
 
+static uint32_t removed, away;
+
+static bool knows_of_the_removal(void)
+{
+    const struct qr_group *group = cluster->members[away].group;
+    return qr_membership_is_removed(&group->machine.membership, removed);
+}
+
+static bool leads_again(void)
+{
+    return status_of(removed).role == QR_GROUP_LEADER;
+}
+
+static void a_member_hears_a_leader_of_whom_it_only_knows_that_it_was_removed(void **state)
+{
+    (void)state;
+    static struct raft_transfer transfer;
+    setup_cluster(N);
+    cluster->n_seeds = 3;
+    cluster->snapshot_threshold = 20;
+    cluster->snapshot_trailing = 5;
+    for (uint32_t id = 1; id <= 3; id++)
+        start_member(id);
+    assert_true(wait_for(all_ready));
+    removed = follower();
+    away = 6 - removed - leader();
+    assert_int_equal(ask(leader(), QR_CHANGE_REMOVE, removed, 0), 0);
+    assert_true(wait_for(knows_of_the_removal));
+    stop_member(removed);
+    assert_int_equal(outcome(away), QR_CHANGE_DONE);
+    start_member(4);
+    assert_int_equal(ask(leader(), QR_CHANGE_ADD, 0, 4), 0);
+    assert_int_equal(outcome(away), QR_CHANGE_DONE);
+    propose(4, 60, 64);
+    assert_true(wait_for(all_equal));
+    stop_member(away); /* It comes back with a snapshot that knows of the removal. */
+    start_member(removed);
+    assert_int_equal(ask(4, QR_CHANGE_ADD, 0, removed), 0);
+    assert_int_equal(outcome(4), QR_CHANGE_DONE);
+    struct raft *raft = &cluster->members[leader()].group->raft;
+    raft_id id = qr_raft_id(removed, status_of(removed).disk);
+    assert_int_equal(raft_transfer(raft, &transfer, id, NULL), 0);
+    assert_true(wait_for(leads_again));
+    start_member(away);
+    assert_true(knows_of_the_removal());
+    assert_true(wait_for(all_ready));
+    propose(away, 10, 64);
+    assert_true(wait_for(all_equal));
+    assert_sound();
+    teardown_cluster();
+}
+
 static uint32_t lost;
 
 static bool is_told_that_it_lost_its_disk(void)
@@ -445,6 +497,7 @@ int main(void)
         cmocka_unit_test(a_member_is_added_while_entries_flow),
         cmocka_unit_test(one_change_at_a_time_and_only_what_can_be),
         cmocka_unit_test(the_leader_is_removed_and_stays_out),
+        cmocka_unit_test(a_member_hears_a_leader_of_whom_it_only_knows_that_it_was_removed),
         cmocka_unit_test(a_member_without_its_data_does_not_vote_and_is_rebuilt),
         cmocka_unit_test(the_next_leader_goes_on_with_a_change),
         cmocka_unit_test(one_is_replaced_by_another),
