@@ -25,6 +25,7 @@
 #define NEVER 1000000000u
 
 struct member {
+    struct qr_agreed agreed;
     uv_loop_t loop;
     struct qr_fake_net net;
     char log_dir[96];
@@ -115,9 +116,11 @@ static struct qr_sink sink_of(struct member *m)
 static void open_group(struct member *m, uint32_t threshold)
 {
     const struct qr_link_member self = {.id = 1, .address = "127.0.0.1:1"};
+    qr_agreed_init(&m->agreed, &qr_clock_system);
     const struct qr_group_config config = {
         .loop = &m->loop,
         .clock = &qr_clock_system,
+        .agreed = &m->agreed,
         .link = m->link = qr_fake_link_new(&m->net, 1),
         .sink = sink_of(m),
         .group_id = 1,

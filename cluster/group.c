@@ -30,21 +30,28 @@
 #define RESEND_TIMEOUTS        10u /* A link that lives loses nothing. */
 #define PROPOSE_RESULT_BYTES   24u
 
-static uint64_t agreed_mono_ms(const struct qr_clock *clock)
+/* Most voters must be heard: one that hears nobody carries the time on. */
+static unsigned clock_quorum(const struct qr_group *group)
 {
-    return qr_clock_mono_ms(QR_CONTAINER_OF(clock, struct qr_group, agreed)->config.clock);
+    unsigned n_voters = 0;
+    for (unsigned i = 0; i < group->raft.configuration.n; i++)
+        n_voters += group->raft.configuration.servers[i].role == RAFT_VOTER;
+    return n_voters / 2 + 1;
 }
 
-static int64_t agreed_real_us(const struct qr_clock *clock)
+static void agree_on_time(struct qr_group *group)
 {
-    const struct qr_group *group = QR_CONTAINER_OF(clock, struct qr_group, agreed);
-    const struct qr_clock *own = group->config.clock;
-    return qr_peers_clock_s(&group->peers, qr_clock_real_s(own), qr_clock_mono_ms(own)) * 1000000;
-}
-
-const struct qr_clock *qr_group_clock(const struct qr_group *group)
-{
-    return &group->agreed;
+    int64_t clocks_s[2 * QR_MEMBERS_MAX];
+    unsigned n = qr_peers_clocks(&group->peers, qr_group_now_ms(group), clocks_s);
+    if (!qr_agreed_update(group->config.agreed, clocks_s, n, clock_quorum(group)))
+        return;
+    int64_t ahead_s = qr_agreed_ahead_s(group->config.agreed);
+    if (ahead_s == 0)
+        qr_info("this member's clock is right again");
+    else
+        qr_warn("this member's clock differs from what most members say; its data go by theirs "
+                "ahead_s=%lld",
+                (long long)ahead_s);
 }
 
 static void fatal(void *data, const char *sentence)
@@ -93,7 +100,8 @@ static void on_entry(void *data, const struct qr_command *command, uint64_t inde
         qr_proposer_gap(&group->proposer, qr_group_now_ms(group));
         return;
     }
-    qr_latency_add(&group->latency, qr_clock_real_us(group->config.clock) - command->time_us);
+    qr_latency_add(&group->latency,
+                   qr_clock_real_us(&group->config.agreed->clock) - command->time_us);
     qr_proposer_applied(&group->proposer, command->sequence, result, index);
 }
 
@@ -754,6 +762,7 @@ static void on_beat(uv_timer_t *timer)
         return;
     uint64_t now = qr_group_now_ms(group);
     qr_group_sync_members(group);
+    agree_on_time(group);
     if (now - group->state_sent_ms >= STATE_EVERY_MS)
         tell_peers(group);
     if (now - group->housekept_ms >= HOUSEKEEPING_EVERY_MS && !group->closing) {
@@ -1001,7 +1010,6 @@ int qr_group_open(struct qr_group **out, const struct qr_group_config *config,
     if (group == NULL)
         return UV_ENOMEM;
     group->config = *config;
-    group->agreed = (struct qr_clock){agreed_mono_ms, agreed_real_us};
     group->events = *events;
     snprintf(group->dir, sizeof group->dir, "%s", config->dir);
     group->no_leader_since_ms = qr_group_now_ms(group);
@@ -1037,8 +1045,8 @@ int qr_group_propose(struct qr_group *group, enum qr_command_type type, struct q
     if (group->closing || group->failed)
         return QR_E_CLOSED;
     /* Sent with this turn of the loop: we may be inside the library's step here. */
-    return qr_proposer_add(&group->proposer, type, body, qr_clock_real_us(group->config.clock),
-                           done, data);
+    return qr_proposer_add(&group->proposer, type, body,
+                           qr_clock_real_us(&group->config.agreed->clock), done, data);
 }
 
 struct qr_group_load qr_group_get_load(const struct qr_group *group)

@@ -31,6 +31,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "cluster/agreed.h"
 #include "cluster/command.h"
 #include "cluster/keys.h"
 #include "cluster/link.h"
@@ -43,6 +44,7 @@ struct qr_group;
 struct qr_group_config {
     uv_loop_t *loop;
     const struct qr_clock *clock;
+    struct qr_agreed *agreed; /* On that clock; the group updates it.  Outlives the group. */
     struct qr_link *link;
     struct qr_sink sink;
     uint32_t group_id;
@@ -116,10 +118,6 @@ struct qr_group_load qr_group_get_load(const struct qr_group *group);
  * this member's disk has room. */
 bool qr_group_ready(const struct qr_group *group);
 
-/* For what one wrong clock must not decide: mono_ms is config.clock's, real_us what most members'
- * clocks say (qr_peers_clock_s), in whole seconds.  The group's; thread: consensus. */
-const struct qr_clock *qr_group_clock(const struct qr_group *group);
-
 const struct qr_ownership *qr_group_ownership(const struct qr_group *group);
 const struct qr_keys *qr_group_keys(const struct qr_group *group);
 
@@ -134,6 +132,7 @@ struct qr_group_member_status {
     char name[64];            /* As it said in the log; "" until then. */
     char version[32];
     uint64_t applied, commit, hash; /* As last told by it. */
+    int64_t clock_ahead_s;          /* Of the cluster's time; 0: it is right, or not heard. */
     enum qr_group_role role;        /* As far as known. */
 };
 

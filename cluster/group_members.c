@@ -282,6 +282,7 @@ static void fill_member(const struct qr_group *group, const struct raft_server *
         status->commit = raft_commit_index(&group->raft);
         status->hash = group->machine.hash;
         status->role = group->role;
+        status->clock_ahead_s = qr_agreed_ahead_s(group->config.agreed);
         return;
     }
     uint64_t heard = qr_link_last_heard_ms(group->config.link, id);
@@ -295,6 +296,9 @@ static void fill_member(const struct qr_group *group, const struct raft_server *
         status->applied = peer->state.applied;
         status->commit = peer->state.commit;
         status->hash = peer->state.hash;
+        if (peer->told && now - peer->told_ms <= QR_PEERS_CLOCK_MS)
+            status->clock_ahead_s =
+                qr_agreed_other_ahead_s(group->config.agreed, peer->state.clock_s);
         status->role = status->up && peer->told ? peer->state.role : QR_GROUP_UNAVAILABLE;
         return;
     }

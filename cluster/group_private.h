@@ -36,7 +36,6 @@ struct qr_group {
     struct qr_machine machine;
     struct qr_proposer proposer;
     struct qr_peers peers;
-    struct qr_clock agreed; /* See qr_group_clock. */
     struct qr_latency latency;
     struct qr_changer changer;
     struct qr_disk_id disk;

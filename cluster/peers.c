@@ -72,22 +72,17 @@ const struct qr_peer *qr_peers_find(const struct qr_peers *peers, uint32_t id)
     return NULL;
 }
 
-int64_t qr_peers_clock_s(const struct qr_peers *peers, int64_t own_s, uint64_t now_ms)
+unsigned qr_peers_clocks(const struct qr_peers *peers, uint64_t now_ms,
+                         int64_t clocks_s[2 * QR_MEMBERS_MAX])
 {
-    int64_t clocks[QR_COUNT(peers->peers) + 1] = {own_s};
-    size_t n = 1;
+    unsigned n = 0;
     for (size_t i = 0; i < QR_COUNT(peers->peers); i++) {
         const struct qr_peer *peer = &peers->peers[i];
         uint64_t ago_ms = now_ms - peer->told_ms;
-        if (!peer->told || ago_ms > QR_PEERS_CLOCK_MS)
-            continue;
-        int64_t at_s = peer->state.clock_s + (int64_t)(ago_ms / 1000);
-        size_t place = n++;
-        for (; place > 0 && clocks[place - 1] > at_s; place--)
-            clocks[place] = clocks[place - 1];
-        clocks[place] = at_s;
+        if (peer->told && ago_ms <= QR_PEERS_CLOCK_MS)
+            clocks_s[n++] = (int64_t)((uint64_t)peer->state.clock_s + ago_ms / 1000);
     }
-    return clocks[(n - 1) / 2];
+    return n;
 }
 
 /* False once for each time that they differ. */

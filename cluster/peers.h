@@ -56,11 +56,11 @@ struct qr_peer *qr_peers_get(struct qr_peers *peers, uint32_t id);
 /* The same, if it is there; else NULL. */
 const struct qr_peer *qr_peers_find(const struct qr_peers *peers, uint32_t id);
 
-/* What time it is by the clocks of the members that were heard of lately, ours among them: the
- * middle one, or the earlier of two.  While most clocks are right, or just the earlier one, so is
- * this. */
+/* The clocks, now, of the members that were heard of lately (cluster/agreed).  How many there are.
+ */
 #define QR_PEERS_CLOCK_MS 5000
-int64_t qr_peers_clock_s(const struct qr_peers *peers, int64_t own_s, uint64_t now_ms);
+unsigned qr_peers_clocks(const struct qr_peers *peers, uint64_t now_ms,
+                         int64_t clocks_s[2 * QR_MEMBERS_MAX]);
 
 /* Notes what a peer says.  Returns false when its hash is not ours at the same index. */
 bool qr_peers_told(struct qr_peer *peer, const struct qr_peer_state *state,

@@ -137,22 +137,26 @@ static int apply_rows(struct qr_glue *glue, const struct qr_command *command,
     uint64_t n_rows = 0;
     uint64_t n_new = 0;
     uint64_t n_refused = 0;
-    bool is_gone = false; /* A chart that the session still knows by its id. */
+    int64_t now_s = command->time_us / 1000000;
+    /* A chart that the session still knows by its id, or a time that is not to come for a day: the
+     * cluster's clocks have moved between the session's look at the row and now.  The owner starts
+     * the session again, and the child is asked for what was refused. */
+    int refusal = 0;
     while (qr_entry_next_row(reader, &row)) {
         uint32_t cells = 0;
-        int err =
-            qr_store_apply_row(glue->store, block->host, row.chart, command->time_us / 1000000,
-                               row.end_s, row.values, row.n, &cells);
+        int err = qr_store_apply_row(glue->store, block->host, row.chart, now_s, row.end_s,
+                                     row.values, row.n, &cells);
         if (err == UV_ENOMEM)
             return err;
         n_rows++;
         glue->log_samples += row.n;
         n_new += cells;
         n_refused += err != 0;
-        is_gone = is_gone || err == QR_E_UNKNOWN;
+        if (err == QR_E_UNKNOWN || (err == QR_E_LIMIT && row.end_s > now_s))
+            refusal = err;
     }
-    if (is_gone && command->member == glue->member && glue->refused != NULL)
-        glue->refused(glue->data, block->host, block->epoch, QR_E_UNKNOWN);
+    if (refusal != 0 && command->member == glue->member && glue->refused != NULL)
+        glue->refused(glue->data, block->host, block->epoch, refusal);
     glue->n_rows += n_rows;
     glue->n_rows_refused += n_refused;
     mix(effect, n_rows << 32 | n_refused);

@@ -19,7 +19,7 @@ struct qr_keeper {
     struct qr_group *group;
     struct qr_store *store;
     const struct qr_config *config;
-    const struct qr_clock *clock;
+    const struct qr_agreed *time;
     struct seen seen[QR_KEEPER_WINDOWS_MAX];
     unsigned n_seen;
     int64_t retained_s;       /* When RETAIN was proposed last. */
@@ -29,7 +29,7 @@ struct qr_keeper {
 };
 
 int qr_keeper_new(struct qr_keeper **keeper, struct qr_group *group, struct qr_store *store,
-                  const struct qr_config *config, const struct qr_clock *clock)
+                  const struct qr_config *config, const struct qr_agreed *time)
 {
     struct qr_keeper *k = calloc(1, sizeof *k);
     if (k == NULL)
@@ -37,7 +37,7 @@ int qr_keeper_new(struct qr_keeper **keeper, struct qr_group *group, struct qr_s
     k->group = group;
     k->store = store;
     k->config = config;
-    k->clock = clock;
+    k->time = time;
     *keeper = k;
     return 0;
 }
@@ -92,7 +92,7 @@ static void propose_time(struct qr_keeper *keeper, enum qr_command_type type, in
 static int64_t seen_since(const struct qr_keeper *keeper, int64_t start_s, int64_t now_s)
 {
     for (unsigned i = 0; i < keeper->n_seen; i++)
-        if (keeper->seen[i].start_s == start_s)
+        if (keeper->seen[i].start_s == start_s && keeper->seen[i].since_s <= now_s)
             return keeper->seen[i].since_s;
     return now_s;
 }
@@ -135,7 +135,7 @@ bool qr_keeper_merge_due(struct qr_keeper *keeper, int64_t now_s, struct qr_bloc
     int64_t before_s = now_s - window_s - grace_s(keeper) - late_s(keeper);
     if (!qr_store_merge_due(keeper->store, before_s, id))
         return false;
-    if (!qr_block_id_is(id, &keeper->merge)) {
+    if (!qr_block_id_is(id, &keeper->merge) || keeper->merge_since_s > now_s) {
         keeper->merge = *id;
         keeper->merge_since_s = now_s;
     }
@@ -172,12 +172,14 @@ void qr_keeper_retention(const struct qr_keeper *keeper, int64_t now_s,
 
 static void retain(struct qr_keeper *keeper, int64_t now_s)
 {
-    if (now_s - keeper->retained_s < late_s(keeper))
+    if (now_s >= keeper->retained_s && now_s - keeper->retained_s < late_s(keeper))
         return;
     keeper->retained_s = now_s;
     struct qr_retention retention;
     struct qr_buf body = {0};
     qr_keeper_retention(keeper, now_s, &retention);
+    for (unsigned tier = 0; tier < QR_TIERS && qr_agreed_is_doubtful(keeper->time); tier++)
+        retention.before_s[tier] = 0;
     qr_retain_body_encode(&body, &retention);
     propose(keeper, QR_COMMAND_RETAIN, &body);
 }
@@ -203,7 +205,7 @@ void qr_keeper_tick(struct qr_keeper *keeper)
     if (keeper->n_pending > 0)
         return; /* what was proposed last has not been applied: it would be proposed twice */
     if (leads) {
-        int64_t now_s = qr_clock_real_s(keeper->clock);
+        int64_t now_s = qr_clock_real_s(&keeper->time->clock);
         seal_windows(keeper, now_s);
         merge_files(keeper, now_s);
         retain(keeper, now_s);

@@ -2,7 +2,8 @@
  * member its word on the block files that it wrote.
  *
  * Clocks decide only *when* an entry is proposed; what it does is the same on every member.  But a
- * clock that is years ahead would have all data dropped: `clock` is what most members' clocks say.
+ * clock that is years ahead would have all data dropped: the time is the cluster's, and while that
+ * is doubtful (it has jumped ahead) nothing is dropped for its age.
  * A window is sealed when the clock has passed its end by QR_KEEPER_GRACE_S; one that got late
  * samples only after they had QR_KEEPER_LATE_S to arrive, so that a replay makes few generations.
  * A span is merged a window and those times after its end; one that was merged before only after it
@@ -13,7 +14,7 @@
 #ifndef QR_NODE_KEEPER_H
 #define QR_NODE_KEEPER_H
 
-#include "base/clock.h"
+#include "cluster/agreed.h"
 #include "cluster/group.h"
 #include "node/bodies.h"
 #include "node/config.h"
@@ -28,7 +29,7 @@
 struct qr_keeper;
 
 int qr_keeper_new(struct qr_keeper **keeper, struct qr_group *group, struct qr_store *store,
-                  const struct qr_config *config, const struct qr_clock *clock);
+                  const struct qr_config *config, const struct qr_agreed *time);
 
 /* Once a second; may be called more often. */
 void qr_keeper_tick(struct qr_keeper *keeper);

@@ -48,6 +48,7 @@ struct qr_node {
     struct qr_store *store;
     struct qr_glue glue;
     struct qr_link *link;
+    struct qr_agreed agreed; /* Not the group's: threads read it until the process ends. */
     struct qr_group *group;
     struct qr_members members;
     struct qr_roster *roster;
@@ -353,6 +354,7 @@ static int open_group(struct qr_node *node)
     struct qr_group_config config = {
         .loop = node->loop,
         .clock = &qr_clock_system,
+        .agreed = &node->agreed,
         .link = node->link,
         .sink = qr_glue_sink(&node->glue),
         .group_id = GROUP_ID,
@@ -396,20 +398,18 @@ static int propose_forget(void *data, struct qr_slice body,
 static int open_cleaner(struct qr_node *node)
 {
     const struct qr_cleaner_log log = {node, leads, propose_forget};
-    return qr_cleaner_new(&node->cleaner, node->loop, &log, node->store,
-                          qr_group_clock(node->group));
+    return qr_cleaner_new(&node->cleaner, node->loop, &log, node->store, &node->agreed.clock);
 }
 
 static int open_keepers(struct qr_node *node)
 {
     int err = qr_roster_new(&node->roster, &node->mailbox, node->loop, node->store,
-                            node->config.member_id, node->incarnation, &qr_clock_system);
+                            node->config.member_id, node->incarnation, &node->agreed.clock);
     if (err != 0)
         return err;
     qr_roster_set_group(node->roster, node->group);
     node->members = (struct qr_members){&node->mailbox, node->group};
-    err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config,
-                        qr_group_clock(node->group));
+    err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config, &node->agreed);
     if (err == 0)
         err = open_cleaner(node);
     if (err == 0)
@@ -462,12 +462,12 @@ static int start_ingest(struct qr_node *node)
         return err;
     }
     node->api.store = node->store;
-    node->api.clock = &qr_clock_system;
+    node->api.clock = &node->agreed.clock;
     node->api.host_guid = own_guid(c);
     node->api.hostname = node->config.member_name;
     node->api.version = "v1.37.1";
     struct qr_ingest_config config = {
-        .clock = &qr_clock_system,
+        .clock = &node->agreed.clock,
         .listen = c->listen,
         .tick_ms = c->tick_ms,
         .roster = node->roster,
@@ -487,7 +487,7 @@ static int start_ingest(struct qr_node *node)
 static int start_self(struct qr_node *node)
 {
     struct qr_self_sources sources = {
-        .clock = &qr_clock_system,
+        .clock = &node->agreed.clock,
         .home = &node->mailbox,
         .roster = node->roster,
         .group = node->group,
@@ -502,7 +502,7 @@ static int start_self(struct qr_node *node)
         .data = node,
     };
     struct qr_picture_sources picture = {
-        .clock = &qr_clock_system,
+        .clock = &node->agreed.clock,
         .config = &node->config,
         .group = node->group,
         .store = node->store,
@@ -537,6 +537,7 @@ int qr_node_start(struct qr_node **started, uv_loop_t *loop, const struct qr_con
         return UV_ENOMEM;
     node->config = *config;
     node->loop = loop;
+    qr_agreed_init(&node->agreed, &qr_clock_system);
     int err = uv_loop_configure(loop, UV_METRICS_IDLE_TIME);
     if (err == 0)
         err = make_dirs(node);

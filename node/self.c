@@ -17,6 +17,8 @@
 
 #define DIMS_MAX              6
 #define BATCHES_IN_FLIGHT_MAX 4
+/* Smaller steps back are waited out. */
+#define CLOCK_BACK_S 60
 
 /* What is read once a second; a chart's dimension is a field of it. */
 struct figures {
@@ -489,7 +491,11 @@ static void send_rows(struct qr_self *self)
 void qr_self_collect(struct qr_self *self)
 {
     int64_t end_s = qr_clock_real_s(self->sources.clock);
-    if (!self->defined || end_s <= self->last_end_s)
+    if (self->last_end_s - end_s > CLOCK_BACK_S)
+        self->has_last = false; /* The cluster's time was set back: it goes on from there. */
+    else if (end_s <= self->last_end_s)
+        return;
+    if (!self->defined)
         return;
     struct figures now = {0};
     read_process(&now);

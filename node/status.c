@@ -16,6 +16,7 @@ struct count {
     unsigned n_voters, n_up, quorum;
     const struct qr_group_member_status *down;    /* The first voter that is not up. */
     const struct qr_group_member_status *lagging; /* The first that is up and behind. */
+    const struct qr_group_member_status *wrong;   /* The first whose clock is. */
     unsigned n_children, n_connected, n_full;     /* Members' own hosts are not children. */
     const struct qr_status_child *thin;           /* The first host with too few copies. */
 };
@@ -35,6 +36,8 @@ static struct count count_all(const struct qr_status *status)
         bool up = member->up || member->self;
         if (c.lagging == NULL && is_behind(status, member))
             c.lagging = member;
+        if (c.wrong == NULL && member->clock_ahead_s != 0)
+            c.wrong = member;
         if (!member->voter)
             continue;
         c.n_voters++;
@@ -209,6 +212,12 @@ static unsigned describe_problems(const struct qr_status *status, const struct c
                       "fetches them from the others",
                       status->n_missing_blocks, (status->missing_bytes + (1u << 20) - 1) >> 20,
                       describe_eta(status, eta));
+    if (c->wrong != NULL && n++ == 0)
+        qr_buf_printf(out,
+                      "the clock of member %u (%s) is %lld s %s what most members say; do: set it "
+                      "by a time server, the cluster goes by the others' meanwhile",
+                      c->wrong->id, c->wrong->address, llabs((long long)c->wrong->clock_ahead_s),
+                      c->wrong->clock_ahead_s > 0 ? "ahead of" : "behind");
     if (c->lagging != NULL && n++ == 0)
         qr_buf_printf(out,
                       "member %u (%s) is %" PRIu64 " entries behind; do: wait, or look at the load "
@@ -366,6 +375,7 @@ static void add_member(struct qr_json *json, const struct qr_group_status *group
     else
         qr_json_u64(json, "last_contact_ms", member->last_contact_ms);
     add_hash(json, member->self ? group->hash : member->hash);
+    qr_json_i64(json, "clock_ahead_s", member->clock_ahead_s);
     qr_json_end(json);
 }
 

@@ -67,7 +67,8 @@ int qr_status_verdict(const struct qr_status *status, char *sentence, size_t sen
  *   change {change (its index), kind: add|remove|replace, member (0: none), with (0: none),
  * address, canceled, text, permille, eta_s (null: not known)} or null, last_change {the same to
  * canceled, done, result} or null, members [{id, name, version, address, role, state: up|down|self,
- * voter, kind: voter|learner| spare, disk, applied, commit, last_contact_ms (null: never), hash}],
+ * voter, kind: voter|learner| spare, disk, applied, commit, last_contact_ms (null: never), hash,
+ * clock_ahead_s (of the cluster's time; 0: it is right)}],
  *   children [{guid, hostname, own, owner (0: none), epoch, connected, charts, watermark,
  *     replication_factor, samples, gaps}], counters {..}
  * 0 or UV_ENOMEM. */

@@ -22,6 +22,7 @@
 #define DEADLINE_MS 120000u
 
 struct member {
+    struct qr_agreed agreed;
     uint32_t id;
     char dir[64];
     uint64_t incarnation;
@@ -102,9 +103,11 @@ static inline void on_fatal(void *data, const char *sentence)
 
 static inline int open_member(struct member *m)
 {
+    qr_agreed_init(&m->agreed, &qr_clock_system);
     const struct qr_group_config config = {
         .loop = &cluster->loop,
         .clock = &qr_clock_system,
+        .agreed = &m->agreed,
         .link = m->link = qr_fake_link_new(&cluster->net, m->id),
         .sink = memory_sink_of(&m->sink),
         .group_id = 1,

@@ -76,40 +76,25 @@ static struct qr_peer_state told(uint64_t index, uint64_t hash)
     return (struct qr_peer_state){.index = index, .hash = hash};
 }
 
-/* What a member with this clock takes for the time, having heard these. */
-static int64_t clock_of(int64_t own_s, const int64_t *theirs_s, unsigned n)
+static void clocks_grow_older_and_are_forgotten(void **state)
 {
+    (void)state;
     struct qr_peers some = {0};
-    for (unsigned i = 0; i < n; i++) {
-        struct qr_peer *peer = qr_peers_get(&some, 2 + i);
+    int64_t clocks_s[2 * QR_MEMBERS_MAX];
+    assert_int_equal(qr_peers_clocks(&some, 100000, clocks_s), 0);
+    for (uint32_t id = 2; id <= 3; id++) {
+        struct qr_peer *peer = qr_peers_get(&some, id);
         peer->told = true;
-        peer->told_ms = 100000;
-        peer->state.clock_s = theirs_s[i];
+        peer->told_ms = 100000 + id;
+        peer->state.clock_s = id == 2 ? 10 : INT64_MAX;
     }
-    return qr_peers_clock_s(&some, own_s, 102000); /* Two seconds later. */
-}
-
-static void one_wrong_clock_decides_nothing(void **state)
-{
-    (void)state;
-    assert_int_equal(clock_of(1000, NULL, 0), 1000);
-    assert_int_equal(clock_of(9000, (const int64_t[]){998, 999}, 2), 1001);
-    assert_int_equal(clock_of(1000, (const int64_t[]){998, 9000}, 2), 1000);
-    assert_int_equal(clock_of(1, (const int64_t[]){998, 999}, 2), 1000);
-    assert_int_equal(clock_of(9000, (const int64_t[]){998}, 1), 1000); /* The earlier of two. */
-    assert_int_equal(clock_of(9000, (const int64_t[]){998, 1, 9000, 997}, 4), 1000);
-}
-
-static void a_clock_that_was_heard_long_ago_does_not_count(void **state)
-{
-    (void)state;
-    struct qr_peers some = {0};
-    struct qr_peer *peer = qr_peers_get(&some, 2);
-    peer->told = true;
-    peer->told_ms = 100000;
-    peer->state.clock_s = 10;
-    assert_int_equal(qr_peers_clock_s(&some, 9000, 100000 + QR_PEERS_CLOCK_MS), 15);
-    assert_int_equal(qr_peers_clock_s(&some, 9000, 100001 + QR_PEERS_CLOCK_MS), 9000);
+    qr_peers_get(&some, 4); /* Has said nothing yet. */
+    assert_int_equal(qr_peers_clocks(&some, 102500, clocks_s), 2);
+    assert_int_equal(clocks_s[0], 12);
+    assert_true(clocks_s[1] < 0); /* Nonsense stays nonsense. */
+    assert_int_equal(qr_peers_clocks(&some, 100002 + QR_PEERS_CLOCK_MS, clocks_s), 2);
+    assert_int_equal(clocks_s[0], 15);
+    assert_int_equal(qr_peers_clocks(&some, 100003 + QR_PEERS_CLOCK_MS, clocks_s), 1);
 }
 
 static void peers_behind_and_ahead_are_compared_at_their_index(void **state)
@@ -165,8 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(frames_come_back, start, stop),
-        cmocka_unit_test(one_wrong_clock_decides_nothing),
-        cmocka_unit_test(a_clock_that_was_heard_long_ago_does_not_count),
+        cmocka_unit_test(clocks_grow_older_and_are_forgotten),
         cmocka_unit_test_setup_teardown(peers_behind_and_ahead_are_compared_at_their_index, start,
                                         stop),
         cmocka_unit_test_setup_teardown(what_is_not_known_any_more_says_nothing, start, stop),

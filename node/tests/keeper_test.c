@@ -13,6 +13,7 @@
 static char dir[QR_TEMP_DIR_BYTES];
 static struct qr_store *store;
 static struct qr_keeper *keeper;
+static struct qr_agreed time_now;
 static struct qr_config config = {.window_s = WINDOW_S};
 static uint32_t host_id, chart_id;
 
@@ -56,10 +57,11 @@ static int setup(void **state)
 {
     (void)state;
     qr_temp_dir(dir, "keeper-test");
+    qr_agreed_init(&time_now, &qr_clock_system);
     struct qr_store_config store_config = {
         .disk = &qr_disk_files, .dir = dir, .window_s = WINDOW_S};
     if (qr_store_open(&store, &store_config, NULL) != 0 ||
-        qr_keeper_new(&keeper, NULL, store, &config, &qr_clock_system) != 0)
+        qr_keeper_new(&keeper, NULL, store, &config, &time_now) != 0)
         return -1;
     add_chart();
     return 0;
@@ -126,7 +128,7 @@ static void no_more_is_frozen_than_disks_keep_up_with(void **state)
     const struct qr_store_config store_config = {
         .loop = &loop, .disk = &qr_disk_files, .dir = dir, .window_s = WINDOW_S};
     assert_int_equal(qr_store_open(&store, &store_config, NULL), 0);
-    assert_int_equal(qr_keeper_new(&keeper, NULL, store, &config, &qr_clock_system), 0);
+    assert_int_equal(qr_keeper_new(&keeper, NULL, store, &config, &time_now), 0);
     add_chart();
     int64_t now = T0 + 12 * WINDOW_S;
     for (int64_t t = T0; t < T0 + 6 * WINDOW_S; t += WINDOW_S)

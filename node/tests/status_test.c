@@ -108,6 +108,16 @@ static void lagging(struct qr_status *s)
     s->group.members[2].applied = 2000;
 }
 
+static void clock_ahead(struct qr_status *s)
+{
+    s->group.members[2].clock_ahead_s = 3600;
+}
+
+static void clock_behind(struct qr_status *s)
+{
+    s->group.members[0].clock_ahead_s = -30;
+}
+
 static void not_ready(struct qr_status *s)
 {
     s->group.ready = false;
@@ -178,6 +188,12 @@ static const struct {
      "do: start it again, or check the link to it (and 1 more)"},
     {thin, 1, "DEGRADED because the newest data of child-1 is on 2 of 3 members; do: "},
     {lagging, 1, "DEGRADED because member 2 (10.0.0.2:19998) is 1000 entries behind; do: "},
+    {clock_ahead, 1,
+     "DEGRADED because the clock of member 3 (10.0.0.3:19998) is 3600 s ahead of what most members "
+     "say; do: set it"},
+    {clock_behind, 1,
+     "DEGRADED because the clock of member 1 (10.0.0.1:19998) is 30 s behind what most members "
+     "say; do: set it"},
     {not_ready, 1, "DEGRADED because this member is not ready"},
     {disk_low, 1, "DEGRADED because the disk of this member is almost full"},
     {diverged, 1, "DEGRADED because a member at the same index has another state; do: "},
@@ -274,6 +290,7 @@ static void json_says_all_that_operators_ask(void **state)
     gone = json_array_get(members, 2);
     assert_string_equal(json_string_value(json_object_get(gone, "state")), "down");
     assert_true(json_is_null(json_object_get(gone, "last_contact_ms")));
+    assert_int_equal(json_integer_value(json_object_get(gone, "clock_ahead_s")), 0);
     assert_int_equal(json_array_size(children), 3);
     assert_int_equal(json_unpack_ex(json_array_get(children, 0), &error, 0,
                                     "{s:s,s:i,s:b,s:I,s:i,s:i}", "hostname", &hostname, "owner",
