@@ -1071,10 +1071,9 @@ const struct qr_keys *qr_group_keys(const struct qr_group *group)
     return &group->machine.keys;
 }
 
-void qr_group_get_latency(const struct qr_group *group, uint64_t *p50, uint64_t *p99)
+void qr_group_get_latency(struct qr_group *group, uint64_t *p50, uint64_t *p99)
 {
-    *p50 = qr_latency_percentile(&group->latency, 50);
-    *p99 = qr_latency_percentile(&group->latency, 99);
+    qr_latency_get(&group->latency, p50, p99);
 }
 
 /* ---- closing ---- */

@@ -170,7 +170,7 @@ struct qr_group_status {
 /* Cheap: often asked. */
 void qr_group_get_status(const struct qr_group *group, struct qr_group_status *status);
 /* From propose to applied, percentiles of the last 1024, in us. */
-void qr_group_get_latency(const struct qr_group *group, uint64_t *p50, uint64_t *p99);
+void qr_group_get_latency(struct qr_group *group, uint64_t *p50, uint64_t *p99);
 
 /* Asks for a change of members, on any member: QR_CHANGE_ADD (`with` at `address` comes),
  * QR_CHANGE_REMOVE (`member` goes), QR_CHANGE_REPLACE (`member` goes, `with` comes; the same id for

@@ -47,3 +47,15 @@ uint64_t qr_latency_percentile(const struct qr_latency *latency, unsigned p)
     memcpy(copy, latency->samples_us, n * sizeof *copy);
     return select_kth(copy, n, (n - 1) * p / 100);
 }
+
+void qr_latency_get(struct qr_latency *latency, uint64_t *p50_us, uint64_t *p99_us)
+{
+    uint64_t held = latency->n < QR_LATENCY_SAMPLES ? latency->n : QR_LATENCY_SAMPLES;
+    if (latency->n - latency->n_found > held / 16) {
+        latency->p50_us = qr_latency_percentile(latency, 50);
+        latency->p99_us = qr_latency_percentile(latency, 99);
+        latency->n_found = latency->n;
+    }
+    *p50_us = latency->p50_us;
+    *p99_us = latency->p99_us;
+}

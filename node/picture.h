@@ -19,7 +19,7 @@ struct qr_picture_sources {
     struct qr_group *group;
     struct qr_store *store;
     const struct qr_glue *glue;
-    const struct qr_roster *roster;
+    struct qr_roster *roster;
     const struct qr_catchup *catchup;
     struct qr_peer_disk *peer_disk;
     struct qr_api *api;

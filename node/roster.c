@@ -700,8 +700,7 @@ unsigned qr_roster_n_children(const struct qr_roster *roster)
     return n;
 }
 
-void qr_roster_latency(const struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us)
+void qr_roster_latency(struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us)
 {
-    *p50_us = qr_latency_percentile(&roster->latency, 50);
-    *p99_us = qr_latency_percentile(&roster->latency, 99);
+    qr_latency_get(&roster->latency, p50_us, p99_us);
 }

@@ -73,6 +73,6 @@ void qr_roster_tick(struct qr_roster *roster);
 unsigned qr_roster_n_children(const struct qr_roster *roster);
 
 /* Socket to applied, of the last 1024 batches, in us. */
-void qr_roster_latency(const struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us);
+void qr_roster_latency(struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us);
 
 #endif

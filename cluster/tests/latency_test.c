@@ -48,11 +48,35 @@ static void each_percentile_is_that_of_the_sorted(void **state)
     }
 }
 
+static void what_was_found_stays_for_a_sixteenth_of_the_samples(void **state)
+{
+    (void)state;
+    static struct qr_latency latency;
+    uint64_t p50, p99;
+    qr_latency_get(&latency, &p50, &p99);
+    assert_int_equal(p50, 0);
+    qr_latency_add(&latency, 7);
+    qr_latency_get(&latency, &p50, &p99);
+    assert_int_equal(p50, 7); /* The first one counts at once. */
+    for (unsigned i = 1; i < QR_LATENCY_SAMPLES; i++)
+        qr_latency_add(&latency, 7);
+    qr_latency_get(&latency, &p50, &p99);
+    for (unsigned i = 0; i < QR_LATENCY_SAMPLES / 16; i++)
+        qr_latency_add(&latency, 9);
+    qr_latency_get(&latency, &p50, &p99);
+    assert_int_equal(p99, 7);
+    qr_latency_add(&latency, 9);
+    qr_latency_get(&latency, &p50, &p99);
+    assert_int_equal(p50, 7);
+    assert_int_equal(p99, 9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(percentiles_of_the_newest),
         cmocka_unit_test(each_percentile_is_that_of_the_sorted),
+        cmocka_unit_test(what_was_found_stays_for_a_sixteenth_of_the_samples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
