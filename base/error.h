@@ -30,7 +30,8 @@
     X(TIMEOUT, -10018, "it took too long")                                                         \
     X(CONFIG, -10019, "the configuration is not valid")                                            \
     X(RAFT, -10020, "the consensus library failed")                                                \
-    X(UNSUPPORTED, -10021, "not supported")
+    X(UNSUPPORTED, -10021, "not supported")                                                        \
+    X(CLONE, -10022, "another machine with the same machine GUID streams already")
 
 enum qr_error {
 #define QR_ERROR_ENUM(name, code, text) QR_E_##name = code,

@@ -160,7 +160,7 @@ void qr_fleet_define(struct qr_fleet *fleet)
         qr_bench_must_be_0(qr_host_def_encode(&body, &def), "host");
         qr_fleet_propose(fleet, QR_COMMAND_HOST, 0, &body);
         qr_buf_clear(&body);
-        qr_own_body_encode(&body, &guid, h + 1);
+        qr_own_body_encode(&body, &guid, h + 1, &(struct qr_claim){0});
         qr_fleet_propose(fleet, QR_COMMAND_OWN, 0, &body);
         qr_buf_release(&body);
         define_charts(fleet, h);

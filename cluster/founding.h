@@ -3,18 +3,14 @@
  * It does not know whether the cluster is to be founded, whether it is new in one, or whether it
  * was a member and lost its disk, so it does not start the consensus library until it does:
  *
- *   to found     it is the lowest of the seeds (quorate.conf's list), and all the others are
- *                connected, empty too, and have the same list; the only seed has waited whether
- *                anybody calls (cluster/group).  It makes the first configuration, of their
- *                disks, and tells the others, who take it over as it is
- *
- * A member with a log that hears an empty one tells it its place:
- *
- *   FOUNDER      the log is still on its first configuration, and the disk is in it: found with it
- *   MEMBER       the disk is in the configuration: start, and be given the log
- *   OTHER_DISK   the id is a member's, on another disk: it was lost, or is not mounted
- *   STRANGER     the id is no member's: to be added
- *   REMOVED      it was removed
+ *   to found: it is the lowest of the seeds (quorate.conf's list), and all the others are
+ * connected, empty too, and have the same list.  It makes the first configuration, of their disks,
+ * and tells the others, who take it over as it is. a member with a log that hears an empty one
+ * tells it its place: FOUNDER      the log is still on its first configuration, and the disk is in
+ * it: found with it MEMBER       the disk is in the configuration: start, and be given the log
+ *     OTHER_DISK   the id is a member's, on another disk: it was lost, or is not mounted
+ *     STRANGER     the id is no member's: to be added
+ *     REMOVED      it was removed
  *
  * So a lone member, or one that is wiped, never founds beside a cluster that exists: some seed has
  * a log then.  And no two disks ever vote under one name.

@@ -27,7 +27,6 @@
 #define BEAT_MS                50u
 #define STATE_EVERY_MS         250u
 #define HOUSEKEEPING_EVERY_MS  1000u
-#define FOUND_ALONE_TIMEOUTS   2u
 #define RESEND_TIMEOUTS        10u /* A link that lives loses nothing. */
 #define PROPOSE_RESULT_BYTES   24u
 
@@ -665,22 +664,12 @@ static int submit_job(void *data)
 static void close_raft(struct qr_group *group);
 static int start_library(struct qr_group *group, const struct qr_placement *founding);
 
-/* The only seed founds alone; but if others have joined it and it lost its disk since, they call as
- * soon as it is back: it listens for a while. */
-static bool may_found(struct qr_group *group)
-{
-    const struct qr_group_config *config = &group->config;
-    if (config->n_members == 1 && qr_group_now_ms(group) - group->opened_ms <
-                                      FOUND_ALONE_TIMEOUTS * (uint64_t)config->election_timeout_ms)
-        return false;
-    return qr_may_found(config->members, config->n_members, config->member_id, group->disk.disk,
-                        &group->peers, &group->founding);
-}
-
 /* A member that waits for its place begins when it has one.  True: it has begun. */
 static bool begin(struct qr_group *group)
 {
-    if (group->founding.place == QR_PLACE_NONE && !group->closing && may_found(group))
+    if (group->founding.place == QR_PLACE_NONE && !group->closing &&
+        qr_may_found(group->config.members, group->config.n_members, group->config.member_id,
+                     group->disk.disk, &group->peers, &group->founding))
         qr_info("all seeds are here and empty: founding the cluster members=%u", group->founding.n);
     if (group->founding.place == QR_PLACE_NONE || group->closing)
         return false;
@@ -871,8 +860,9 @@ static int start(struct qr_group *group)
         qr_warn("the marker beside the log is damaged and not used dir=%s", group->dir);
     else if (err != 0)
         return err;
-    group->opened_ms = qr_group_now_ms(group);
-    if (group->disk.empty) {
+    const struct qr_group_config *config = &group->config;
+    if (group->disk.empty && !qr_may_found(config->members, config->n_members, config->member_id,
+                                           group->disk.disk, &group->peers, &group->founding)) {
         group->waiting = true;
         return check_marker(group, marked);
     }

@@ -39,7 +39,6 @@ struct qr_group {
     struct qr_latency latency;
     struct qr_changer changer;
     struct qr_disk_id disk;
-    uint64_t opened_ms;
     uint32_t seeds_digest;
     enum qr_place place;          /* As told while waiting. */
     struct qr_placement founding; /* To begin with, in the next turn; place 0: none. */

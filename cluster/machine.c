@@ -171,6 +171,8 @@ static int apply_own(struct qr_machine *machine, const struct qr_command *comman
     struct qr_cursor in = qr_cursor_of(command->body);
     struct qr_slice bytes = qr_cursor_take(&in, sizeof(struct qr_guid));
     *nonce = qr_cursor_u64(&in);
+    struct qr_claim claim;
+    qr_claim_take(&in, &claim);
     if (!qr_cursor_done(&in))
         return QR_E_MALFORMED;
     struct qr_guid guid;
@@ -178,7 +180,9 @@ static int apply_own(struct qr_machine *machine, const struct qr_command *comman
     uint32_t host = machine->sink.host_id(machine->sink.data, &guid);
     if (host == 0)
         return QR_E_UNKNOWN;
-    int err = qr_ownership_take(&machine->ownership, host, command->member, owner);
+    int err = qr_ownership_claim(&machine->ownership, host, &claim, command->time_us);
+    if (err == 0)
+        err = qr_ownership_take(&machine->ownership, host, command->member, owner);
     if (err == 0)
         *effect = (uint64_t)host << 32 ^ (uint64_t)owner->member << 24 ^ owner->epoch;
     return err;
@@ -206,8 +210,10 @@ static void count(struct qr_machine *machine, const struct qr_command *command, 
         machine->n_dropped++;
     } else {
         machine->n_refused++;
-        /* Fenced is what a child that changes hands leaves behind: nobody has to act. */
-        if (result != QR_E_FENCED && qr_log_allowed(&limit, 10, 10000, &held))
+        /* Fenced is what a child that changes hands leaves behind: nobody has to act.  Who has to
+         * about a clone was told when it was found. */
+        if (result != QR_E_FENCED && result != QR_E_CLONE &&
+            qr_log_allowed(&limit, 10, 10000, &held))
             qr_warn("log entry refused index=%llu type=%s member=%u reason=\"%s\" held_back=%u",
                     (unsigned long long)index, qr_command_type_name(command->type), command->member,
                     qr_strerror(result), held);

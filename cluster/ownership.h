@@ -4,7 +4,8 @@
  * owner and gives the child the next epoch; from its application on, every member drops what an
  * older epoch still proposes (fencing).  Within an epoch the owner numbers its host blocks 1, 2, ..
  *
- *   OWN body: 16 bytes GUID, u64 nonce (the owner's, to recognise its own request)
+ *   OWN body: 16 bytes GUID, u64 nonce (the owner's, to recognise its own request), which machine
+ *   asks (cluster/claims: another one with the same GUID may be refused)
  *
  * Part of the replicated state.  Thread: consensus. */
 #ifndef QR_CLUSTER_OWNERSHIP_H
@@ -16,6 +17,7 @@
 #include "base/buf.h"
 #include "base/cursor.h"
 #include "base/guid.h"
+#include "cluster/claims.h"
 
 struct qr_owner {
     uint32_t host;   /* The catalog's id. */
@@ -25,7 +27,8 @@ struct qr_owner {
 };
 
 struct qr_ownership {
-    struct qr_owner *owners; /* Indexed by host id; [0] is unused. */
+    struct qr_owner *owners;   /* Indexed by host id; [0] is unused. */
+    struct qr_claims **claims; /* The same; NULL: nobody has said who it is. */
     uint32_t n;
 };
 
@@ -34,6 +37,18 @@ void qr_ownership_release(struct qr_ownership *ownership);
 
 /* The owner record of a host, or one of zeros. */
 struct qr_owner qr_ownership_get(const struct qr_ownership *ownership, uint32_t host);
+
+/* May this machine take the host, and if so, notes that it does; take follows.  A claim of zeros
+ * may, and leaves nothing.  0, QR_E_CLONE, QR_E_LIMIT or UV_ENOMEM. */
+int qr_ownership_claim(struct qr_ownership *ownership, uint32_t host, const struct qr_claim *claim,
+                       int64_t now_us);
+
+/* What is known of the machines that claimed it, or NULL. */
+const struct qr_claims *qr_ownership_claims(const struct qr_ownership *ownership, uint32_t host);
+
+/* The owner's connection has ended, as it says; a sample of it was applied. */
+void qr_ownership_left(struct qr_ownership *ownership, uint32_t host);
+void qr_ownership_heard(struct qr_ownership *ownership, uint32_t host, int64_t now_us);
 
 /* Makes `member` the owner, in the next epoch.  0, UV_ENOMEM or QR_E_LIMIT (a host id out of
  * range); the new record in *owner. */
@@ -52,7 +67,7 @@ void qr_ownership_advance(struct qr_ownership *ownership, uint32_t host, uint32_
 void qr_ownership_drop(struct qr_ownership *ownership, uint32_t host);
 
 /* Appends the state: varint n, then for each owned host, by id: varint host, member, epoch, block
- * seq.  0 or an error of the buffer. */
+ * seq, claims.  0 or an error of the buffer. */
 int qr_ownership_encode(const struct qr_ownership *ownership, struct qr_buf *out);
 /* Replaces the content by what the cursor holds next; canonical or QR_E_MALFORMED; UV_ENOMEM.
  * Untouched on failure. */

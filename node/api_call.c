@@ -99,6 +99,12 @@ bool qr_api_is_reachable(const struct qr_api_call *call, const struct qr_host *h
     return child != NULL ? child->connected : host->connected;
 }
 
+const char *qr_api_clone_of(const struct qr_api_call *call, const struct qr_host *host)
+{
+    const struct qr_status_child *child = host != NULL ? child_of(call->status, host->id) : NULL;
+    return child != NULL ? child->clone : NULL;
+}
+
 const char *qr_api_version_of(const struct qr_api_call *call, const struct qr_host *host,
                               const struct qr_host_def *def)
 {

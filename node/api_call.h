@@ -43,6 +43,9 @@ const struct qr_host *qr_api_host_at(const struct qr_api_call *call, uint32_t i,
 /* By host name ("localhost" is ours), then by GUID in lower case.  False: there is none. */
 bool qr_api_select_host(struct qr_api_call *call, struct qr_slice name_or_guid);
 
+/* What is to be said of another machine with the host's GUID, or NULL. */
+const char *qr_api_clone_of(const struct qr_api_call *call, const struct qr_host *host);
+
 /* Is this the member's own host? */
 bool qr_api_is_own(const struct qr_api_call *call, const struct qr_host *host);
 /* Connected to a member that is up, or our own. */

@@ -160,6 +160,16 @@ static void add_features(struct qr_json *json, uint32_t n_hosts)
         qr_json_null(json, unknown[i]);
 }
 
+/* Not Netdata's, and only then there: what is wrong with the host itself. */
+static void add_trouble(struct qr_json *json, const char *clone)
+{
+    if (clone == NULL)
+        return;
+    qr_json_object(json, "quorate");
+    qr_json_str(json, "clone", clone);
+    qr_json_end(json);
+}
+
 void qr_api_info(struct qr_api_call *call)
 {
     char guid[QR_GUID_TEXT_LEN + 1];
@@ -176,6 +186,7 @@ void qr_api_info(struct qr_api_call *call)
     qr_json_u64(&json, "warning", 0);
     qr_json_u64(&json, "critical", 0);
     qr_json_end(&json);
+    add_trouble(&json, qr_api_clone_of(call, call->host));
     add_system(&json, call->def);
     qr_json_object(&json, "host_labels");
     for (uint32_t i = 0; i < call->def->n_labels; i++)

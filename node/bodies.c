@@ -3,10 +3,12 @@
 #include "base/error.h"
 #include "base/limits.h"
 
-int qr_own_body_encode(struct qr_buf *out, const struct qr_guid *guid, uint64_t nonce)
+int qr_own_body_encode(struct qr_buf *out, const struct qr_guid *guid, uint64_t nonce,
+                       const struct qr_claim *claim)
 {
     qr_buf_add(out, guid->bytes, sizeof guid->bytes);
-    return qr_buf_add_u64(out, nonce);
+    qr_buf_add_u64(out, nonce);
+    return qr_claim_encode(out, claim);
 }
 
 void qr_charts_body_init(struct qr_charts_body *body, uint32_t host, uint32_t epoch)

@@ -1,6 +1,6 @@
 /* node/bodies.h — bodies of log entries that tie cluster and storage together.
  *
- *   OWN         16 bytes GUID, u64 nonce                              (cluster/ownership)
+ *   OWN         16 bytes GUID, u64 nonce, which machine asks          (cluster/ownership)
  *   CHARTS      varint host, varint epoch, varint n, n chart definitions
  *   HOST_STATE  varint host, varint epoch, u8 bits (1 says, 2 connected),
  *               varint n, n gaps: varint chart, zigzag after_s, varint length_s, u8 reason
@@ -24,11 +24,13 @@
 #include "base/cursor.h"
 #include "base/guid.h"
 #include "base/limits.h"
+#include "cluster/claims.h"
 #include "storage/store.h"
 
 #define QR_STATE_GAPS_MAX 1024
 
-int qr_own_body_encode(struct qr_buf *out, const struct qr_guid *guid, uint64_t nonce);
+int qr_own_body_encode(struct qr_buf *out, const struct qr_guid *guid, uint64_t nonce,
+                       const struct qr_claim *claim);
 
 /* ---- CHARTS ---- */
 

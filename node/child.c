@@ -10,6 +10,7 @@
 #include "base/plant.h"
 #include "node/child_charts.h"
 #include "node/child_private.h"
+#include "node/clones.h"
 #include "node/host_info.h"
 #include "node/ingest.h"
 #include "node/outbox.h"
@@ -452,7 +453,8 @@ static uint32_t our_caps(const struct qr_stream_policy *policy)
     return caps;
 }
 
-static int accept_child(struct session *s, const struct qr_stream_policy *policy)
+static int accept_child(struct session *s, const struct qr_stream_policy *policy,
+                        const struct qr_claim *machine)
 {
     uint32_t caps = qr_caps_negotiate(s->handshake.ver, our_caps(policy), &policy->compressions);
     char reply[80];
@@ -468,6 +470,7 @@ static int accept_child(struct session *s, const struct qr_stream_policy *policy
     qr_log_escape(s->name, sizeof s->name, s->handshake.hostname);
     qr_conn_idle_limit(s->conn, SILENCE_MS);
     s->feed.guid = s->handshake.machine_guid;
+    s->feed.machine = *machine;
     s->feed.home = qr_ingest_mailbox(s->ingest);
     s->feed.handler = &feed_handler;
     s->feed.session = s;
@@ -515,7 +518,13 @@ static ssize_t on_request_bytes(struct qr_conn *conn, struct qr_slice in)
         return refuse(s, QR_HANDSHAKE_LOCALHOST, "it has this member's own machine GUID");
     if (check_admission(s, &policy, &reason) != 0)
         return refuse(s, QR_HANDSHAKE_DENIED, reason);
-    int err = accept_child(s, &policy);
+    struct qr_claim machine;
+    qr_clones_identify(&machine, &s->handshake, conn->peer_ip);
+    reason =
+        qr_clones_find(qr_ingest_clones(s->ingest), &s->handshake.machine_guid, machine.machine);
+    if (reason != NULL)
+        return refuse(s, QR_HANDSHAKE_ALREADY, reason);
+    int err = accept_child(s, &policy, &machine);
     return err != 0 ? err : used;
 }
 

@@ -4,7 +4,8 @@
  * The session's side and the roster's side (node/roster, consensus loop) talk by messages only:
  *
  *   session                           roster
- *   attach {guid, host definition} -> HOST (if it changed) and OWN into the log
+ *   attach {guid, host definition} -> OWN into the log; HOST before it if the host is new, else
+ *                                     once OWN is applied, if it changed
  *                                  <- attached {host id, epoch}     when OWN was applied here
  *   define {chart definitions}     -> CHARTS (those that changed), then the holes are looked up
  *                                  <- defined {ids, places, watermarks, holes}
@@ -30,6 +31,7 @@
 #include "base/guid.h"
 #include "base/list.h"
 #include "base/mailbox.h"
+#include "cluster/claims.h"
 #include "proto/stream.h"
 #include "storage/jobs.h"
 #include "storage/store.h"
@@ -51,8 +53,9 @@ struct qr_feed {
     struct qr_mailbox *home; /* Of the session's loop. */
     const struct qr_feed_handler *handler;
     void *session;
-    char peer[64]; /* Who it is, for the log. */
-    bool self;     /* The member's own host. */
+    struct qr_claim machine; /* Which machine it is. */
+    char peer[64];           /* Who it is, for the log. */
+    bool self;               /* The member's own host. */
 
     /* Written by the roster before `attached` is posted, constant afterwards. */
     uint32_t host;

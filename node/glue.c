@@ -59,7 +59,22 @@ uint64_t qr_glue_newest_index(const struct qr_glue *glue, uint32_t host)
 
 /* ---- one function a type of entry ---- */
 
-static int apply_host(struct qr_glue *glue, const struct qr_command *command, uint64_t *effect)
+/* Once a host has an owner, only that says what the host is: another machine with its GUID does
+ * not, and what the last owner said comes too late. */
+static bool is_others(struct qr_glue *glue, const struct qr_ownership *ownership,
+                      const struct qr_command *command, const struct qr_guid *guid)
+{
+    int slot = qr_store_enter(glue->store);
+    const struct qr_host *host = qr_store_host_by_guid(glue->store, guid);
+    struct qr_owner owner = {0};
+    if (host != NULL)
+        owner = qr_ownership_get(ownership, host->id);
+    qr_store_leave(glue->store, slot);
+    return owner.member != 0 && owner.member != command->member;
+}
+
+static int apply_host(struct qr_glue *glue, const struct qr_command *command,
+                      const struct qr_ownership *ownership, uint64_t *effect)
 {
     struct qr_host_def *def;
     struct qr_cursor in = qr_cursor_of(command->body);
@@ -69,6 +84,10 @@ static int apply_host(struct qr_glue *glue, const struct qr_command *command, ui
     if (!qr_cursor_done(&in)) {
         free(def);
         return QR_E_MALFORMED;
+    }
+    if (is_others(glue, ownership, command, &def->guid)) {
+        free(def);
+        return QR_E_FENCED;
     }
     uint32_t id = 0;
     err = qr_store_apply_host(glue->store, def, &id);
@@ -187,6 +206,7 @@ static int apply_samples(struct qr_glue *glue, const struct qr_command *command,
         if (verdict == 0) {
             err = apply_rows(glue, command, reader, &block, effect);
             qr_ownership_advance(ownership, block.host, block.block_seq);
+            qr_ownership_heard(ownership, block.host, command->time_us);
             note_index(glue, block.host, index);
         } else if (verdict == QR_E_FENCED) {
             glue->n_fenced_blocks++;
@@ -202,12 +222,14 @@ static int apply_samples(struct qr_glue *glue, const struct qr_command *command,
 }
 
 static int apply_host_state(struct qr_glue *glue, const struct qr_command *command,
-                            const struct qr_ownership *ownership, uint64_t *effect)
+                            struct qr_ownership *ownership, uint64_t *effect)
 {
     struct qr_host_state state;
     int err = qr_host_state_decode(&state, glue->gaps, command->body);
     if (err == 0)
         err = check_owner(ownership, command, state.host, state.epoch);
+    if (err == 0 && state.says && !state.connected)
+        qr_ownership_left(ownership, state.host);
     if (err == 0 && state.says)
         err = qr_store_apply_connected(glue->store, state.host, state.connected, command->time_us);
     for (uint32_t i = 0; i < state.n_gaps && err == 0; i++) {
@@ -292,7 +314,7 @@ static int apply(void *data, const struct qr_command *command, struct qr_ownersh
         glue->sealed_index = index;
     switch (command->type) {
     case QR_COMMAND_HOST:
-        return apply_host(glue, command, effect);
+        return apply_host(glue, command, ownership, effect);
     case QR_COMMAND_CHARTS:
         return apply_charts(glue, command, ownership, effect);
     case QR_COMMAND_SAMPLES:

@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "node/child.h"
+#include "node/clones.h"
 #include "node/conn.h"
 #include "node/web.h"
 #include "storage/entry.h"
@@ -32,6 +33,7 @@ struct qr_ingest {
     struct qr_message drain_message;
     struct qr_list conns;
     struct qr_list children;
+    struct qr_clones *clones;
     unsigned n_conns;
     unsigned credits;
     uint64_t turns[2]; /* Of live children and of those that refill: see gather(). */
@@ -319,6 +321,39 @@ int qr_ingest_readmit(struct qr_ingest *ingest, struct qr_admission *admission)
     readmit->admission = qr_admission_hold(admission);
     qr_mailbox_post(&ingest->mailbox, &readmit->message);
     return 0;
+}
+
+/* ---- other clones ---- */
+
+struct refusal {
+    struct qr_message message;
+    struct qr_ingest *ingest;
+    struct qr_clones *clones;
+};
+
+static void run_refuse(struct qr_message *message)
+{
+    struct refusal *refusal = QR_CONTAINER_OF(message, struct refusal, message);
+    qr_clones_release(refusal->ingest->clones);
+    refusal->ingest->clones = refusal->clones;
+    free(refusal);
+}
+
+int qr_ingest_refuse(struct qr_ingest *ingest, struct qr_clones *clones)
+{
+    struct refusal *refusal = malloc(sizeof *refusal);
+    if (refusal == NULL)
+        return UV_ENOMEM;
+    refusal->message.run = run_refuse;
+    refusal->ingest = ingest;
+    refusal->clones = qr_clones_hold(clones);
+    qr_mailbox_post(&ingest->mailbox, &refusal->message);
+    return 0;
+}
+
+const struct qr_clones *qr_ingest_clones(const struct qr_ingest *ingest)
+{
+    return ingest->clones;
 }
 
 /* ---- start and drain ---- */

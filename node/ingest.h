@@ -31,6 +31,7 @@
 
 struct qr_conn;
 struct qr_child;
+struct qr_clones;
 struct qr_ingest;
 
 struct qr_ingest_config {
@@ -68,6 +69,9 @@ void qr_ingest_accept_children(struct qr_ingest *ingest, bool accept);
  * the others stay.  0 or UV_ENOMEM. */
 int qr_ingest_readmit(struct qr_ingest *ingest, struct qr_admission *admission);
 
+/* A.  From now on these machines are refused (node/clones; NULL: none).  0 or UV_ENOMEM. */
+int qr_ingest_refuse(struct qr_ingest *ingest, struct qr_clones *clones);
+
 /* A.  Once: stops listening and closes all connections, so that children move on; what they sent
  * before goes into the log.  The thread runs until the process ends (docs/decisions/0007). */
 void qr_ingest_drain(struct qr_ingest *ingest);
@@ -81,6 +85,7 @@ const struct qr_ingest_config *qr_ingest_config(const struct qr_ingest *ingest);
 struct qr_mailbox *qr_ingest_mailbox(struct qr_ingest *ingest);
 bool qr_ingest_accepting(const struct qr_ingest *ingest);
 /* As of now: not to be kept beyond the callback. */
+const struct qr_clones *qr_ingest_clones(const struct qr_ingest *ingest);
 const struct qr_admission *qr_ingest_admission(const struct qr_ingest *ingest);
 uv_buf_t qr_ingest_read_buffer(struct qr_ingest *ingest);
 int64_t qr_ingest_now_us(struct qr_ingest *ingest);

@@ -17,6 +17,7 @@
 #include "node/bodies.h"
 #include "node/catchup.h"
 #include "node/cleaner.h"
+#include "node/clones.h"
 #include "node/glue.h"
 #include "node/incarnation.h"
 #include "node/ingest.h"
@@ -61,6 +62,7 @@ struct qr_node {
     struct qr_self *self;
     struct qr_api api;
     struct qr_admission *admission;
+    struct qr_clones *clones; /* NULL: none. */
     struct qr_ingest *ingests[64];
     unsigned n_ingests;
     uv_timer_t beat, stop_timer;
@@ -235,6 +237,21 @@ static void follow_members(struct qr_node *node)
                         all == 0 ? 1000 : (unsigned)((all - store.missing_bytes) * 1000 / all));
 }
 
+/* Whom the log refuses now, to the loops that answer handshakes. */
+static void follow_clones(struct qr_node *node)
+{
+    struct qr_clones *clones = qr_clones_new(qr_group_ownership(node->group), node->store,
+                                             qr_clock_real_us(&qr_clock_system));
+    if (qr_clones_equal(clones, node->clones)) {
+        qr_clones_release(clones);
+        return;
+    }
+    qr_clones_release(node->clones);
+    node->clones = clones;
+    for (unsigned i = 0; i < node->n_ingests; i++)
+        qr_ingest_refuse(node->ingests[i], clones);
+}
+
 static void on_beat(uv_timer_t *timer)
 {
     struct qr_node *node = timer->data;
@@ -251,6 +268,7 @@ static void on_beat(uv_timer_t *timer)
         node->last_second_ms = now_ms;
         qr_store_poll(node->store); /* names what is bad before it is fetched */
         follow_members(node);
+        follow_clones(node);
         qr_parts_tick(node->parts);
         qr_catchup_tick(node->catchup);
         qr_store_scrub(node->store);

@@ -50,6 +50,17 @@ static bool is_member_guid(const struct qr_host_def *def)
     return strcmp(def->program_name, "quorate") == 0 && def->hops == 0;
 }
 
+/* The first of them is enough to act on. */
+static char *describe_clone(const struct qr_claims *claims, int64_t now_us)
+{
+    const struct qr_claimant *clone;
+    char sentence[QR_CLAIMS_SENTENCE_BYTES];
+    if (claims == NULL || !qr_claims_refused(claims, 0, now_us, &clone))
+        return NULL;
+    qr_claims_sentence(claims, clone, sentence);
+    return strdup(sentence);
+}
+
 static void take_child(const struct qr_picture *picture, const struct qr_status *status,
                        uint64_t old_index, struct qr_host *host, struct qr_status_child *child)
 {
@@ -70,6 +81,8 @@ static void take_child(const struct qr_picture *picture, const struct qr_status 
     child->charts = atomic_load(&host->n_charts);
     child->watermark_s = atomic_load(&host->watermark_s);
     child->n_samples = atomic_load(&host->n_samples);
+    child->clone = describe_clone(qr_ownership_claims(qr_group_ownership(s->group), host->id),
+                                  qr_clock_real_us(s->clock));
 }
 
 static void take_children(const struct qr_picture *picture, struct qr_status *status,

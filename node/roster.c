@@ -251,6 +251,25 @@ static void post_request(struct qr_roster *roster, struct qr_feed *feed,
     qr_mailbox_post(roster->mailbox, &request->message);
 }
 
+static uint32_t find_host(struct qr_roster *roster, const struct qr_guid *guid)
+{
+    int slot = qr_store_enter(roster->store);
+    const struct qr_host *host = qr_store_host_by_guid(roster->store, guid);
+    uint32_t id = host != NULL ? host->id : 0;
+    qr_store_leave(roster->store, slot);
+    return id;
+}
+
+/* Would the log refuse it?  It decides again; this keeps a clone that tries all the time out of it.
+ */
+static bool is_clone(struct qr_roster *roster, const struct qr_feed *feed, uint32_t host)
+{
+    const struct qr_claims *claims =
+        roster->group != NULL ? qr_ownership_claims(qr_group_ownership(roster->group), host) : NULL;
+    return claims != NULL &&
+           qr_claims_check(claims, feed->machine.machine, qr_clock_real_us(roster->clock)) != 0;
+}
+
 static void run_attach(struct qr_message *message)
 {
     struct request *request = QR_CONTAINER_OF(message, struct request, message);
@@ -261,11 +280,15 @@ static void run_attach(struct qr_message *message)
     qr_list_add_tail(&roster->feeds, &feed->node);
     feed->nonce = ++roster->next_nonce;
     feed->n_pending++;
-    if (host_changed(roster, feed, qr_buf_slice(&feed->host_body), false))
+    uint32_t host = find_host(roster, &feed->guid);
+    if (host != 0 && is_clone(roster, feed, host)) {
+        answer_attach(feed, QR_E_CLONE);
+        return;
+    }
+    if (host == 0)
         propose(roster, QR_COMMAND_HOST, &feed->host_body, on_noted, NULL);
-    qr_buf_release(&feed->host_body);
     struct qr_buf own = {0};
-    qr_own_body_encode(&own, &feed->guid, feed->nonce);
+    qr_own_body_encode(&own, &feed->guid, feed->nonce, &feed->machine);
     propose(roster, QR_COMMAND_OWN, &own, on_own_done, (void *)(uintptr_t)feed->nonce);
 }
 
@@ -282,6 +305,15 @@ static void note_connected(struct qr_roster *roster, const struct qr_owner *owne
     if (qr_host_state_encode(&body, &state) == 0)
         propose(roster, QR_COMMAND_HOST_STATE, &body, on_noted, NULL);
     qr_buf_release(&body);
+}
+
+/* Only the owner says what the host is. */
+static void note_host(struct qr_roster *roster, struct qr_feed *feed)
+{
+    if (feed->host_body.len > 0 &&
+        host_changed(roster, feed, qr_buf_slice(&feed->host_body), false))
+        propose(roster, QR_COMMAND_HOST, &feed->host_body, on_noted, NULL);
+    qr_buf_release(&feed->host_body);
 }
 
 void qr_roster_owned(struct qr_roster *roster, const struct qr_owner *owner, uint64_t nonce)
@@ -302,6 +334,7 @@ void qr_roster_owned(struct qr_roster *roster, const struct qr_owner *owner, uin
             feed->owned = true;
             taken = true;
             note_connected(roster, owner, true);
+            note_host(roster, feed);
             answer_attach(feed, 0);
         } else if (feed->owned && feed->epoch < owner->epoch) {
             close_feed(feed, owner->member == roster->member

@@ -284,6 +284,14 @@ static void on_attached(struct qr_feed *feed, int status)
     qr_roster_define(self->sources.roster, define);
 }
 
+/* A child that says it is this member is another machine. */
+static void identify(struct qr_claim *machine, const struct qr_self_sources *sources)
+{
+    *machine = (struct qr_claim){.machine = 1};
+    qr_log_escape(machine->hostname, sizeof machine->hostname, qr_slice_str(sources->hostname));
+    snprintf(machine->address, sizeof machine->address, "this member");
+}
+
 static int attach(struct qr_self *self)
 {
     self->feed.guid = self->sources.guid;
@@ -291,6 +299,7 @@ static int attach(struct qr_self *self)
     self->feed.session = self;
     self->feed.self = true;
     snprintf(self->feed.peer, sizeof self->feed.peer, "self");
+    identify(&self->feed.machine, &self->sources);
     int err = encode_host(&self->feed.host_body, &self->sources);
     if (err == 0)
         qr_roster_attach(self->sources.roster, &self->feed);

@@ -19,6 +19,7 @@ struct count {
     const struct qr_group_member_status *wrong;   /* The first whose clock is. */
     unsigned n_children, n_connected, n_full;     /* Members' own hosts are not children. */
     const struct qr_status_child *thin;           /* The first host with too few copies. */
+    const struct qr_status_child *cloned;         /* The first whose GUID two machines have. */
 };
 
 static bool is_behind(const struct qr_status *status, const struct qr_group_member_status *member)
@@ -51,6 +52,8 @@ static struct count count_all(const struct qr_status *status)
         bool full = child->watermark_s == 0 || child->replication_factor >= c.n_voters;
         if (!full && c.thin == NULL)
             c.thin = child;
+        if (child->clone != NULL && c.cloned == NULL)
+            c.cloned = child;
         if (child->own)
             continue;
         c.n_children++;
@@ -223,6 +226,8 @@ static unsigned describe_problems(const struct qr_status *status, const struct c
                       "member %u (%s) is %" PRIu64 " entries behind; do: wait, or look at the load "
                       "and the disk of its machine",
                       c->lagging->id, c->lagging->address, group->commit - c->lagging->applied);
+    if (c->cloned != NULL && n++ == 0)
+        qr_buf_add_str(out, c->cloned->clone);
     if (c->thin != NULL && n++ == 0)
         qr_buf_printf(out,
                       "the newest data of %s is on %u of %u members; do: wait until they have "
@@ -393,6 +398,7 @@ static void add_child(struct qr_json *json, const struct qr_status_child *child)
     qr_json_u64(json, "replication_factor", child->replication_factor);
     qr_json_u64(json, "samples", child->n_samples);
     qr_json_u64(json, "gaps", child->n_gaps);
+    qr_json_str(json, "clone", child->clone);
     qr_json_end(json);
 }
 
@@ -486,6 +492,8 @@ void qr_status_free(struct qr_status *status)
 {
     if (status == NULL)
         return;
+    for (uint32_t i = 0; i < status->n_children; i++)
+        free(status->children[i].clone);
     free(status->children);
     free(status);
 }

@@ -25,6 +25,7 @@ struct qr_status_child {
     int64_t watermark_s;         /* Newest of its charts. */
     uint32_t replication_factor; /* Members that hold its newest applied data. */
     uint64_t n_samples, n_gaps;
+    char *clone; /* What is to be said of another machine with its GUID; NULL: nothing.  Owned. */
 };
 
 struct qr_status {
@@ -51,7 +52,7 @@ struct qr_status {
 
 enum qr_verdict { QR_HEALTHY, QR_DEGRADED, QR_DOWN };
 
-#define QR_VERDICT_BYTES_MAX 512
+#define QR_VERDICT_BYTES_MAX 640
 
 /* The verdict: 0 HEALTHY, 1 DEGRADED, 2 DOWN, and a sentence such as
  *   HEALTHY · 3/3 · RF 3 for 2/2 children · can lose 1
@@ -70,7 +71,7 @@ int qr_status_verdict(const struct qr_status *status, char *sentence, size_t sen
  * voter, kind: voter|learner| spare, disk, applied, commit, last_contact_ms (null: never), hash,
  * clock_ahead_s (of the cluster's time; 0: it is right)}],
  *   children [{guid, hostname, own, owner (0: none), epoch, connected, charts, watermark,
- *     replication_factor, samples, gaps}], counters {..}
+ *     replication_factor, samples, gaps, clone (a sentence, or null)}], counters {..}
  * 0 or UV_ENOMEM. */
 int qr_status_json(const struct qr_status *status, struct qr_buf *out);
 

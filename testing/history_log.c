@@ -128,8 +128,12 @@ static void append_time(struct qr_history_log *log, enum qr_command_type type, i
 static void own_host(struct qr_history_log *log, struct qr_history_host *host, uint32_t member)
 {
     struct qr_buf body = {0};
-    qr_own_body_encode(&body, &host->guid, qr_rng_next(&log->rng));
+    struct qr_claim claim = {.machine = 1 + member};
+    snprintf(claim.hostname, sizeof claim.hostname, "machine-%u", member);
+    qr_own_body_encode(&body, &host->guid, qr_rng_next(&log->rng), &claim);
     append(log, QR_COMMAND_OWN, member, &body);
+    if (qr_ownership_get(log->ownership, host->id).epoch == host->epoch)
+        return; /* Members are machines here: it was found to be a clone. */
     host->stale_member = host->member;
     host->stale_epoch = host->epoch;
     host->stale_seq = host->block_seq;
@@ -151,6 +155,8 @@ static void define_host(struct qr_history_log *log, struct qr_history_host *host
     char name[32];
     struct qr_buf body = {0};
     uint32_t member = 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS);
+    if (host->id != 0 && member != 1)
+        member = host->member; /* Others may not say what it is. */
     snprintf(name, sizeof name, "child-%u", (unsigned)pick(log, 5));
     const struct qr_host_def def = {.guid = host->guid,
                                     .hostname = name,

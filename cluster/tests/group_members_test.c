@@ -422,28 +422,6 @@ static void a_new_member_founds_nothing(void **state)
     teardown_cluster();
 }
 
-/* Its list names nobody but itself, and yet there is a cluster. */
-static void a_lone_founder_that_lost_its_disk_founds_nothing_beside_who_joined_it(void **state)
-{
-    (void)state;
-    setup_cluster(2);
-    cluster->n_seeds = 1;
-    start_member(1);
-    assert_true(wait_for(all_ready));
-    start_member(2);
-    assert_int_equal(ask(1, QR_CHANGE_ADD, 0, 2), 0);
-    assert_int_equal(outcome(1), QR_CHANGE_DONE);
-    wait_members(2);
-    propose(2, 20, 64);
-    assert_true(wait_for(all_equal));
-    lost = 1;
-    stop_member(1);
-    wipe(1);
-    start_member(1);
-    assert_true(wait_for(is_told_that_it_lost_its_disk));
-    teardown_cluster();
-}
-
 static void one_is_replaced_by_another(void **state)
 {
     (void)state;
@@ -516,7 +494,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_member_founds_nothing),
-        cmocka_unit_test(a_lone_founder_that_lost_its_disk_founds_nothing_beside_who_joined_it),
         cmocka_unit_test(a_member_is_added_while_entries_flow),
         cmocka_unit_test(one_change_at_a_time_and_only_what_can_be),
         cmocka_unit_test(the_leader_is_removed_and_stays_out),

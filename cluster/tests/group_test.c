@@ -185,6 +185,7 @@ static void ownership_is_handed_out_by_the_log(void **state)
     struct qr_guid guid = {{42}};
     qr_buf_add(&body, guid.bytes, sizeof guid.bytes);
     qr_buf_add_u64(&body, 77);
+    qr_claim_encode(&body, &(struct qr_claim){0});
     for (uint32_t id = 1; id <= 3; id++) {
         struct member *m = &cluster->members[id];
         assert_int_equal(

@@ -175,6 +175,7 @@ static int own(struct bench *b, uint32_t member, uint64_t sequence, uint8_t host
     struct qr_guid guid = {{host}};
     qr_buf_add(&body, guid.bytes, sizeof guid.bytes);
     qr_buf_add_u64(&body, 900 + sequence);
+    qr_claim_encode(&body, &(struct qr_claim){0});
     const struct qr_command command = {.type = QR_COMMAND_OWN,
                                        .member = member,
                                        .incarnation = 1,

@@ -156,6 +156,12 @@ static void render_children(const json_t *children, const json_t *now, struct qr
     }
     qr_ctl_table_print(&table, out);
     qr_ctl_table_release(&table);
+    json_array_foreach(children, i, child)
+    {
+        const char *clone = json_string_value(json_object_get(child, "clone"));
+        if (clone != NULL)
+            qr_buf_printf(out, "%s: %s\n", text_of(child, "hostname"), clone);
+    }
 }
 
 /* The verdict's level as an exit code; -1: there is none. */

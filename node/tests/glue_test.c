@@ -204,6 +204,40 @@ static void an_older_epoch_adds_nothing(void **state)
     close_fixture(&f);
 }
 
+static int tell_host(struct fixture *f, uint8_t n, uint32_t member, const char *hostname)
+{
+    struct qr_buf body = {0};
+    struct qr_host_def def = {.guid = guid_of(n),
+                              .hostname = hostname,
+                              .registry_hostname = hostname,
+                              .os = "linux",
+                              .timezone = "UTC",
+                              .abbrev_timezone = "UTC",
+                              .update_every = 1,
+                              .hops = 1,
+                              .program_name = "netdata",
+                              .program_version = "v1.37.1"};
+    assert_int_equal(qr_host_def_encode(&body, &def), 0);
+    return apply(f, QR_COMMAND_HOST, member, &body);
+}
+
+static void only_its_owner_says_what_a_host_is(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct qr_owner owner;
+    open_fixture(&f);
+    uint32_t host = add_host(&f, 1);
+    const struct qr_host *known = qr_store_host_by_id(f.store, host);
+    assert_int_equal(tell_host(&f, 1, 2, "anybody"), 0); /* nobody owns it yet */
+    assert_int_equal(qr_ownership_take(&f.ownership, host, 1, &owner), 0);
+    assert_int_equal(tell_host(&f, 1, 2, "other"), QR_E_FENCED);
+    assert_string_equal(atomic_load(&known->def)->hostname, "anybody");
+    assert_int_equal(tell_host(&f, 1, 1, "renamed"), 0);
+    assert_string_equal(atomic_load(&known->def)->hostname, "renamed");
+    close_fixture(&f);
+}
+
 static void the_first_value_stays_and_a_jump_is_told(void **state)
 {
     (void)state;
@@ -452,6 +486,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_older_epoch_adds_nothing),
+        cmocka_unit_test(only_its_owner_says_what_a_host_is),
         cmocka_unit_test(the_first_value_stays_and_a_jump_is_told),
         cmocka_unit_test(what_is_forgotten_is_told_to_its_session),
         cmocka_unit_test(a_block_without_its_base_is_refused_as_a_whole),
