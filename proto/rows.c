@@ -383,7 +383,7 @@ static int open_replayed_row(struct qr_stream *s, struct qr_args args)
         return qr_engine_malformed(s, "RBEGIN with a time that is not a number");
     const struct qr_chart *chart = s->open;
     if (start <= 0 || end <= start || end > QR_TIME_S_MAX ||
-        (child_now > 0 && end > child_now + chart->pub.update_every)) {
+        (child_now > 0 && end - (int64_t)chart->pub.update_every > child_now)) {
         s->stats.rows_refused++;
         s->row_refused = true;
         return 0;
