@@ -36,7 +36,8 @@
     X(merge_forgets_late)     /* storage/merge_job: only the first file of a window is merged */   \
     X(page_unchecked)         /* storage/block: a page's checksum is not looked at */              \
     X(file_not_synced)        /* storage/disk: a block file gets its name before its bytes */      \
-    X(folder_not_synced)      /* storage/disk: .. and the name is not on the disk */
+    X(folder_not_synced)      /* storage/disk: .. and the name is not on the disk */               \
+    X(log_sync_lost)          /* testing/sim: the log's disk says that it has synced */
 
 enum qr_plant {
 #define QR_PLANT_ENUM(name) QR_PLANT_##name,

@@ -20,6 +20,9 @@ const char qr_sim_arguments_help[] =
     "  --dims N          of each chart (2)\n"
     "  --busy N          seconds of a round with faults (210)\n"
     "  --quiet N         and without, before all is checked (90)\n"
+    "  --threshold N     entries from one snapshot to the next (by the seed)\n"
+    "  --trailing N      that stay in the log behind a snapshot (by the seed)\n"
+    "  --tick-ms N       of a member, from entry to entry (by the seed)\n"
     "  --faults LIST     kinds to draw from: all, none, or names; -NAME leaves one out (all)\n"
     "  --schedule FILE   these faults instead, as --print-schedule prints them\n"
     "  --plant NAME      with this bug (base/plant.h)\n"
@@ -51,6 +54,9 @@ static const struct number {
     FIELD("dims", n_dims, 1, 1, 64),
     FIELD("busy", busy_s, 1, 1, 100000),
     FIELD("quiet", quiet_s, 1, 30, 100000),
+    FIELD("threshold", threshold, 1, 1, 100000),
+    FIELD("trailing", trailing, 1, 1, 100000),
+    FIELD("tick-ms", tick_ms, 1, 10, 10000),
     FIELD("steps", steps_max, 1, 1, UINT64_MAX),
     FIELD("minutes", duration_s, 60, 1, 100000),
 #undef FIELD

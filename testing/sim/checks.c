@@ -6,12 +6,15 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "cluster/group.h"
+#include "cluster/group_private.h"
 #include "storage/entry.h"
 #include "storage/store.h"
+#include "testing/sim/fs.h"
 
 #define HOSTS_MAX 1024u
 #define TERMS     4096u
+#define SNAPSHOTS 4096u
+#define LOG_DIR   "/sim/data/group-1/log"
 
 /* What an index must be, by whoever applied it first. */
 struct applied {
@@ -175,6 +178,47 @@ void qr_sim_check_replaced(const struct qr_sim_member *member, const struct qr_m
                          member->host->name, (unsigned long long)machine->applied);
 }
 
+/* ---- each step ---- */
+
+void qr_sim_check_step(void)
+{
+    for (uint32_t i = 0; i < qr_sim_cluster.n_members; i++) {
+        struct qr_sim_member *member = &qr_sim_cluster.members[i];
+        const struct qr_group *group = member->node != NULL ? qr_node_group(member->node) : NULL;
+        if (group == NULL)
+            continue;
+        if (group->raft.commit_index < member->commit)
+            qr_sim_violation("%s: the commit index went back from %llu to %llu", member->host->name,
+                             (unsigned long long)member->commit,
+                             (unsigned long long)group->raft.commit_index);
+        member->commit = group->raft.commit_index;
+    }
+}
+
+/* ---- snapshots ---- */
+
+struct named {
+    unsigned long long index, term;
+};
+
+static struct named snapshots[SNAPSHOTS]; /* By index % SNAPSHOTS. */
+
+/* The library's names: snapshot-TERM-INDEX-TIME. */
+static void check_snapshot(void *data, const char *path, uint64_t size)
+{
+    const struct qr_sim_member *member = data;
+    struct named named;
+    (void)size;
+    if (sscanf(strrchr(path, '/'), "/snapshot-%llu-%llu-", &named.term, &named.index) != 2)
+        return;
+    struct named *known = &snapshots[named.index % SNAPSHOTS];
+    if (known->index == named.index && known->term != named.term)
+        qr_sim_violation("%s has a snapshot of entry %llu under term %llu, others had it under "
+                         "term %llu",
+                         member->host->name, named.index, named.term, known->term);
+    *known = named;
+}
+
 /* ---- each second ---- */
 
 static void check_leader(const struct qr_sim_member *member, const struct qr_group_status *status)
@@ -199,9 +243,6 @@ static void check_member(struct qr_sim_member *member)
         return;
     qr_group_get_status(qr_node_group(member->node), &status);
     check_leader(member, &status);
-    if (status.commit < member->commit)
-        qr_sim_violation("%s: the commit index went back from %llu to %llu", member->host->name,
-                         (unsigned long long)member->commit, (unsigned long long)status.commit);
     if (status.term < member->term)
         qr_sim_violation("%s: the term went back from %llu to %llu", member->host->name,
                          (unsigned long long)member->term, (unsigned long long)status.term);
@@ -210,7 +251,6 @@ static void check_member(struct qr_sim_member *member)
                          (unsigned long long)status.term);
     if (status.diverged)
         qr_sim_violation("%s says that members differ", member->host->name);
-    member->commit = status.commit;
     member->term = status.term;
 }
 
@@ -218,6 +258,10 @@ void qr_sim_check_second(void)
 {
     for (uint32_t i = 0; i < qr_sim_cluster.n_members; i++)
         check_member(&qr_sim_cluster.members[i]);
+    for (uint32_t i = 0; i < qr_sim_cluster.n_members; i++) {
+        struct qr_sim_member *member = &qr_sim_cluster.members[i];
+        qr_sim_disk_walk(member->host, LOG_DIR, check_snapshot, member);
+    }
 }
 
 /* ---- settled ---- */

@@ -2,7 +2,9 @@
  *
  *   with each entry that a member applies   the same entry and the same state hash as everybody
  * else at that index, in every life; blocks count only of the owner of the newest epoch, in order
- *   each simulated second                   one leader a term, a commit index that never goes back
+ *   each step                               a commit index that never goes back
+ *   each simulated second                   one leader a term, and an entry of a snapshot one term
+ *   with each vote on a block file          the file and its name survive a loss of power
  *   when asked                              the samples in a member's store are the model's; block
  *                                           files of the same name are the same bytes
  *
@@ -17,6 +19,7 @@
 
 #include "base/compiler.h"
 #include "cluster/machine.h"
+#include "storage/block_id.h"
 #include "testing/sim/hosts.h"
 
 void qr_sim_checks_init(void);
@@ -33,8 +36,12 @@ void qr_sim_check_applied(const struct qr_sim_member *member, const struct qr_ma
 /* .. has a snapshot's state instead of its own. */
 void qr_sim_check_replaced(const struct qr_sim_member *member, const struct qr_machine *machine);
 
+/* .. is about to vote on a block file: it must survive a loss of power. */
+void qr_sim_check_vote(const struct qr_sim_member *member, const struct qr_block_id *id);
+
 /* ---- now and then ---- */
 
+void qr_sim_check_step(void);
 void qr_sim_check_second(void);
 /* Has the group a leader, do all members follow, are all children connected?  Else why not. */
 bool qr_sim_check_settled(char *why, size_t bytes);

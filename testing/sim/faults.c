@@ -20,7 +20,7 @@
 enum whom { A_MEMBER, A_CHILD, NOBODY };
 
 /* How it counts against the minority that may be missing. */
-enum weight { HARMLESS, TAKES_ONE, TAKES_ALL };
+enum weight { HARMLESS, TAKES_ONE, TAKES_SOME, TAKES_ALL };
 
 static const struct kind {
     const char *name;
@@ -51,11 +51,14 @@ static const struct kind {
     [QR_SIM_FAULT_MAJORITY] = {"majority", NOBODY, TAKES_ALL, 1000, 90000, 0, 3},
     [QR_SIM_FAULT_WIPE] = {"wipe", A_MEMBER, TAKES_ONE, 1000, 15000, 0, 0},
     [QR_SIM_FAULT_MEMBERSHIP] = {"membership", A_MEMBER, TAKES_ONE, 2000, 40000, 0, 1},
+    [QR_SIM_FAULT_BLACKOUT] = {"blackout", NOBODY, TAKES_ALL, 1000, 60000, 0, 0},
+    [QR_SIM_FAULT_SPLIT] = {"split", A_MEMBER, TAKES_SOME, 500, 30000, 1, QR_SIM_MEMBERS_MAX / 2},
+    [QR_SIM_FAULT_CHILD_FORGETS] = {"child-forgets", A_CHILD, HARMLESS, 500, 20000, 0, 60},
 };
 
 static bool changes_members(enum qr_sim_fault_kind kind)
 {
-    return kind >= QR_SIM_FAULT_WIPE;
+    return kind == QR_SIM_FAULT_WIPE || kind == QR_SIM_FAULT_MEMBERSHIP;
 }
 
 const char *qr_sim_fault_name(enum qr_sim_fault_kind kind)
@@ -187,6 +190,19 @@ static uint32_t draw_member(struct drawing *d, const struct kind *kind, uint64_t
     return target;
 }
 
+/* A group of members that stand beside each other, as many as may be missing at most. */
+static bool break_some(struct drawing *d, struct qr_sim_fault *fault, uint64_t until_ms)
+{
+    uint32_t n = d->options->n_members, minority = (n - 1) / 2;
+    if (n_broken(d, fault->at_ms) != 0 || minority == 0)
+        return false;
+    if (fault->number > minority)
+        fault->number = minority;
+    for (uint32_t i = 0; i < fault->number; i++)
+        d->broken_until_ms[(fault->target - 1 + i) % n + 1] = until_ms;
+    return true;
+}
+
 static void draw_one(struct drawing *d, enum qr_sim_fault_kind which, uint64_t at_ms)
 {
     const struct kind *kind = &kinds[which];
@@ -212,6 +228,8 @@ static void draw_one(struct drawing *d, enum qr_sim_fault_kind which, uint64_t a
     if (kind->whom == NOBODY && n_broken(d, at_ms) != 0)
         return;
     end_ms += wait_ms + (changes_members(which) ? REBUILD_MS : SLOW_START_MS);
+    if (kind->weight == TAKES_SOME && !break_some(d, &fault, end_ms))
+        return;
     if (kind->whom == NOBODY)
         break_all(d, end_ms);
     else if (kind->weight == TAKES_ONE)

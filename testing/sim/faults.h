@@ -42,6 +42,9 @@ enum qr_sim_fault_kind {
     QR_SIM_FAULT_MAJORITY,        /* Most members die at once. */
     QR_SIM_FAULT_WIPE,            /* Its disk is lost; it comes back with an empty one. */
     QR_SIM_FAULT_MEMBERSHIP,      /* It is removed, and added again, with its old disk or empty. */
+    QR_SIM_FAULT_BLACKOUT,        /* All members lose power at once. */
+    QR_SIM_FAULT_SPLIT,           /* Some, a minority, are cut off from the others together. */
+    QR_SIM_FAULT_CHILD_FORGETS,   /* A child ends, and starts again without its older history. */
     QR_SIM_FAULT_KINDS
 };
 

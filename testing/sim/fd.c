@@ -345,6 +345,9 @@ int qr_sim_open(int dir, const char *path, int flags, mode_t mode)
         }
         end(tree_here(), call, 0);
     }
+    const char *lies_below = place.node->tree->disk.lies_below;
+    if (lies_below != NULL && strstr(path, lies_below) != NULL)
+        place.node->unsynced = true;
     int kept = flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC | O_NOCTTY);
     return open_file(file_new(NODE, place.node, kept));
 }

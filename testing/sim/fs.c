@@ -47,6 +47,12 @@ static const struct qr_sim_node *find_file(struct qr_sim_host *host, const char 
     return place.node;
 }
 
+bool qr_sim_disk_is_durable(struct qr_sim_host *host, const char *path)
+{
+    const struct qr_sim_node *node = find_file(host, path);
+    return node != NULL && qr_sim_node_is_durable(node);
+}
+
 ssize_t qr_sim_disk_read(struct qr_sim_host *host, const char *path, uint64_t offset, void *bytes,
                          size_t len)
 {

@@ -43,7 +43,8 @@ struct qr_sim_disk_counters {
 /* How a host's disk is; the world may change it at any time. */
 struct qr_sim_disk {
     bool harsh;
-    bool lying;              /* Syncs succeed and do nothing. */
+    bool lying;             /* Syncs succeed and do nothing. */
+    const char *lies_below; /* .. of files that are opened with a path that has this; NULL: none. */
     uint64_t capacity_bytes; /* 0: without end. */
     unsigned failing_writes; /* So many calls end with EIO; UINT_MAX: until it is 0 again. */
     unsigned failing_syncs;
@@ -80,6 +81,9 @@ bool qr_sim_disk_flip(struct qr_sim_host *host, const char *pattern, uint64_t fr
 const struct qr_sim_flip *qr_sim_disk_flipped(size_t i);
 
 /* ---- reading a host's files from outside ---- */
+
+/* Its bytes and its name would survive if power failed now. */
+bool qr_sim_disk_is_durable(struct qr_sim_host *host, const char *path);
 
 /* -ENOENT, or how many bytes. */
 ssize_t qr_sim_disk_read(struct qr_sim_host *host, const char *path, uint64_t offset, void *bytes,

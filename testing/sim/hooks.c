@@ -1,5 +1,7 @@
 /* testing/sim/hooks.c — where the checks listen: the linker puts these functions between the
  * callers and those they are named after (--wrap), so that the program needs no seam for it. */
+#include "cluster/group.h"
+#include "node/bodies.h"
 #include "node/glue.h"
 #include "storage/store.h"
 #include "testing/sim/checks.h"
@@ -17,6 +19,11 @@ int __real_qr_store_fetch_enter(struct qr_store *store, const struct qr_block_na
                                 const char *path);
 int __wrap_qr_store_fetch_enter(struct qr_store *store, const struct qr_block_name *file,
                                 const char *path);
+
+int __real_qr_group_propose(struct qr_group *group, enum qr_command_type type, struct qr_slice body,
+                            qr_proposal_cb done, void *data);
+int __wrap_qr_group_propose(struct qr_group *group, enum qr_command_type type, struct qr_slice body,
+                            qr_proposal_cb done, void *data);
 
 static void tell_moment(struct qr_slice entry)
 {
@@ -43,6 +50,15 @@ void __wrap_qr_machine_replace(struct qr_machine *machine, struct qr_image_state
 {
     __real_qr_machine_replace(machine, state);
     qr_sim_check_replaced(qr_sim_member_of(qr_sim_host()), machine);
+}
+
+int __wrap_qr_group_propose(struct qr_group *group, enum qr_command_type type, struct qr_slice body,
+                            qr_proposal_cb done, void *data)
+{
+    struct qr_sealed sealed;
+    if (type == QR_COMMAND_SEALED && qr_sealed_decode(&sealed, body) == 0)
+        qr_sim_check_vote(qr_sim_member_of(qr_sim_host()), &sealed.id);
+    return __real_qr_group_propose(group, type, body, done, data);
 }
 
 int __wrap_qr_store_snapshot_begin(struct qr_store *store, struct qr_store_pin *pin)

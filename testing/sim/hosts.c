@@ -15,6 +15,7 @@
 #include "testing/sim/keys.h"
 #include "testing/sim/net.h"
 #include "testing/sim/operator.h"
+#include "testing/sim/plants.h"
 
 #define RESTART_MS  1000u
 #define LATE_MS     60000u /* A change that was asked for before may still take a new disk in. */
@@ -209,6 +210,10 @@ static void configure(struct qr_sim_member *member, uint32_t n_members, uint64_t
         .retention_hours = {1, 4, 24},
         .disk_reserve_mib = 8,
     };
+    const struct qr_sim_options *o = qr_sim_cluster.options;
+    c->snapshot_threshold = o->threshold != 0 ? o->threshold : c->snapshot_threshold;
+    c->snapshot_trailing = o->trailing != 0 ? o->trailing : c->snapshot_trailing;
+    c->tick_ms = o->tick_ms != 0 ? o->tick_ms : c->tick_ms;
     int err = qr_guid_parse(&c->cluster_id, qr_slice_str(qr_sim_cluster_id));
     assert(err == 0);
     (void)err;
@@ -244,6 +249,7 @@ static void install_disk(struct qr_sim_member *member, uint64_t seed)
     struct qr_rng rng;
     qr_rng_seed(&rng, seed ^ UINT64_C(0x6469736b));
     disk->harsh = qr_rng_below(&rng, 2) == 0;
+    disk->lies_below = qr_plant_lies_below();
     disk->async_one_in = async[qr_rng_below(&rng, 4)];
 }
 
@@ -298,7 +304,7 @@ static int child_main(void *data)
         .destinations = destinations,
         .n_destinations = qr_sim_cluster.n_members,
         .caps = child->rules_29 ? CAPS_29 : CAPS_137,
-        .first_s = QR_SIM_REAL_ZERO_S - QR_SIM_HISTORY_S,
+        .first_s = child->first_s,
         .reconnect_delay_ms = 1000,
         .timeout_ms = 5000,
         .postpone_scale = POSTPONED,
@@ -409,6 +415,7 @@ static void make_children(const struct qr_sim_options *options)
         else
             snprintf(name, sizeof name, "child-%u", i + 1);
         child->rules_29 = i % 2 == 1;
+        child->first_s = QR_SIM_REAL_ZERO_S - QR_SIM_HISTORY_S;
         child->host = qr_sim_host_new(name);
         if (child->is_spare)
             continue;

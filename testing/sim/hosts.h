@@ -18,6 +18,7 @@
 #define QR_SIM_REAL_ZERO_S INT64_C(1800000000) /* 2027-01-15 */
 #define QR_SIM_HISTORY_S   30u /* What children have collected before the world begins. */
 #define QR_SIM_SPARES      3u
+#define QR_SIM_FORGETS_MAX 256u
 #define QR_SIM_LINES       40u
 #define QR_SIM_LINE_BYTES  240u
 
@@ -48,7 +49,11 @@ struct qr_sim_child {
     bool is_spare;
     bool truncate, rules_29;
     uint32_t late_every;
-    struct qr_child *child; /* NULL: down. */
+    int64_t first_s; /* Its history begins here .. */
+    uint32_t n_forgot;
+    int64_t
+        forgot_s[QR_SIM_FORGETS_MAX]; /* .. and has begun here: what it did not say then is lost. */
+    struct qr_child *child;           /* NULL: down. */
     struct qr_sim_event boot;
     struct qr_sim_ring ring;
 };

@@ -66,6 +66,12 @@ static void end_kill(const struct qr_sim_fault *fault, struct qr_sim_member *mem
         qr_sim_disk_crash_at(member->host, 0, QR_SIM_BEFORE, QR_SIM_KILL);
 }
 
+static void take_all(const struct qr_sim_fault *fault)
+{
+    for (uint32_t i = 0; i < qr_sim_cluster.n_members; i++)
+        qr_sim_member_take(&qr_sim_cluster.members[i], QR_SIM_POWER, fault->for_ms);
+}
+
 /* The first `number` members less than all, at least most of them. */
 static void take_most(const struct qr_sim_fault *fault)
 {
@@ -141,6 +147,19 @@ static void cut(const struct qr_sim_fault *fault, const struct qr_sim_member *me
     }
 }
 
+/* `number` members, from this one on, and all others. */
+static void split(const struct qr_sim_fault *fault, bool on)
+{
+    uint32_t n = qr_sim_cluster.n_members;
+    for (uint32_t i = 0; i < n * n; i++) {
+        uint32_t from = i / n, to = i % n;
+        bool from_is_in = (from + n + 1 - fault->target) % n < (uint32_t)fault->number;
+        bool to_is_in = (to + n + 1 - fault->target) % n < (uint32_t)fault->number;
+        if (from_is_in != to_is_in)
+            qr_net_cut(from + 1, to + 1, on);
+    }
+}
+
 static void slow_down(const struct qr_sim_member *member, uint64_t latency_us)
 {
     uint32_t n = qr_sim_cluster.n_members + qr_sim_cluster.n_children;
@@ -191,6 +210,18 @@ static void begin_lies(const struct qr_sim_fault *fault, struct qr_sim_child *ch
     qr_sim_child_take(child, fault->for_ms);
 }
 
+/* What it has collected, but for the last seconds, is gone when it starts again. */
+static void begin_forgetting(const struct qr_sim_fault *fault, struct qr_sim_child *child)
+{
+    uint64_t boot_ms = qr_sim_now_ns() / QR_SIM_MS + fault->for_ms;
+    int64_t first_s = QR_SIM_REAL_ZERO_S + (int64_t)(boot_ms / 1000) - fault->number;
+    if (first_s <= child->first_s || child->n_forgot == QR_SIM_FORGETS_MAX)
+        return;
+    child->first_s = first_s;
+    child->forgot_s[child->n_forgot++] = first_s;
+    qr_sim_child_take(child, fault->for_ms);
+}
+
 static void begin_child(struct active *active, struct qr_sim_child *child)
 {
     const struct qr_sim_fault *fault = active->fault;
@@ -206,6 +237,9 @@ static void begin_child(struct active *active, struct qr_sim_child *child)
         break;
     case QR_SIM_FAULT_CHILD_KILL:
         qr_sim_child_take(child, fault->for_ms);
+        break;
+    case QR_SIM_FAULT_CHILD_FORGETS:
+        begin_forgetting(fault, child);
         break;
     default:
         begin_lies(fault, child);
@@ -244,6 +278,9 @@ static void begin_member(struct active *active, struct qr_sim_member *member)
     case QR_SIM_FAULT_ONEWAY:
         cut(fault, member, true);
         break;
+    case QR_SIM_FAULT_SPLIT:
+        split(fault, true);
+        break;
     case QR_SIM_FAULT_SLOW_NET:
         slow_down(member, (uint64_t)fault->number * 1000);
         break;
@@ -277,6 +314,9 @@ static void end_member(struct active *active, struct qr_sim_member *member)
     case QR_SIM_FAULT_ONEWAY:
         cut(fault, member, false);
         break;
+    case QR_SIM_FAULT_SPLIT:
+        split(fault, false);
+        break;
     case QR_SIM_FAULT_SLOW_NET:
         slow_down(member, 0);
         break;
@@ -306,7 +346,7 @@ static void on_end(struct qr_sim_event *event)
     if (fault->kind == QR_SIM_FAULT_LEADER_KILL) {
         if (inject.waiting == active) /* Its moment has not come. */
             strike(active);
-    } else if (fault->kind == QR_SIM_FAULT_MAJORITY) {
+    } else if (fault->kind == QR_SIM_FAULT_MAJORITY || fault->kind == QR_SIM_FAULT_BLACKOUT) {
         return; /* They boot by themselves. */
     } else if (qr_sim_fault_of_child(fault->kind)) {
         end_child(active, child_of(fault));
@@ -332,6 +372,8 @@ static void on_begin(struct qr_sim_event *event)
     }
     if (fault->kind == QR_SIM_FAULT_MAJORITY)
         take_most(fault);
+    else if (fault->kind == QR_SIM_FAULT_BLACKOUT)
+        take_all(fault);
     else if (of_child && child_of(fault) != NULL)
         begin_child(active, child_of(fault));
     else if (member_of(fault) != NULL)

@@ -29,6 +29,7 @@ const struct qr_plant_row qr_plants[QR_PLANTS_N] = {
     [QR_PLANT_merge_forgets_late] = {"merge_forgets_late", "late samples vanish with the merge"},
     [QR_PLANT_page_unchecked] = {"page_unchecked", "a flipped bit is served"},
     [QR_PLANT_file_not_synced] = {"file_not_synced", "a file that was voted for is not there"},
+    [QR_PLANT_log_sync_lost] = {"log_sync_lost", "what was acknowledged is gone with the power"},
     [QR_PLANT_folder_not_synced] = {"folder_not_synced", "a file that was voted for has no name"},
 };
 
@@ -41,6 +42,11 @@ bool qr_plant_is_on(enum qr_plant plant)
 {
     switches[plant].n_asked += switches[plant].on;
     return switches[plant].on;
+}
+
+const char *qr_plant_lies_below(void)
+{
+    return QR_PLANT(log_sync_lost) ? "/log/" : NULL;
 }
 
 int qr_plant_find(const char *name)

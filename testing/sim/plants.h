@@ -26,6 +26,9 @@ int qr_plant_find(const char *name);
 void qr_plant_set(enum qr_plant plant, bool on);
 bool qr_plant_is_on(enum qr_plant plant);
 
+/* Of the false disks: files below it are never synced, and nobody is told; NULL: all are. */
+const char *qr_plant_lies_below(void);
+
 /* How often its place was reached while it was on. */
 unsigned long long qr_plant_n_asked(enum qr_plant plant);
 

@@ -12,6 +12,8 @@
 #define BLOCK_DIR   "/sim/data/group-1/blocks"
 #define FILES_MAX   8192u
 #define READERS_MAX 32u
+#define GAPS_MAX    4096u
+#define NEW_S       10 /* A child that begins has other values at first, or none. */
 
 /* One member's store, over a span. */
 struct reading {
@@ -22,6 +24,8 @@ struct reading {
     bool whole;
     uint32_t *values; /* A chart's: by second, then dimension. */
     uint32_t n_bad;   /* Pages that could not be served. */
+    uint32_t n_gaps;  /* Recorded, of the chart. */
+    struct qr_gap gaps[GAPS_MAX];
 };
 
 static struct reading readings[READERS_MAX];
@@ -42,12 +46,39 @@ static void complain(uint64_t *n, const struct place *at, const char *what, doub
                      at->member, what, at->child, at->chart, at->dim, (long long)at->t, is, ought);
 }
 
+/* A child without a past begins about here: what it says is not the model's yet. */
+static bool is_beginning(const struct place *at)
+{
+    const struct qr_sim_child *child = &qr_sim_cluster.children[at->child - 1];
+    int64_t new_s = NEW_S + 2 * (int64_t)qr_model_update_every(at->model, at->chart);
+    for (uint32_t i = 0; i < child->n_forgot; i++)
+        if (at->t >= child->forgot_s[i] && at->t < child->forgot_s[i] + new_s)
+            return true;
+    return false;
+}
+
+/* The child does not have it any more, and says so: a gap is recorded, and nothing is lost in
+ * silence. */
+static bool is_forgotten(const struct reading *r, const struct place *at)
+{
+    if (at->t >= qr_sim_cluster.children[at->child - 1].first_s)
+        return false;
+    for (uint32_t i = 0; i < r->n_gaps; i++)
+        if (at->t > r->gaps[i].after_s && at->t <= r->gaps[i].before_s)
+            return true;
+    return false;
+}
+
 static void compare(const struct reading *r, const struct place *at, uint32_t value)
 {
     struct qr_sim_result *result = qr_sim_cluster.result;
     double ought, is = qr_value_unpack(value);
     bool there = qr_model_value(at->model, 0, at->chart, at->dim, at->t, &ought);
     result->n_samples++;
+    if (there && qr_value_is_empty(value) && r->whole && is_forgotten(r, at)) {
+        result->n_gone++;
+        return;
+    }
     if (there && qr_value_is_empty(value)) {
         if (r->whole && r->n_bad == 0)
             complain(&result->n_lost, at, "a sample is lost", is, ought);
@@ -67,7 +98,8 @@ static void compare_chart(const struct reading *r, const struct qr_model *model,
     uint32_t step = qr_model_update_every(model, chart);
     at.chart = chart;
     for (at.t = r->from_s; at.t <= r->to_s; at.t++) {
-        if (at.t % step != 0 || qr_model_collected_from(model, chart, at.t) > r->to_s)
+        if (at.t % step != 0 || is_beginning(&at) ||
+            qr_model_collected_from(model, chart, at.t) > r->to_s)
             continue;
         const uint32_t *row = &r->values[(size_t)(at.t - r->from_s) * model->n_dims];
         for (at.dim = 0; at.dim < model->n_dims; at.dim++)
@@ -113,6 +145,8 @@ static void read_chart(struct reading *r, struct qr_store *store, const struct q
         take_slab(r, &slab, n_dims, &last_s);
     r->n_bad += qr_query_n_bad(query) + (err < 0);
     qr_query_close(query);
+    r->n_gaps = qr_store_gaps(store, chart->id, r->gaps, GAPS_MAX);
+    assert(r->n_gaps <= GAPS_MAX);
 }
 
 static void read_child(struct reading *r, struct qr_store *store, uint32_t child)
@@ -123,6 +157,7 @@ static void read_child(struct reading *r, struct qr_store *store, uint32_t child
     qr_model_guid(model, 0, &guid);
     for (uint32_t chart = 0; chart < model->n_charts && !qr_sim_violated(); chart++) {
         forget_values(r, model->n_dims);
+        r->n_gaps = 0;
         int slot = qr_store_enter(store);
         const struct qr_host *host = qr_store_host_by_guid(store, &guid);
         qr_model_chart_id(chart, id);
@@ -190,6 +225,16 @@ unsigned qr_sim_check_reading(void)
 }
 
 /* ---- block files ---- */
+
+void qr_sim_check_vote(const struct qr_sim_member *member, const struct qr_block_id *id)
+{
+    char name[QR_BLOCK_NAME_BYTES], path[sizeof BLOCK_DIR + QR_BLOCK_NAME_BYTES];
+    qr_block_format_name(id, name);
+    snprintf(path, sizeof path, "%s/%s", BLOCK_DIR, name);
+    if (!qr_sim_disk_is_durable(member->host, path))
+        qr_sim_violation("%s votes for %s, which would not survive a loss of power",
+                         member->host->name, name);
+}
 
 struct file {
     char name[QR_BLOCK_NAME_BYTES];

@@ -245,6 +245,13 @@ static bool is_in_journal(const struct qr_sim_node *node)
     return false;
 }
 
+bool qr_sim_node_is_durable(const struct qr_sim_node *node)
+{
+    commit_older(node->tree);
+    return node->pages.n_changed == 0 && node->pages.size == node->pages.durable_size &&
+           !is_in_journal(node);
+}
+
 /* What POSIX promises of this sync: names of the folder, the size of the file. */
 static bool is_promised(const struct change *change, const struct qr_sim_node *synced)
 {
@@ -255,7 +262,7 @@ static bool is_promised(const struct change *change, const struct qr_sim_node *s
 void qr_sim_commit(struct qr_sim_node *node, bool data_only)
 {
     struct qr_sim_tree *tree = node->tree;
-    if (tree->disk.lying) {
+    if (tree->disk.lying || node->unsynced) {
         tree->disk.n.lost_syncs++;
         return;
     }

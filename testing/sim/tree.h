@@ -26,6 +26,7 @@ struct qr_sim_node {
     struct qr_sim_pages pages;
     struct qr_map names;        /* struct qr_sim_name */
     struct qr_sim_node *parent; /* Of a folder. */
+    bool unsynced;              /* Syncs of it do nothing. */
     bool stopped;               /* .. while power fails: no later change of it survives. */
 };
 
@@ -83,6 +84,9 @@ void qr_sim_account(struct qr_sim_node *node, uint64_t used_before);
 
 /* What fsync (data_only: fdatasync) of this node makes durable. */
 void qr_sim_commit(struct qr_sim_node *node, bool data_only);
+
+/* Of a file: no byte, no name and no folder above it depends on what is not durable yet. */
+bool qr_sim_node_is_durable(const struct qr_sim_node *node);
 
 /* The power fails; nothing is open. */
 void qr_sim_tree_cut(struct qr_sim_tree *tree);

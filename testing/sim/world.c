@@ -115,8 +115,10 @@ static bool is_over(void)
 static bool live_a_second(void)
 {
     run.ticked = false;
-    while (!run.ticked && !is_over())
+    while (!run.ticked && !is_over()) {
         qr_sim_step();
+        qr_sim_check_step();
+    }
     if (!is_over())
         qr_sim_check_second();
     return !is_over();
@@ -290,6 +292,7 @@ void qr_sim_result_print(const struct qr_sim_options *options, const struct qr_s
         {"duplicated", r->n_duplicated},
         {"wrong", r->n_wrong},
         {"extra", r->n_extra},
+        {"gone", r->n_gone},
         {"violations", r->n_violations},
     };
     fprintf(out, "{");

@@ -33,6 +33,7 @@ struct qr_sim_options {
     uint32_t n_charts, n_dims;              /* Of each child. */
     uint64_t duration_s;                    /* A whole number of rounds is run, at least one. */
     uint32_t busy_s, quiet_s;               /* A round. */
+    uint32_t threshold, trailing, tick_ms;  /* Of the members' logs; 0: by the seed. */
     uint32_t faults;                        /* A bit a kind, for the schedule that is drawn. */
     const struct qr_sim_schedule *schedule; /* Instead of one that is drawn; NULL: draw. */
     uint64_t steps_max;                     /* Ends there, without a verdict; 0: never. */
@@ -57,6 +58,7 @@ struct qr_sim_result {
     uint64_t n_files;   /* Block files compared. */
     uint64_t n_samples; /* Compared with the model. */
     uint64_t n_lost, n_duplicated, n_wrong, n_extra;
+    uint64_t n_gone; /* Recorded as such: their child had lost them. */
     uint64_t n_violations;
     uint64_t violation_step, violation_ms; /* Of the first one. */
     char sentence[QR_SIM_SENTENCE];        /* .. in words; "" if there is none. */

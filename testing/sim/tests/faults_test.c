@@ -99,6 +99,8 @@ static bool takes_a_member(enum qr_sim_fault_kind kind)
     case QR_SIM_FAULT_MAJORITY:
     case QR_SIM_FAULT_WIPE:
     case QR_SIM_FAULT_MEMBERSHIP:
+    case QR_SIM_FAULT_BLACKOUT:
+    case QR_SIM_FAULT_SPLIT:
         return true;
     default:
         return false;

@@ -509,6 +509,61 @@ static void a_lying_disk_loses_what_was_synced(void **state)
     assert_true(qr_sim_disk(host)->n.lost_syncs >= 4 * N_CUTS);
 }
 
+static int names_three(void *data)
+{
+    (void)data;
+    put("/sim/synced", "a", 0, true);
+    put("/sim/written", "b", 0, false);
+    sync_folder("/sim");
+    put("/sim/unnamed", "c", 0, false);
+    expect(rename("/sim/unnamed", "/sim/renamed") == 0);
+    qr_sim_die(QR_SIM_KILL, 0);
+}
+
+static void it_is_known_what_would_survive(void **state)
+{
+    (void)state;
+    for (int harsh = 0; harsh < 2; harsh++) {
+        struct qr_sim_host *host = fresh("knows");
+        qr_sim_disk(host)->harsh = harsh != 0;
+        run_on(host, names_three, NULL);
+        assert_true(qr_sim_disk_is_durable(host, "/sim/synced"));
+        assert_false(qr_sim_disk_is_durable(host, "/sim/written"));
+        assert_false(qr_sim_disk_is_durable(host, "/sim/renamed"));
+        assert_false(qr_sim_disk_is_durable(host, "/sim/nothing"));
+        qr_sim_disk_power_cut(host);
+        assert_true(qr_sim_disk_is_durable(host, "/sim/synced"));
+    }
+}
+
+static int syncs_in_two_folders(void *data)
+{
+    (void)data;
+    expect(mkdir("/sim/log", 0700) == 0);
+    expect(mkdir("/sim/other", 0700) == 0);
+    put("/sim/log/f", "abc", 0, true);
+    put("/sim/other/f", "abc", 0, true);
+    sync_folder("/sim/log");
+    sync_folder("/sim/other");
+    sync_folder("/sim");
+    qr_sim_die(QR_SIM_POWER, 0);
+}
+
+static void look_at_two_folders(struct qr_sim_host *host)
+{
+    assert_true(is_there(host, "/sim/other/f", "abc"));
+    seen[is_there(host, "/sim/log/f", "abc")]++;
+}
+
+static void a_disk_lies_of_one_folder_alone(void **state)
+{
+    (void)state;
+    struct qr_sim_host *host = fresh("lies of one");
+    qr_sim_disk(host)->lies_below = "/log/";
+    cut_often(host, syncs_in_two_folders, look_at_two_folders);
+    assert_seen(2);
+}
+
 static uint64_t time_of_replacing(struct qr_sim_host *host)
 {
     uint64_t before_ns = qr_sim_now_ns();
@@ -621,6 +676,8 @@ int main(void)
         cmocka_unit_test(a_full_disk_says_so),
         cmocka_unit_test(what_a_failed_sync_should_have_written_is_lost),
         cmocka_unit_test(a_lying_disk_loses_what_was_synced),
+        cmocka_unit_test(it_is_known_what_would_survive),
+        cmocka_unit_test(a_disk_lies_of_one_folder_alone),
         cmocka_unit_test(calls_take_their_time),
         cmocka_unit_test(a_flipped_bit_is_known),
         cmocka_unit_test(a_write_may_end_later),

@@ -398,6 +398,26 @@ static void a_machine_without_power_is_silent_and_knows_nothing_later(void **sta
     in_worlds(run_power);
 }
 
+/* It would wait for ever: it sends nothing, and has no keepalive. */
+static void run_healing(void)
+{
+    writer.silent = true;
+    boot_both();
+    qr_sim_run_until(S(3));
+    qr_sim_host_kill(host_r, QR_SIM_POWER);
+    qr_sim_run_until(S(300));
+    CHECK(writer.err == 0);
+    qr_net_heal();
+    qr_sim_run_until(S(310));
+    CHECK(writer.err == UV_ECONNRESET);
+}
+
+static void a_healed_world_tells_who_waits_for_nobody(void **state)
+{
+    (void)state;
+    in_worlds(run_healing);
+}
+
 static void run_off(void)
 {
     qr_sim_host_boot(host_w, writer_main, NULL); /* The reader never was on. */
@@ -843,6 +863,7 @@ int main(void)
         cmocka_unit_test(keepalive_ends_what_is_silent),
         cmocka_unit_test(who_is_killed_ends_its_connections_at_once),
         cmocka_unit_test(a_machine_without_power_is_silent_and_knows_nothing_later),
+        cmocka_unit_test(a_healed_world_tells_who_waits_for_nobody),
         cmocka_unit_test(connecting_fails_as_the_machine_is_off_or_nobody_listens),
         cmocka_unit_test(a_connection_can_be_reset),
         cmocka_unit_test(a_slow_path_takes_its_time),
