@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "base/compiler.h"
+#include "node/ingest.h"
 #include "node/outbox.h"
 #include "proto/caps.h"
 #include "proto/frame.h"
@@ -120,6 +121,8 @@ struct hearer {
     uint64_t n_samples;
 };
 
+static struct qr_history_pool *histories; /* As an ingest loop has one. */
+
 static void on_define(void *data, struct qr_stream_chart *chart)
 {
     struct hearer *hearer = data;
@@ -152,7 +155,8 @@ static void hear(struct hearer *hearer, uint32_t caps, uint32_t n_charts)
     must(hearer->bases != NULL && qr_stream_new(&hearer->stream, &config, &handler) == 0,
          "no memory to hear");
     if (compression != QR_COMPRESSION_NONE)
-        must(qr_decompressor_new(&hearer->decompressor, compression) == 0, "no memory to unpack");
+        must(qr_decompressor_new(&hearer->decompressor, compression, histories) == 0,
+             "no memory to unpack");
     qr_outbox_init(&hearer->outbox);
 }
 
@@ -179,6 +183,8 @@ static void feed(struct hearer *hearer, struct qr_slice wire, size_t end)
         feed_text(hearer, text);
         hearer->at += (size_t)used;
     }
+    if (hearer->decompressor != NULL)
+        qr_decompressor_rest(hearer->decompressor);
     int64_t oldest;
     while (qr_outbox_first(&hearer->outbox, &oldest) != NULL)
         qr_outbox_pop(&hearer->outbox); /* A batch has taken it. */
@@ -288,6 +294,7 @@ int main(int argc, char **argv)
     }
     must(charts > 0 && dims > 0 && dims <= 512 && seconds > WARM_UP_S + 1 && children > 0,
          "--charts, --dims (to 512), --seconds (from 67) and --children are numbers");
+    must(qr_history_pool_new(&histories, QR_INGEST_WINDOWS) == 0, "no memory for histories");
     struct qr_model one = {
         .seed = 1, .n_hosts = 1, .n_charts = charts, .n_dims = dims, .update_every = 1};
     /* As many metrics each as a small machine has; fewer seconds, for memory's sake. */

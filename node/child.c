@@ -25,6 +25,8 @@
 #define PIECE_BYTES 2048u
 /* Netdata's parents close a stream that was silent for 600 s. */
 #define SILENCE_MS 600000
+/* A child that says nothing for so many ticks needs no window for its text. */
+#define QUIET_TICKS 20
 
 #define TO(state) (1u << (state))
 static const struct {
@@ -151,7 +153,7 @@ void qr_child_flush(struct session *s)
     if (s->to_child.len == 0 || s->conn == NULL)
         return;
     qr_conn_write(s->conn, qr_buf_slice(&s->to_child));
-    qr_buf_clear(&s->to_child);
+    qr_buf_release(&s->to_child);
 }
 
 struct qr_entry_block *qr_child_seal(struct qr_child *child, int64_t *oldest_us)
@@ -320,6 +322,9 @@ static ssize_t on_stream_bytes(struct qr_conn *conn, struct qr_slice in)
     }
     qr_child_send_definitions(s);
     qr_child_flush(s);
+    s->n_quiet_ticks = 0;
+    if (s->decompressor != NULL && s->frame_bytes == 0)
+        qr_decompressor_rest(s->decompressor);
     if (qr_child_must_wait(s))
         qr_conn_pause(conn);
     return used;
@@ -357,6 +362,8 @@ void qr_child_tick(struct qr_child *child)
     send_note(s);
     qr_child_flush(s);
     count_rows(s);
+    if (++s->n_quiet_ticks == QUIET_TICKS && s->decompressor != NULL && s->frame_bytes == 0)
+        qr_decompressor_fold(s->decompressor);
 }
 
 uint32_t qr_child_replicating(const struct qr_child *child)
@@ -439,7 +446,7 @@ static int open_stream(struct session *s, uint32_t caps, const struct qr_stream_
     int err = qr_stream_new(&s->stream, &stream_config, &handler);
     enum qr_compression compression = qr_caps_compression(caps);
     if (err == 0 && compression != QR_COMPRESSION_NONE)
-        err = qr_decompressor_new(&s->decompressor, compression);
+        err = qr_decompressor_new(&s->decompressor, compression, qr_ingest_histories(s->ingest));
     return err;
 }
 

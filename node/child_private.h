@@ -40,6 +40,7 @@ struct session {
     struct qr_decompressor *decompressor; /* NULL: plain text */
     struct qr_slice frame_text;           /* Of the frame in work, not parsed yet; the decoder's. */
     size_t frame_bytes;                   /* That frame's, at the front of the input. */
+    uint32_t n_quiet_ticks;               /* Since it said something. */
     struct qr_outbox outbox;
     char name[128];         /* Its hostname, escaped for the log. */
     struct qr_buf to_child; /* Lines of one turn, sent in one write. */

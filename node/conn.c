@@ -82,6 +82,8 @@ static void on_written(uv_write_t *write, int status)
     start_write(conn);
     if (conn->write_busy || conn->closing)
         return;
+    qr_buf_release(&conn->writing);
+    qr_buf_release(&conn->out);
     if (conn->close_when_drained)
         qr_conn_close(conn);
 }
@@ -186,6 +188,8 @@ static void dispatch(struct qr_conn *conn)
             break;
     }
     conn->parsing = false;
+    if (conn->in.len == 0)
+        qr_buf_release(&conn->in); /* thousands are idle at any time */
     finish_ended(conn);
     if (!conn->closing && conn->in.len >= QR_CHILD_INBUF_BYTES && !conn->paused) {
         qr_debug("connection closed: its handler cannot use so much input peer=%s", conn->peer);

@@ -42,6 +42,7 @@ struct qr_ingest {
     struct qr_ingest_stats stats;
     struct qr_log_limit complaints;
     struct qr_jobs lanes[QR_INGEST_LANES];
+    struct qr_history_pool *histories;
     char read_buffer[READ_BYTES];
 };
 
@@ -212,6 +213,11 @@ const struct qr_admission *qr_ingest_admission(const struct qr_ingest *ingest)
 uv_buf_t qr_ingest_read_buffer(struct qr_ingest *ingest)
 {
     return uv_buf_init(ingest->read_buffer, sizeof ingest->read_buffer);
+}
+
+struct qr_history_pool *qr_ingest_histories(struct qr_ingest *ingest)
+{
+    return ingest->histories;
 }
 
 int64_t qr_ingest_now_us(struct qr_ingest *ingest)
@@ -455,7 +461,9 @@ int qr_ingest_start(struct qr_ingest **started, const struct qr_ingest_config *c
     ingest->turns[1] = 1;
     qr_list_init(&ingest->conns);
     qr_list_init(&ingest->children);
-    int err = uv_loop_init(&ingest->loop);
+    int err = qr_history_pool_new(&ingest->histories, QR_INGEST_WINDOWS);
+    if (err == 0)
+        err = uv_loop_init(&ingest->loop);
     for (unsigned i = 0; i < QR_INGEST_LANES; i++)
         qr_jobs_init(&ingest->lanes[i], &ingest->loop);
     if (err == 0)

@@ -23,11 +23,15 @@
 #include "node/admission.h"
 #include "node/api.h"
 #include "node/roster.h"
+#include "proto/history.h"
 #include "storage/jobs.h"
 
 #define QR_INGEST_CREDITS      4u
 #define QR_INGEST_CREDITS_LIVE 1u /* Of these, what refills may not take. */
-#define QR_INGEST_LANES        4u /* Workers that an ingest loop keeps busy at most. */
+/* Children whose LZ4 text stays unpacked between two messages: 36 MiB.  The others pay some 50 us a
+ * message. */
+#define QR_INGEST_WINDOWS 256u
+#define QR_INGEST_LANES   4u /* Workers that an ingest loop keeps busy at most. */
 
 struct qr_conn;
 struct qr_child;
@@ -88,6 +92,8 @@ bool qr_ingest_accepting(const struct qr_ingest *ingest);
 const struct qr_clones *qr_ingest_clones(const struct qr_ingest *ingest);
 const struct qr_admission *qr_ingest_admission(const struct qr_ingest *ingest);
 uv_buf_t qr_ingest_read_buffer(struct qr_ingest *ingest);
+/* For the decompressors of its children. */
+struct qr_history_pool *qr_ingest_histories(struct qr_ingest *ingest);
 int64_t qr_ingest_now_us(struct qr_ingest *ingest);
 struct qr_ingest_stats *qr_ingest_counters(struct qr_ingest *ingest);
 /* A rate-limited warning about a stranger. */

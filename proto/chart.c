@@ -264,7 +264,7 @@ static unsigned parse_dim_flags(struct qr_slice options)
 
 static int grow_dims(struct qr_charts *charts, struct qr_chart *chart)
 {
-    uint32_t capacity = chart->dims_capacity != 0 ? chart->dims_capacity * 2 : 4;
+    uint32_t capacity = chart->dims_capacity != 0 ? chart->dims_capacity * 2 : 2;
     int err = spend(charts, (capacity - chart->dims_capacity) *
                                 (sizeof *chart->pub.dims + sizeof *chart->arith_dims));
     if (err != 0)

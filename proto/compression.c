@@ -41,55 +41,32 @@ enum qr_compression qr_compression_of_name(struct qr_slice name)
 #define ZSTD_LEVEL_OURS     3
 #define GZIP_LEVEL_OURS     3
 
-/* Text unpacked between two moves of the window to the front. */
-#define ROOM_BYTES (8u * QR_FRAME_PLAIN_BYTES_MAX)
-
 /* ---- LZ4 ---- */
-
-/* The last QR_LZ4_WINDOW_BYTES of text, contiguous, end at `end`; new text goes behind it, so that
- * LZ4 finds its history right in front of where it writes. */
-struct lz4_window {
-    size_t end;
-    char text[QR_LZ4_WINDOW_BYTES + ROOM_BYTES];
-};
-
-static size_t history_bytes(const struct lz4_window *w)
-{
-    return w->end < QR_LZ4_WINDOW_BYTES ? w->end : QR_LZ4_WINDOW_BYTES;
-}
-
-static void make_room(struct lz4_window *w)
-{
-    if (sizeof w->text - w->end >= QR_FRAME_PLAIN_BYTES_MAX)
-        return;
-    assert(w->end >= 2 * QR_LZ4_WINDOW_BYTES);
-    memcpy(w->text, w->text + w->end - QR_LZ4_WINDOW_BYTES, QR_LZ4_WINDOW_BYTES);
-    w->end = QR_LZ4_WINDOW_BYTES;
-}
 
 /* LZ4 says "negative" to both a broken block and one that is too big for the room.  A big one fills
  * the room when the rest of it may be dropped. */
-static int name_failure(struct lz4_window *w, struct qr_slice block)
+static int name_failure(struct qr_slice block, char *out, size_t n_past)
 {
-    char *out = w->text + w->end;
-    size_t history = history_bytes(w);
     int n = LZ4_decompress_safe_partial_usingDict(
         block.base, out, (int)block.len, QR_FRAME_PLAIN_BYTES_MAX, QR_FRAME_PLAIN_BYTES_MAX,
-        out - history, (int)history);
+        out - n_past, (int)n_past);
     return n == (int)QR_FRAME_PLAIN_BYTES_MAX ? QR_E_LIMIT : QR_E_CORRUPT;
 }
 
-static int unpack_lz4(struct lz4_window *w, struct qr_slice block, struct qr_slice *text)
+static int unpack_lz4(struct qr_history *history, struct qr_slice block, struct qr_slice *text)
 {
-    make_room(w);
-    char *out = w->text + w->end;
-    size_t history = history_bytes(w);
+    char *out;
+    size_t n_past;
+    int err = qr_history_open(history, &out, &n_past);
+    if (err != 0)
+        return err;
+    if (n_past > QR_LZ4_WINDOW_BYTES)
+        n_past = QR_LZ4_WINDOW_BYTES;
     int n = LZ4_decompress_safe_usingDict(block.base, out, (int)block.len, QR_FRAME_PLAIN_BYTES_MAX,
-                                          out - history, (int)history);
+                                          out - n_past, (int)n_past);
     if (n < 0)
-        return name_failure(w, block);
-    assert((size_t)n <= QR_FRAME_PLAIN_BYTES_MAX);
-    w->end += (size_t)n;
+        return name_failure(block, out, n_past);
+    qr_history_add(history, (size_t)n);
     *text = qr_slice_of(out, (size_t)n);
     return 0;
 }
@@ -102,7 +79,7 @@ static int unpack_lz4(struct lz4_window *w, struct qr_slice block, struct qr_sli
 struct qr_decompressor {
     enum qr_compression compression;
     union {
-        struct lz4_window *lz4;
+        struct qr_history *lz4;
         ZSTD_DCtx *zstd;
         z_stream *gzip;
         BrotliDecoderState *brotli;
@@ -179,14 +156,11 @@ int qr_decompress(struct qr_decompressor *d, struct qr_slice payload, struct qr_
     return err;
 }
 
-static bool begin_unpacking(struct qr_decompressor *d)
+static bool begin_unpacking(struct qr_decompressor *d, struct qr_history_pool *pool)
 {
     switch (d->compression) {
     case QR_COMPRESSION_LZ4:
-        d->u.lz4 = malloc(sizeof *d->u.lz4);
-        if (d->u.lz4 != NULL)
-            d->u.lz4->end = 0;
-        return d->u.lz4 != NULL;
+        return qr_history_new(&d->u.lz4, pool) == 0;
     case QR_COMPRESSION_ZSTD:
         d->u.zstd = ZSTD_createDCtx();
         return d->u.zstd != NULL && !ZSTD_isError(ZSTD_DCtx_setParameter(
@@ -203,14 +177,15 @@ static bool begin_unpacking(struct qr_decompressor *d)
     }
 }
 
-int qr_decompressor_new(struct qr_decompressor **decompressor, enum qr_compression compression)
+int qr_decompressor_new(struct qr_decompressor **decompressor, enum qr_compression compression,
+                        struct qr_history_pool *pool)
 {
     size_t room = compression == QR_COMPRESSION_LZ4 ? 0 : PLAIN_ROOM;
     struct qr_decompressor *d = calloc(1, sizeof *d + room);
     if (d == NULL)
         return UV_ENOMEM;
     d->compression = compression;
-    if (!begin_unpacking(d)) {
+    if (!begin_unpacking(d, pool)) {
         qr_decompressor_free(d);
         return UV_ENOMEM;
     }
@@ -224,7 +199,7 @@ void qr_decompressor_free(struct qr_decompressor *d)
         return;
     switch (d->compression) {
     case QR_COMPRESSION_LZ4:
-        free(d->u.lz4);
+        qr_history_free(d->u.lz4);
         break;
     case QR_COMPRESSION_ZSTD:
         ZSTD_freeDCtx(d->u.zstd);
@@ -242,14 +217,31 @@ void qr_decompressor_free(struct qr_decompressor *d)
     free(d);
 }
 
+void qr_decompressor_rest(struct qr_decompressor *d)
+{
+    if (d->compression == QR_COMPRESSION_LZ4)
+        qr_history_rest(d->u.lz4);
+}
+
+void qr_decompressor_fold(struct qr_decompressor *d)
+{
+    if (d->compression == QR_COMPRESSION_LZ4)
+        qr_history_fold(d->u.lz4);
+}
+
 /* ---- the sending side ---- */
 
 static_assert(LZ4_COMPRESSBOUND(QR_COMPRESSION_TEXT_BYTES_MAX) <= QR_FRAME_BYTES_MAX,
               "any text fits a frame");
 
+/* Text packed between two moves of the window to the front. */
+#define ROOM_BYTES (8u * QR_FRAME_PLAIN_BYTES_MAX)
+
+/* The last text, contiguous, end at `end`: LZ4 refers to it. */
 struct lz4_packer {
     LZ4_stream_t stream;
-    struct lz4_window window;
+    size_t end;
+    char text[QR_LZ4_WINDOW_BYTES + ROOM_BYTES];
 };
 
 struct qr_compressor {
@@ -264,18 +256,17 @@ struct qr_compressor {
 
 static size_t pack_lz4(struct lz4_packer *p, struct qr_slice text, char *out)
 {
-    struct lz4_window *w = &p->window;
-    if (sizeof w->text - w->end < text.len) {
+    if (sizeof p->text - p->end < text.len) {
         /* LZ4 copies the history itself and refers to the copy from now on. */
-        int kept = LZ4_saveDict(&p->stream, w->text, QR_LZ4_WINDOW_BYTES);
+        int kept = LZ4_saveDict(&p->stream, p->text, QR_LZ4_WINDOW_BYTES);
         assert(kept >= 0);
-        w->end = (size_t)kept;
+        p->end = (size_t)kept;
     }
-    memcpy(w->text + w->end, text.base, text.len);
-    int n = LZ4_compress_fast_continue(&p->stream, w->text + w->end, out, (int)text.len,
+    memcpy(p->text + p->end, text.base, text.len);
+    int n = LZ4_compress_fast_continue(&p->stream, p->text + p->end, out, (int)text.len,
                                        QR_FRAME_BYTES_MAX, 1);
     assert(n > 0);
-    w->end += text.len;
+    p->end += text.len;
     return (size_t)n;
 }
 
@@ -336,7 +327,7 @@ static bool begin_packing(struct qr_compressor *c)
         if (c->u.lz4 == NULL)
             return false;
         LZ4_initStream(&c->u.lz4->stream, sizeof c->u.lz4->stream);
-        c->u.lz4->window.end = 0;
+        c->u.lz4->end = 0;
         return true;
     case QR_COMPRESSION_ZSTD:
         c->u.zstd = ZSTD_createCCtx();

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "proto/history.h"
 
 enum qr_compression {
     QR_COMPRESSION_NONE,
@@ -29,15 +30,20 @@ const char *qr_compression_name(enum qr_compression compression);
 enum qr_compression qr_compression_of_name(struct qr_slice name);
 
 struct qr_decompressor;
-/* 0 or UV_ENOMEM. */
-int qr_decompressor_new(struct qr_decompressor **decompressor, enum qr_compression compression);
+/* The pool (of the loop) is LZ4's; NULL: none, its history takes all it may.  0 or UV_ENOMEM. */
+int qr_decompressor_new(struct qr_decompressor **decompressor, enum qr_compression compression,
+                        struct qr_history_pool *pool);
 void qr_decompressor_free(struct qr_decompressor *decompressor); /* NULL: nothing. */
 
 /* The text of the next payload, at most QR_FRAME_PLAIN_BYTES_MAX, borrowed until the next call; it
- * may be empty.  0, QR_E_CORRUPT (does not unpack) or QR_E_LIMIT (unpacks to too much); after an
- * error nothing follows. */
+ * may be empty.  0, QR_E_CORRUPT (does not unpack), QR_E_LIMIT (unpacks to too much) or UV_ENOMEM;
+ * after an error nothing follows. */
 int qr_decompress(struct qr_decompressor *decompressor, struct qr_slice payload,
                   struct qr_slice *text);
+
+/* Between frames: as qr_history_rest and qr_history_fold; the last text is gone. */
+void qr_decompressor_rest(struct qr_decompressor *decompressor);
+void qr_decompressor_fold(struct qr_decompressor *decompressor);
 
 /* ---- the sending side, for proxies and for the test child ---- */
 

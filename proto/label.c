@@ -25,7 +25,7 @@ static uint32_t find(const struct qr_label_set *set, struct qr_slice name)
 
 static int grow(struct qr_label_set *set)
 {
-    uint32_t capacity = set->capacity != 0 ? set->capacity * 2 : 8;
+    uint32_t capacity = set->capacity != 0 ? set->capacity * 2 : 2;
     struct qr_stream_label *labels = realloc(set->labels, capacity * sizeof *labels);
     if (labels == NULL)
         return UV_ENOMEM;

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
 
 #include "base/error.h"
@@ -13,7 +14,6 @@
 #include "proto/caps.h"
 #include "proto/define.h"
 #include "proto/engine.h"
-#include "proto/horizon.h"
 #include "proto/keyword.h"
 #include "proto/number.h"
 #include "proto/rows.h"
@@ -57,15 +57,18 @@ static int on_label(struct qr_stream *s, struct qr_args args)
     if (qr_number_int(args.at[1], &source) != 0)
         return qr_engine_malformed(s, "LABEL with a source that is not a number");
     struct qr_slice value = qr_args_get(args, 2);
-    qr_buf_clear(&s->out);
-    for (size_t i = 2; i < args.n && s->out.len < QR_NAME_BYTES_MAX; i++) {
-        size_t room = s->out.max - s->out.len - 1;
-        if (i > 2)
-            qr_buf_add_str(&s->out, " ");
-        qr_buf_add(&s->out, args.at[i].base, args.at[i].len < room ? args.at[i].len : room);
+    char joined[QR_NAME_BYTES_MAX];
+    size_t len = 0;
+    for (size_t i = 2; i < args.n && args.n > 3; i++) {
+        if (i > 2 && len < sizeof joined)
+            joined[len++] = ' ';
+        size_t room = sizeof joined - len;
+        size_t n = args.at[i].len < room ? args.at[i].len : room;
+        memcpy(joined + len, args.at[i].base, n);
+        len += n;
     }
     if (args.n > 3)
-        value = qr_buf_slice(&s->out);
+        value = qr_slice_of(joined, len);
     int err = qr_label_set_add(&s->host_labels, args.at[0], value, (unsigned)source);
     return err != 0 ? qr_engine_fail(s, err, "no memory for a label") : 0;
 }
@@ -282,9 +285,6 @@ static int take_line(struct qr_stream *s, struct qr_slice line)
 
 /* ---- the stream ---- */
 
-/* The longest line that we send: an id and three numbers. */
-#define OUT_BYTES (2 * QR_NAME_BYTES_MAX + 128)
-
 int qr_stream_new(struct qr_stream **stream, const struct qr_stream_config *config,
                   const struct qr_stream_handler *handler)
 {
@@ -295,11 +295,6 @@ int qr_stream_new(struct qr_stream **stream, const struct qr_stream_config *conf
     if (s == NULL)
         return UV_ENOMEM;
     qr_lines_init(&s->lines);
-    qr_buf_init(&s->out, OUT_BYTES);
-    if (qr_buf_reserve(&s->out, OUT_BYTES) != 0) {
-        qr_stream_free(s);
-        return UV_ENOMEM;
-    }
     s->config = *config;
     s->handler = *handler;
     s->planning = config->replication && (config->caps & QR_CAP_REPLICATION) != 0;
@@ -314,7 +309,6 @@ int qr_stream_new(struct qr_stream **stream, const struct qr_stream_config *conf
         s->machine_guid = *config->machine_guid;
     s->now_us = qr_clock_real_us(config->clock);
     s->now_ms = qr_clock_mono_ms(config->clock);
-    qr_horizon_tick(s);
     s->ticked_ms = s->now_ms;
     s->lag_us = s->lag_before_us = INT64_MAX;
     s->lag_since_ms = s->now_ms;
@@ -330,7 +324,6 @@ void qr_stream_free(struct qr_stream *stream)
     qr_charts_release(&stream->charts);
     qr_label_set_release(&stream->host_labels);
     qr_label_set_release(&stream->chart_labels);
-    qr_buf_release(&stream->out);
     free(stream->values);
     free(stream->flags);
     free(stream);
@@ -348,7 +341,6 @@ void qr_stream_tick(struct qr_stream *stream)
 {
     stream->now_us = qr_clock_real_us(stream->config.clock);
     stream->now_ms = qr_clock_mono_ms(stream->config.clock);
-    qr_horizon_tick(stream);
     if (stream->failed != 0)
         return;
     if (stream->torn != NULL)

@@ -29,8 +29,9 @@ struct conn {
     struct qr_child *child; /* NULL: forgotten. */
     uv_tcp_t tcp;
     uv_connect_t connect;
+    struct qr_tls *tls;               /* NULL: plain. */
     struct qr_compressor *compressor; /* NULL: plain text. */
-    struct qr_buf out;                /* Not handed to the socket yet. */
+    struct qr_buf out;                /* Not handed to the socket, or to TLS, yet. */
     bool reading_paused;
     size_t n_in;
     char in[INPUT_BYTES];
@@ -71,6 +72,7 @@ static void on_pump(uv_idle_t *idle);
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 static void take_lines(struct conn *conn);
+static void decrypt(struct conn *conn, struct qr_slice ciphertext);
 
 static uint64_t now_ms(void)
 {
@@ -95,6 +97,7 @@ static void on_conn_closed(uv_handle_t *handle)
 {
     struct conn *conn = handle->data;
     qr_compressor_free(conn->compressor);
+    qr_tls_free(conn->tls);
     qr_buf_release(&conn->out);
     free(conn);
 }
@@ -182,17 +185,59 @@ static void on_written(uv_write_t *req, int status)
         conn->reading_paused = false;
         uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
         take_lines(conn);
+        if (conn->tls != NULL && conn->child != NULL)
+            decrypt(conn, qr_slice_of(NULL, 0));
     }
     if (child->conn == conn && child->config.full_speed && child->state == STREAMING &&
         queued < FULL_SPEED_QUEUE_BYTES / 2)
         uv_idle_start(&child->pump, on_pump);
 }
 
+/* What is encoded, as the socket gets it; the caller's.  With TLS nothing but the handshake leaves
+ * before that is done. */
+static int take_out(struct conn *conn, struct qr_buf *wire)
+{
+    *wire = conn->out;
+    if (conn->tls == NULL) {
+        qr_buf_init(&conn->out, 0);
+        return 0;
+    }
+    qr_buf_init(wire, 0);
+    int err = 0;
+    if (conn->out.len > 0 && qr_tls_established(conn->tls)) {
+        err = qr_tls_write(conn->tls, qr_buf_slice(&conn->out));
+        qr_buf_release(&conn->out);
+    }
+    return err == 0 ? qr_tls_drain(conn->tls, wire) : err;
+}
+
+static int send_out(struct conn *conn)
+{
+    struct qr_buf wire;
+    int err = take_out(conn, &wire);
+    if (err != 0 || wire.len == 0) {
+        qr_buf_release(&wire);
+        return err;
+    }
+    struct write *write = malloc(sizeof *write);
+    assert(write != NULL);
+    write->conn = conn;
+    write->base = wire.base;
+    uv_buf_t buf = uv_buf_init(wire.base, (unsigned)wire.len);
+    conn->child->stats.bytes_wire += wire.len;
+    err = uv_write(&write->req, (uv_stream_t *)&conn->tcp, &buf, 1, on_written);
+    if (err != 0) {
+        free(write->base);
+        free(write);
+    }
+    return err;
+}
+
 /* Hands what is encoded to the socket.  May break the stream. */
 static void flush(struct qr_child *child)
 {
     struct conn *conn = child->conn;
-    if (conn == NULL || conn->out.len == 0)
+    if (conn == NULL || (conn->out.len == 0 && conn->tls == NULL))
         return;
     size_t queued = uv_stream_get_write_queue_size((uv_stream_t *)&conn->tcp);
     if (child->overflow || queued + conn->out.len > child->config.buffer_bytes) {
@@ -201,19 +246,8 @@ static void flush(struct qr_child *child)
         qr_child_break(child);
         return;
     }
-    struct write *write = malloc(sizeof *write);
-    assert(write != NULL);
-    write->conn = conn;
-    write->base = conn->out.base;
-    uv_buf_t buf = uv_buf_init(conn->out.base, (unsigned)conn->out.len);
-    child->stats.bytes_wire += conn->out.len;
-    qr_buf_init(&conn->out, 0);
-    int err = uv_write(&write->req, (uv_stream_t *)&conn->tcp, &buf, 1, on_written);
-    if (err != 0) {
-        free(write->base);
-        free(write);
+    if (send_out(conn) != 0)
         qr_child_break(child);
-    }
 }
 
 /* The sender's block: one frame or more, as a Netdata child commits it. */
@@ -344,10 +378,45 @@ static void accepted(struct qr_child *child, uint32_t version)
         uv_idle_start(&child->pump, on_pump);
 }
 
+/* Bytes for conn->in have come. */
+static void take_in(struct conn *conn, size_t n)
+{
+    struct qr_child *child = conn->child;
+    if (child->state != HANDSHAKE) {
+        conn->n_in += n;
+        take_lines(conn);
+        return;
+    }
+    struct qr_slice reply = qr_slice_of(conn->in + conn->n_in, n);
+    uint32_t version = granted(reply);
+    if (version == 0)
+        refused(child, reply);
+    else
+        accepted(child, version);
+}
+
+static void decrypt(struct conn *conn, struct qr_slice ciphertext)
+{
+    size_t n = 0;
+    int err = qr_tls_feed(conn->tls, ciphertext);
+    while (err == 0 && conn->child != NULL && conn->n_in < sizeof conn->in) {
+        err = qr_tls_read(conn->tls, conn->in + conn->n_in, sizeof conn->in - conn->n_in, &n);
+        if (err == 0)
+            take_in(conn, n);
+    }
+    if (conn->child != NULL && err != 0 && err != QR_E_PARTIAL)
+        qr_child_break(conn->child);
+    else if (conn->child != NULL)
+        flush(conn->child); /* of the TLS handshake, too */
+}
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
+    static char ciphertext[INPUT_BYTES]; /* used up before the next read */
     struct conn *conn = handle->data;
-    *buf = uv_buf_init(conn->in + conn->n_in, (unsigned)(sizeof conn->in - conn->n_in));
+    *buf = conn->tls != NULL
+               ? uv_buf_init(ciphertext, sizeof ciphertext)
+               : uv_buf_init(conn->in + conn->n_in, (unsigned)(sizeof conn->in - conn->n_in));
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -364,17 +433,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         qr_child_break(child);
         return;
     }
-    if (child->state == HANDSHAKE) {
-        struct qr_slice reply = qr_slice_of(buf->base, (size_t)n);
-        uint32_t version = granted(reply);
-        if (version == 0)
-            refused(child, reply);
-        else
-            accepted(child, version);
-        return;
-    }
-    conn->n_in += (size_t)n;
-    take_lines(conn);
+    if (conn->tls != NULL)
+        decrypt(conn, qr_slice_of(buf->base, (size_t)n));
+    else
+        take_in(conn, (size_t)n);
 }
 
 static void add_request(const struct qr_child *child, struct qr_buf *out)
@@ -430,6 +492,8 @@ static void on_connected(uv_connect_t *req, int status)
     uv_timer_start(&child->retry, on_retry, child->config.timeout_ms, 0);
     uv_tcp_nodelay(&conn->tcp, 1);
     add_request(child, &conn->out);
+    if (conn->tls != NULL)
+        qr_tls_handshake(conn->tls); /* its first flight */
     flush(child);
     if (child->conn == conn)
         uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
@@ -443,7 +507,11 @@ static bool dial(struct qr_child *child, const struct qr_child_destination *dest
     conn->child = child;
     conn->tcp.data = conn;
     conn->connect.data = conn;
-    int err = uv_tcp_init(child->config.loop, &conn->tcp);
+    int err = 0;
+    if (child->config.tls != NULL)
+        err = qr_tls_new(&conn->tls, child->config.tls, QR_TLS_CLIENT);
+    assert(err == 0);
+    err = uv_tcp_init(child->config.loop, &conn->tcp);
     assert(err == 0);
     conn->tcp.data = conn;
     child->conn = conn;

@@ -21,6 +21,7 @@
 
 #include <uv.h>
 
+#include "base/tls.h"
 #include "testing/sender.h"
 
 #define QR_CHILD_DESTINATIONS_MAX 16
@@ -39,7 +40,8 @@ struct qr_child_config {
     const char *api_key;
     const struct qr_child_destination *destinations;
     uint32_t n_destinations;
-    uint32_t caps; /* Offered. */
+    uint32_t caps;              /* Offered. */
+    struct qr_tls_context *tls; /* NULL: plain TCP.  Borrowed. */
     bool full_speed;
     int64_t first_s; /* Its history starts here. */
     int64_t start_s; /* Full speed: its clock does. */

@@ -83,6 +83,9 @@ static void write_conf(const struct qr_cluster *cluster, const struct qr_cluster
     add_number(store, sizeof store, "window seconds", o->window_s);
     add_number(store, sizeof store, "disk reserve MiB", o->disk_reserve_mib);
     add_number(web, sizeof web, "tick ms", o->tick_ms);
+    if (o->tls)
+        snprintf(web + strlen(web), sizeof web - strlen(web),
+                 "certificate = member.crt\nkey = member.key\n");
     if (o->hosts != NULL) /* The test is on none of the members' machines. */
         snprintf(web + strlen(web), sizeof web - strlen(web), "allow management from = *\n");
     const char *data = o->data_dirs != NULL ? o->data_dirs[id - 1] : NULL;

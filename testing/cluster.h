@@ -28,6 +28,7 @@ struct qr_cluster_options {
     uint32_t window_s, tick_ms, disk_reserve_mib; /* 0 here as above: the program's default */
     uint16_t base_port;                           /* 0: a free one in the range of the tests */
     const char *log_level;
+    bool tls; /* The public port takes TLS, too: with the member's own certificate. */
     /* Members in network namespaces of their own; NULL: the loopback. */
     const char *const *hosts; /* n addresses */
     const int *netns_fds;

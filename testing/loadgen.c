@@ -27,6 +27,7 @@ struct run {
     uv_signal_t term, interrupt, usr1;
     struct qr_child **children;
     uint32_t n_children, n_open;
+    struct qr_tls_context *tls;
     int64_t first_s, start_s; /* History, first connect. */
     uint64_t started_ms, ended_ms, last_samples;
     bool stopping, ever_connected;
@@ -289,6 +290,7 @@ static int start_children(struct run *run)
                                          .destinations = list,
                                          .n_destinations = o->n_destinations,
                                          .caps = caps,
+                                         .tls = run->tls,
                                          .full_speed = o->full_speed,
                                          .first_s = run->first_s,
                                          .start_s = run->start_s,
@@ -323,6 +325,11 @@ static int stream(const struct qr_loadgen *options)
     run.first_s = options->first_s > 0 ? options->first_s : run.start_s - options->history_s;
     if (options->full_speed && options->first_s > 0)
         run.start_s = options->first_s + options->history_s;
+    char reason[QR_TLS_REASON_BYTES];
+    if (options->tls && qr_tls_context_client(&run.tls, NULL, reason) != 0) {
+        fprintf(stderr, "quorate-loadgen: %s\n", reason);
+        return 2;
+    }
     run.children = calloc(options->model.n_hosts, sizeof *run.children);
     assert(run.children != NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -343,6 +350,7 @@ static int stream(const struct qr_loadgen *options)
     int err = uv_loop_close(&run.loop);
     assert(err == 0);
     free((void *)run.children);
+    qr_tls_context_free(run.tls);
     return run.ever_connected ? 0 : 1;
 }
 

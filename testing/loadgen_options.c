@@ -37,6 +37,7 @@ static const struct row {
     {"data-seconds", NUMBER, AT(data_s), 1, 1e7, 600, "full speed: seconds of data to send"},
     {"compression", TEXT, AT(compression), 0, 0, 0,
      "offer lz4 (default), zstd, gzip, brotli or none"},
+    {"tls", FLAG, AT(tls), 0, 0, 0, "stream over TLS; the certificate is not checked"},
     {"no-replication", FLAG, AT(no_replication), 0, 0, 0, "do not offer replication"},
     {"v2", FLAG, AT(v2), 0, 0, 0, "offer INTERPOLATED and IEEE754 (BEGIN2, SET2)"},
     {"rules", TEXT, AT(rules), 0, 0, 0, "answers as of 1.37 (default) or 2.9"},

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void decode(enum qr_compression c, struct qr_slice in, struct qr_buf *out)
 {
     struct qr_decompressor *decompressor;
-    if (qr_decompressor_new(&decompressor, c) != 0)
+    if (qr_decompressor_new(&decompressor, c, NULL) != 0)
         abort();
     for (;;) {
         struct qr_slice text;

@@ -29,7 +29,7 @@ static void write_text(struct qr_buf *text, size_t len)
 static void decode_all(enum qr_compression compression, struct qr_slice in, struct qr_buf *out)
 {
     struct qr_decompressor *decompressor;
-    assert_int_equal(qr_decompressor_new(&decompressor, compression), 0);
+    assert_int_equal(qr_decompressor_new(&decompressor, compression, NULL), 0);
     while (in.len > 0) {
         struct qr_slice text;
         ssize_t used = qr_frame_decode(decompressor, in, &text);
@@ -102,7 +102,7 @@ static ssize_t decode_once(enum qr_compression compression, const void *bytes, s
 {
     struct qr_decompressor *decompressor;
     struct qr_slice text = qr_slice_str("untouched");
-    assert_int_equal(qr_decompressor_new(&decompressor, compression), 0);
+    assert_int_equal(qr_decompressor_new(&decompressor, compression, NULL), 0);
     ssize_t used = qr_frame_decode(decompressor, qr_slice_of(bytes, len), &text);
     if (used < 0)
         assert_slice(text, "untouched");
@@ -214,7 +214,7 @@ static void takes_payloads_without_text(void **state)
     struct qr_compressor *compressor;
     struct qr_decompressor *decompressor;
     assert_int_equal(qr_compressor_new(&compressor, QR_COMPRESSION_ZSTD), 0);
-    assert_int_equal(qr_decompressor_new(&decompressor, QR_COMPRESSION_ZSTD), 0);
+    assert_int_equal(qr_decompressor_new(&decompressor, QR_COMPRESSION_ZSTD, NULL), 0);
     char packed[16384];
     struct qr_slice text;
     uint32_t n = qr_compress(compressor, qr_slice_str("BEGIN x\n"), packed);

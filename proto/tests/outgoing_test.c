@@ -167,7 +167,7 @@ static void unpack(struct qr_slice wire, enum qr_compression compression, bool w
                    struct qr_buf *text)
 {
     struct qr_decompressor *d;
-    assert_int_equal(qr_decompressor_new(&d, compression), 0);
+    assert_int_equal(qr_decompressor_new(&d, compression, NULL), 0);
     while (wire.len > 0) {
         struct qr_slice piece;
         ssize_t n = qr_frame_decode(d, wire, &piece);

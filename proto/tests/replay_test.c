@@ -445,7 +445,7 @@ static void read_raw(const char *run, struct qr_buf *raw)
 static void decode(enum qr_compression compression, struct qr_buf *raw, struct qr_buf *text)
 {
     struct qr_decompressor *decompressor;
-    assert_int_equal(qr_decompressor_new(&decompressor, compression), 0);
+    assert_int_equal(qr_decompressor_new(&decompressor, compression, NULL), 0);
     struct qr_buf received = {0};
     struct qr_rng rng;
     qr_rng_seed(&rng, 2);

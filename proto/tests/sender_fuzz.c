@@ -183,7 +183,7 @@ static void open_owner(struct owner *owner, uint32_t caps)
         qr_stream_new(&owner->stream, &stream_config, &stream_handler) != 0)
         abort();
     if (qr_caps_compression(caps) != QR_COMPRESSION_NONE &&
-        qr_decompressor_new(&owner->decompressor, qr_caps_compression(caps)) != 0)
+        qr_decompressor_new(&owner->decompressor, qr_caps_compression(caps), NULL) != 0)
         abort();
 }
 

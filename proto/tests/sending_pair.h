@@ -363,7 +363,7 @@ static void pair_connect(struct pair *pair)
     enum qr_compression compression = qr_caps_compression(pair->caps);
     pair->decompressor = NULL;
     if (compression != QR_COMPRESSION_NONE)
-        assert_int_equal(qr_decompressor_new(&pair->decompressor, compression), 0);
+        assert_int_equal(qr_decompressor_new(&pair->decompressor, compression, NULL), 0);
 }
 
 static void pair_disconnect(struct pair *pair)

@@ -130,7 +130,7 @@ static void on_connection(uv_stream_t *listener, int status)
     qr_buf_clear(&parent->wire);
     qr_buf_clear(&parent->text);
     qr_decompressor_free(parent->decompressor);
-    qr_decompressor_new(&parent->decompressor, QR_COMPRESSION_LZ4);
+    qr_decompressor_new(&parent->decompressor, QR_COMPRESSION_LZ4, NULL);
     uv_read_start((uv_stream_t *)&parent->peer, on_alloc, on_read);
 }
 
