@@ -14,7 +14,7 @@
  * A *binding* says that a machine (GUID) may come only with a key, with a client certificate, or
  * with both.  To a key means to the line of keys that rotations made of it.
  *
- * Time is the time of the entry, which its proposer takes from qr_group_clock: what is over, and
+ * Time is the time of the entry, which its proposer takes from cluster/agreed: what is over, and
  * when, depends on no clock of one member.  The policy is text, "option = value" lines with the
  * names of stream.conf, and opaque here.
  *

@@ -1,8 +1,14 @@
 #include "node/admission.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <uv.h>
+
+#include "base/error.h"
+#include "base/log.h"
 
 static int read_tls(struct qr_admission *admission, const struct qr_config *config, char *sentence,
                     size_t sentence_bytes)
@@ -17,6 +23,17 @@ static int read_tls(struct qr_admission *admission, const struct qr_config *conf
     return err;
 }
 
+/* Keys may all be in the log. */
+static int read_file(struct qr_admission *admission, const char *path, char *sentence,
+                     size_t sentence_bytes)
+{
+    admission->has_file = access(path, F_OK) == 0 || errno != ENOENT;
+    if (admission->has_file)
+        return qr_stream_conf_read(&admission->stream_conf, path, sentence, sentence_bytes);
+    qr_info("there is no stream.conf: children come with keys of the log file=%s", path);
+    return 0;
+}
+
 int qr_admission_read(struct qr_admission **admission, const struct qr_config *config,
                       char *sentence, size_t sentence_bytes)
 {
@@ -26,8 +43,7 @@ int qr_admission_read(struct qr_admission **admission, const struct qr_config *c
         return UV_ENOMEM;
     }
     read->holders = 1;
-    int err =
-        qr_stream_conf_read(&read->stream_conf, config->stream_file, sentence, sentence_bytes);
+    int err = read_file(read, config->stream_file, sentence, sentence_bytes);
     if (err == 0)
         err = read_tls(read, config, sentence, sentence_bytes);
     if (err != 0) {
@@ -51,4 +67,55 @@ void qr_admission_release(struct qr_admission *admission)
     qr_stream_conf_release(&admission->stream_conf);
     qr_tls_context_free(admission->tls);
     free(admission);
+}
+
+/* NULL, or why the machine may not come so. */
+static const char *check_binding(const struct qr_key_binding *binding,
+                                 const struct qr_table_key *key,
+                                 const struct qr_applicant *applicant)
+{
+    if (binding == NULL)
+        return NULL;
+    if (binding->line != 0 && (key == NULL || key->line != binding->line))
+        return "its machine GUID is bound to another API key";
+    if (!binding->has_certificate)
+        return NULL;
+    if (applicant->certificate == NULL)
+        return "its machine GUID is bound to a client certificate, and it showed none";
+    return memcmp(applicant->certificate, binding->certificate, QR_KEY_HASH_BYTES) == 0
+               ? NULL
+               : "its machine GUID is bound to another client certificate";
+}
+
+static const char *check_key(const struct qr_table_key *key)
+{
+    if (key == NULL)
+        return NULL;
+    if (key->standing == QR_KEY_REVOKED)
+        return "its API key is revoked";
+    if (key->standing == QR_KEY_ENDED)
+        return "its API key was rotated, and the overlap is over";
+    return key->sound ? NULL : "the policy of its API key is not understood";
+}
+
+int qr_admission_check(const struct qr_admission *admission, const struct qr_key_table *keys,
+                       const struct qr_applicant *applicant, struct qr_admitted *admitted)
+{
+    struct qr_table_key *key = qr_key_table_find(keys, applicant->api_key);
+    admitted->key = key != NULL ? key->id : 0;
+    admitted->reason = check_key(key);
+    if (admitted->reason != NULL)
+        return QR_E_DENIED;
+    int err = qr_stream_conf_check(&admission->stream_conf, key != NULL ? &key->section : NULL,
+                                   applicant->api_key, applicant->machine_guid, applicant->peer_ip,
+                                   &admitted->policy, &admitted->reason);
+    if (err != 0)
+        return err;
+    admitted->reason =
+        check_binding(qr_key_table_binding(keys, applicant->machine_guid), key, applicant);
+    if (admitted->reason != NULL)
+        return QR_E_DENIED;
+    if (key != NULL)
+        atomic_store_explicit(&key->used, true, memory_order_relaxed);
+    return 0;
 }

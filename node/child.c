@@ -488,28 +488,28 @@ static int accept_child(struct session *s, const struct qr_stream_policy *policy
     return 0;
 }
 
-static int check_admission(const struct session *s, struct qr_stream_policy *policy,
-                           const char **reason)
+static int check_admission(const struct session *s, struct qr_admitted *admitted)
 {
-    return qr_stream_conf_check(&qr_ingest_admission(s->ingest)->stream_conf,
-                                s->handshake.api_key_text, s->handshake.machine_guid_text,
-                                s->conn->peer_ip, policy, reason);
+    const struct qr_applicant applicant = {.api_key = s->handshake.api_key_text,
+                                           .machine_guid = s->handshake.machine_guid_text,
+                                           .peer_ip = s->conn->peer_ip};
+    return qr_admission_check(qr_ingest_admission(s->ingest), qr_ingest_keys(s->ingest), &applicant,
+                              admitted);
 }
 
 void qr_child_readmit(struct qr_child *child)
 {
     struct session *s = session_of(child);
-    struct qr_stream_policy policy;
-    const char *reason;
-    if (s->conn != NULL && check_admission(s, &policy, &reason) != 0)
-        qr_child_close(child, reason);
+    struct qr_admitted admitted;
+    if (s->conn != NULL && check_admission(s, &admitted) != 0)
+        qr_child_close(child, admitted.reason);
 }
 
 static ssize_t on_request_bytes(struct qr_conn *conn, struct qr_slice in)
 {
     struct session *s = conn->owner;
     const char *reason = NULL;
-    struct qr_stream_policy policy;
+    struct qr_admitted admitted;
     if (conn->close_when_drained)
         return (ssize_t)in.len; /* refused: what still comes is of no interest */
     ssize_t used = qr_handshake_parse(&s->handshake, in, &reason);
@@ -523,15 +523,15 @@ static ssize_t on_request_bytes(struct qr_conn *conn, struct qr_slice in)
         return refuse(s, NULL, "this member cannot take children now");
     if (qr_guid_equal(&s->handshake.machine_guid, &qr_ingest_config(s->ingest)->own_guid))
         return refuse(s, QR_HANDSHAKE_LOCALHOST, "it has this member's own machine GUID");
-    if (check_admission(s, &policy, &reason) != 0)
-        return refuse(s, QR_HANDSHAKE_DENIED, reason);
+    if (check_admission(s, &admitted) != 0)
+        return refuse(s, QR_HANDSHAKE_DENIED, admitted.reason);
     struct qr_claim machine;
     qr_clones_identify(&machine, &s->handshake, conn->peer_ip);
     reason =
         qr_clones_find(qr_ingest_clones(s->ingest), &s->handshake.machine_guid, machine.machine);
     if (reason != NULL)
         return refuse(s, QR_HANDSHAKE_ALREADY, reason);
-    int err = accept_child(s, &policy, &machine);
+    int err = accept_child(s, &admitted.policy, &machine);
     return err != 0 ? err : used;
 }
 

@@ -210,6 +210,11 @@ const struct qr_admission *qr_ingest_admission(const struct qr_ingest *ingest)
     return ingest->config.admission;
 }
 
+const struct qr_key_table *qr_ingest_keys(const struct qr_ingest *ingest)
+{
+    return ingest->config.keys;
+}
+
 uv_buf_t qr_ingest_read_buffer(struct qr_ingest *ingest)
 {
     return uv_buf_init(ingest->read_buffer, sizeof ingest->read_buffer);
@@ -304,6 +309,7 @@ struct readmit {
     struct qr_message message;
     struct qr_ingest *ingest;
     struct qr_admission *admission;
+    struct qr_key_table *keys;
 };
 
 static void run_readmit(struct qr_message *message)
@@ -311,13 +317,16 @@ static void run_readmit(struct qr_message *message)
     struct readmit *readmit = QR_CONTAINER_OF(message, struct readmit, message);
     struct qr_ingest *ingest = readmit->ingest;
     qr_admission_release(ingest->config.admission);
+    qr_key_table_release(ingest->config.keys);
     ingest->config.admission = readmit->admission;
+    ingest->config.keys = readmit->keys;
     free(readmit);
     QR_LIST_FOREACH (node, &ingest->children)
         qr_child_readmit(QR_CONTAINER_OF(node, struct qr_child, node));
 }
 
-int qr_ingest_readmit(struct qr_ingest *ingest, struct qr_admission *admission)
+int qr_ingest_readmit(struct qr_ingest *ingest, struct qr_admission *admission,
+                      struct qr_key_table *keys)
 {
     struct readmit *readmit = malloc(sizeof *readmit);
     if (readmit == NULL)
@@ -325,6 +334,7 @@ int qr_ingest_readmit(struct qr_ingest *ingest, struct qr_admission *admission)
     readmit->message.run = run_readmit;
     readmit->ingest = ingest;
     readmit->admission = qr_admission_hold(admission);
+    readmit->keys = qr_key_table_hold(keys);
     qr_mailbox_post(&ingest->mailbox, &readmit->message);
     return 0;
 }
@@ -456,6 +466,7 @@ int qr_ingest_start(struct qr_ingest **started, const struct qr_ingest_config *c
         return UV_ENOMEM;
     ingest->config = *config;
     ingest->config.admission = qr_admission_hold(config->admission);
+    ingest->config.keys = qr_key_table_hold(config->keys);
     ingest->credits = QR_INGEST_CREDITS;
     ingest->turns[0] = 2;
     ingest->turns[1] = 1;

@@ -44,10 +44,12 @@ struct qr_ingest_config {
     uint32_t tick_ms;
     struct qr_roster *roster;
     struct qr_members *members; /* Changes of them: node/manage. */
+    struct qr_keyring *keyring; /* And of API keys. */
     struct qr_api *api;
-    struct qr_admission *admission; /* Held by each loop; the first one. */
-    const char *allow_management;   /* From whose addresses: node/manage. */
-    struct qr_guid own_guid;        /* A child that says it is this is our own host. */
+    struct qr_admission *admission; /* Held by each loop, as the next; the first ones. */
+    struct qr_key_table *keys;
+    const char *allow_management; /* From whose addresses: node/manage. */
+    struct qr_guid own_guid;      /* A child that says it is this is our own host. */
     unsigned
         conns_max; /* Of this loop: strangers may not take the descriptors that the log needs. */
 };
@@ -71,7 +73,8 @@ void qr_ingest_accept_children(struct qr_ingest *ingest, bool accept);
 
 /* A.  From now on this decides who is let in; children that it does not let in any more are closed,
  * the others stay.  0 or UV_ENOMEM. */
-int qr_ingest_readmit(struct qr_ingest *ingest, struct qr_admission *admission);
+int qr_ingest_readmit(struct qr_ingest *ingest, struct qr_admission *admission,
+                      struct qr_key_table *keys);
 
 /* A.  From now on these machines are refused (node/clones; NULL: none).  0 or UV_ENOMEM. */
 int qr_ingest_refuse(struct qr_ingest *ingest, struct qr_clones *clones);
@@ -91,6 +94,7 @@ bool qr_ingest_accepting(const struct qr_ingest *ingest);
 /* As of now: not to be kept beyond the callback. */
 const struct qr_clones *qr_ingest_clones(const struct qr_ingest *ingest);
 const struct qr_admission *qr_ingest_admission(const struct qr_ingest *ingest);
+const struct qr_key_table *qr_ingest_keys(const struct qr_ingest *ingest);
 uv_buf_t qr_ingest_read_buffer(struct qr_ingest *ingest);
 /* For the decompressors of its children. */
 struct qr_history_pool *qr_ingest_histories(struct qr_ingest *ingest);

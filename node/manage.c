@@ -144,6 +144,40 @@ static bool change_members(struct qr_manage *manage)
     return false;
 }
 
+static void on_keys_answered(struct qr_key_request *keys)
+{
+    struct qr_manage *manage = QR_CONTAINER_OF(keys, struct qr_manage, keys);
+    if (keys->status != 0) {
+        refuse(manage, qr_manage_keys_status(keys->status),
+               qr_keyring_refusal(keys->verb, keys->status), keys->key);
+    } else {
+        if (keys->verb != QR_KEY_LIST)
+            qr_info("API keys of the log are changed verb=%u id=%u asked_by=%s",
+                    (unsigned)keys->verb, keys->id, manage->peer_ip);
+        manage->response->content_type = QR_HTTP_JSON;
+        qr_buf_add(&manage->response->body, keys->json.base, keys->json.len);
+    }
+    qr_buf_release(&keys->json);
+    manage->done(manage);
+}
+
+static bool change_keys(struct qr_manage *manage)
+{
+    char sentence[512];
+    manage->keys = (struct qr_key_request){.home = manage->home, .done = on_keys_answered};
+    if (qr_manage_keys_read(&manage->keys, manage->request, sentence, sizeof sentence) != 0)
+        return refuse(manage, 400, sentence, qr_slice_of("", 0));
+    qr_keyring_ask(manage->keyring, &manage->keys);
+    return false;
+}
+
+static const char keys_path[] = "/api/quorate/v1/keys";
+
+bool qr_manage_takes(const struct qr_http_request *request)
+{
+    return request->post || (!request->options && qr_slice_is(request->path, keys_path));
+}
+
 bool qr_manage_handle(struct qr_manage *manage)
 {
     const struct qr_slice nothing = qr_slice_of("", 0);
@@ -158,5 +192,7 @@ bool qr_manage_handle(struct qr_manage *manage)
         return forget(manage);
     if (qr_slice_is(manage->request->path, "/api/quorate/v1/members"))
         return change_members(manage);
+    if (qr_slice_is(manage->request->path, keys_path))
+        return change_keys(manage);
     return refuse(manage, 404, "There is no such command.", nothing);
 }

@@ -12,6 +12,8 @@
  *     400 it is not complete; 403; 404 there is no such member; 409 it is one, or another change
  *     runs; 503 the log did not take it
  *
+ *   .../keys: node/manage_keys.h; also as GET, which is the list.
+ *
  * Only from addresses that `allow management from` matches (by default this machine's own), and
  * never from a page of a browser: these say where they come from (Origin), and are refused.
  *
@@ -23,6 +25,7 @@
 
 #include "base/mailbox.h"
 #include "node/http.h"
+#include "node/manage_keys.h"
 #include "node/members.h"
 #include "node/roster.h"
 
@@ -36,11 +39,16 @@ struct qr_manage {
     const char *allow; /* The pattern. */
     struct qr_roster *roster;
     struct qr_members *members;
+    struct qr_keyring *keyring;
     struct qr_mailbox *home;
     void (*done)(struct qr_manage *manage); /* The response is filled; on `home`. */
     struct qr_forget_request forget;
     struct qr_members_request change;
+    struct qr_key_request keys;
 };
+
+/* Is it one of these requests?  All that POST are. */
+bool qr_manage_takes(const struct qr_http_request *request);
 
 /* Fills the response.  True: now; false: later, then `done` is called. */
 bool qr_manage_handle(struct qr_manage *manage);

@@ -22,6 +22,7 @@
 #include "node/incarnation.h"
 #include "node/ingest.h"
 #include "node/keeper.h"
+#include "node/keyring.h"
 #include "node/members.h"
 #include "node/peer_disk.h"
 #include "node/picture.h"
@@ -52,6 +53,7 @@ struct qr_node {
     struct qr_agreed agreed; /* Not the group's: threads read it until the process ends. */
     struct qr_group *group;
     struct qr_members members;
+    struct qr_keyring keyring;
     struct qr_roster *roster;
     struct qr_keeper *keeper;
     struct qr_cleaner *cleaner;
@@ -118,8 +120,17 @@ static void on_restored(void *data, uint64_t index)
     struct qr_node *node = data;
     qr_info("state replaced by a snapshot index=%llu", (unsigned long long)index);
     node->glue.restored_index = index;
+    qr_keyring_restored(&node->keyring);
     if (node->roster != NULL)
         qr_roster_restored(node->roster);
+}
+
+static void on_applied(void *data, const struct qr_command *command, uint64_t index, int result)
+{
+    struct qr_node *node = data;
+    (void)index;
+    (void)result;
+    qr_keyring_applied(&node->keyring, command->type);
 }
 
 static void on_diverged(void *data, uint32_t member, uint64_t index)
@@ -252,6 +263,21 @@ static void follow_clones(struct qr_node *node)
         qr_ingest_refuse(node->ingests[i], clones);
 }
 
+/* What decides who is let in, to the loops that ask. */
+static int hand_out_admission(struct qr_node *node)
+{
+    int err = 0;
+    for (unsigned i = 0; i < node->n_ingests && err == 0; i++)
+        err = qr_ingest_readmit(node->ingests[i], node->admission, node->keyring.table);
+    return err;
+}
+
+static void follow_keys(struct qr_node *node)
+{
+    if (qr_keyring_tick(&node->keyring) && hand_out_admission(node) != 0)
+        qr_keyring_restored(&node->keyring); /* No memory: once more with the next beat. */
+}
+
 static void on_beat(uv_timer_t *timer)
 {
     struct qr_node *node = timer->data;
@@ -260,6 +286,7 @@ static void on_beat(uv_timer_t *timer)
         return;
     qr_roster_tick(node->roster);
     decide_accepting(node, now_ms);
+    follow_keys(node);
     if (now_ms - node->last_picture_ms >= PICTURE_MS) {
         node->last_picture_ms = now_ms;
         qr_picture_publish(node->picture);
@@ -390,6 +417,7 @@ static int open_group(struct qr_node *node)
     };
     struct qr_group_events events = {
         .data = node,
+        .applied = on_applied,
         .owned = on_owned,
         .restored = on_restored,
         .diverged = on_diverged,
@@ -427,7 +455,10 @@ static int open_keepers(struct qr_node *node)
         return err;
     qr_roster_set_group(node->roster, node->group);
     node->members = (struct qr_members){&node->mailbox, node->group};
-    err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config, &node->agreed);
+    err = qr_keyring_init(&node->keyring, &node->mailbox, node->group, &node->agreed.clock,
+                          &node->config.cluster_id);
+    if (err == 0)
+        err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config, &node->agreed);
     if (err == 0)
         err = open_cleaner(node);
     if (err == 0)
@@ -491,7 +522,9 @@ static int start_ingest(struct qr_node *node)
         .roster = node->roster,
         .members = &node->members,
         .api = &node->api,
+        .keyring = &node->keyring,
         .admission = node->admission,
+        .keys = node->keyring.table,
         .allow_management = c->allow_management,
         .own_guid = node->api.host_guid,
         .conns_max = conns_max(c->ingest_loops),
@@ -595,10 +628,14 @@ void qr_node_reload(struct qr_node *node)
         qr_error("nothing was reloaded: %s", sentence);
         return;
     }
-    for (unsigned i = 0; i < node->n_ingests && err == 0; i++)
-        err = qr_ingest_readmit(node->ingests[i], read);
+    if (node->admission->has_file && !read->has_file) {
+        qr_error("nothing was reloaded: the file is gone file=%s", node->config.stream_file);
+        qr_admission_release(read);
+        return;
+    }
     qr_admission_release(node->admission);
     node->admission = read;
+    err = hand_out_admission(node);
     if (err != 0)
         qr_error("reloaded in part only: reload again error=\"%s\"", qr_strerror(err));
     else
@@ -622,6 +659,7 @@ static void on_group_closed(void *data)
     struct qr_node *node = data;
     node->group = NULL;
     node->members.group = NULL;
+    node->keyring.group = NULL;
     qr_roster_set_group(node->roster, NULL); /* messages may still come in this turn of the loop */
     uv_stop(node->loop);
 }

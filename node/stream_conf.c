@@ -1,6 +1,7 @@
 #include "node/stream_conf.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ struct reading {
     bool failed;
 };
 
-/* One line of the file. */
+/* One line of the file; or, without a section, of a key in the log. */
 struct line {
     struct reading *reading;
     const char *section, *key, *value;
@@ -34,7 +35,10 @@ struct line {
 static int refuse(const struct line *line, const char *why)
 {
     struct reading *reading = line->reading;
-    if (!reading->failed)
+    if (!reading->failed && line->section == NULL)
+        snprintf(reading->sentence, reading->sentence_bytes, "%s = %s: %s.", line->key, line->value,
+                 why);
+    else if (!reading->failed)
         snprintf(reading->sentence, reading->sentence_bytes, "%s: [%s] %s = %s: %s.", reading->path,
                  line->section, line->key, line->value, why);
     reading->failed = true;
@@ -184,22 +188,25 @@ static int check_db(const struct line *line, struct qr_stream_section *section)
 
 #define NAMES_MAX 4
 
-enum place { SENDER = 1, RECEIVER = 2 };
+/* KEY: also of a key in the log. */
+enum place { SENDER = 1, RECEIVER = 2, KEY = 4 };
 
 static const struct row {
-    enum place place;
+    unsigned places;
     set_fn set; /* NULL: without effect here. */
     const char *names[NAMES_MAX + 1];
 } rows[] = {
     {RECEIVER, set_type, {"type"}},
     {RECEIVER, set_enabled, {"enabled"}},
-    {RECEIVER, set_allow_from, {"allow from"}},
-    {RECEIVER, set_update_every, {"update every"}},
-    {RECEIVER, set_compression, {"enable compression"}},
-    {RECEIVER, set_order, {"compression algorithms order"}},
-    {RECEIVER, set_replication, {"enable replication"}},
-    {RECEIVER, set_period, {"replication period", "seconds to replicate"}},
-    {RECEIVER, set_step, {"replication step", "seconds per replication step", "replication_step"}},
+    {RECEIVER | KEY, set_allow_from, {"allow from"}},
+    {RECEIVER | KEY, set_update_every, {"update every"}},
+    {RECEIVER | KEY, set_compression, {"enable compression"}},
+    {RECEIVER | KEY, set_order, {"compression algorithms order"}},
+    {RECEIVER | KEY, set_replication, {"enable replication"}},
+    {RECEIVER | KEY, set_period, {"replication period", "seconds to replicate"}},
+    {RECEIVER | KEY,
+     set_step,
+     {"replication step", "seconds per replication step", "replication_step"}},
     {RECEIVER, check_db, {"db", "memory mode", "default memory mode"}},
     {RECEIVER, NULL, {"retention", "history", "default history"}},
     {RECEIVER, NULL, {"health enabled", "health enabled by default"}},
@@ -241,7 +248,7 @@ const char *const *qr_stream_conf_names(size_t i)
 static const struct row *row_of(enum place place, const char *key)
 {
     for (size_t i = 0; i < QR_COUNT(rows); i++)
-        for (size_t k = 0; rows[i].place == place && rows[i].names[k] != NULL; k++)
+        for (size_t k = 0; (rows[i].places & place) != 0 && rows[i].names[k] != NULL; k++)
             if (strcmp(rows[i].names[k], key) == 0)
                 return &rows[i];
     return NULL;
@@ -315,9 +322,73 @@ int qr_stream_conf_read(struct qr_stream_conf *conf, const char *path, char *sen
 void qr_stream_conf_release(struct qr_stream_conf *conf)
 {
     for (size_t i = 0; i < conf->n; i++)
-        free(conf->sections[i].allow_from);
+        qr_stream_section_release(&conf->sections[i]);
     free(conf->sections);
     *conf = (struct qr_stream_conf){0};
+}
+
+/* ---- a key in the log ---- */
+
+void qr_stream_section_release(struct qr_stream_section *section)
+{
+    free(section->allow_from);
+    *section = (struct qr_stream_section){0};
+}
+
+static struct qr_slice trimmed(struct qr_slice text)
+{
+    while (text.len > 0 && isspace((unsigned char)text.base[0]))
+        text = qr_slice_of(text.base + 1, text.len - 1);
+    while (text.len > 0 && isspace((unsigned char)text.base[text.len - 1]))
+        text.len--;
+    return text;
+}
+
+/* The part before the first `end`, which is taken from `text` with it. */
+static struct qr_slice take_until(struct qr_slice *text, char end)
+{
+    const char *at = text->len > 0 ? memchr(text->base, end, text->len) : NULL;
+    size_t len = at != NULL ? (size_t)(at - text->base) : text->len;
+    struct qr_slice part = qr_slice_of(text->base, len);
+    size_t used = at != NULL ? len + 1 : len;
+    *text = qr_slice_of(text->base + used, text->len - used);
+    return part;
+}
+
+static void read_policy_line(struct reading *reading, struct qr_slice text,
+                             struct qr_stream_section *section)
+{
+    char key[64], value[512];
+    struct qr_slice name = trimmed(take_until(&text, '='));
+    text = trimmed(text);
+    snprintf(key, sizeof key, "%.*s", (int)name.len, name.base);
+    snprintf(value, sizeof value, "%.*s", (int)text.len, text.base);
+    struct line line = {reading, NULL, key, value};
+    const struct row *row = row_of(KEY, key);
+    if (row == NULL || name.len >= sizeof key)
+        refuse(&line, "a key in the log has no such option");
+    else if (text.len == 0 || text.len >= sizeof value)
+        refuse(&line, "the value is missing, or too long");
+    else
+        row->set(&line, section);
+}
+
+int qr_stream_section_parse(struct qr_stream_section *section, struct qr_slice policy,
+                            char *sentence, size_t sentence_bytes)
+{
+    struct qr_stream_section read = {.has_enabled = true, .enabled = true};
+    struct reading reading = {.sentence = sentence, .sentence_bytes = sentence_bytes};
+    while (policy.len > 0 && !reading.failed) {
+        struct qr_slice text = trimmed(take_until(&policy, '\n'));
+        if (text.len > 0)
+            read_policy_line(&reading, text, &read);
+    }
+    if (reading.failed) {
+        qr_stream_section_release(&read);
+        return QR_E_CONFIG;
+    }
+    *section = read;
+    return 0;
 }
 
 /* ---- asking ---- */
@@ -353,15 +424,16 @@ static void refine(struct qr_stream_policy *policy, const struct qr_stream_secti
         policy->update_every = section->update_every;
 }
 
-int qr_stream_conf_check(const struct qr_stream_conf *conf, struct qr_slice api_key,
-                         struct qr_slice machine_guid, const char *peer_ip,
+int qr_stream_conf_check(const struct qr_stream_conf *conf, const struct qr_stream_section *in_log,
+                         struct qr_slice api_key, struct qr_slice machine_guid, const char *peer_ip,
                          struct qr_stream_policy *policy, const char **reason)
 {
-    const struct qr_stream_section *key = find(conf, api_key);
+    const struct qr_stream_section *in_file = find(conf, api_key);
+    const struct qr_stream_section *key = in_file != NULL ? in_file : in_log;
     const struct qr_stream_section *machine = find(conf, machine_guid);
     *reason = NULL;
     if (key == NULL)
-        *reason = "its API key is not in stream.conf";
+        *reason = "its API key is neither in stream.conf nor in the log";
     else if (key->has_type && key->is_machine)
         *reason = "the section of its API key has type = machine";
     else if (!key->enabled)

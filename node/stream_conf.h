@@ -4,7 +4,8 @@
  * (type = machine), matched by the exact text; [stream], the sender's part.  Every option of 1.37
  * to 2.9 is known, by all its names, and a row of a table: what it does here is in
  * docs/stream-conf.md.  One that would promise what this build does not do is refused, one that
- * nobody knows is warned of.  Thread: any (immutable after reading). */
+ * nobody knows is warned of.  The policy of an API key in the log (cluster/keys) is read by the
+ * same rows.  Thread: any (immutable after reading). */
 #ifndef QR_NODE_STREAM_CONF_H
 #define QR_NODE_STREAM_CONF_H
 
@@ -47,10 +48,17 @@ int qr_stream_conf_read(struct qr_stream_conf *conf, const char *path, char *sen
                         size_t sentence_bytes);
 void qr_stream_conf_release(struct qr_stream_conf *conf);
 
+/* The policy of a key in the log, as a section that is enabled: `option = value` lines, of the
+ * options that make sense for one.  0, or QR_E_CONFIG with a sentence.  The caller releases it. */
+int qr_stream_section_parse(struct qr_stream_section *section, struct qr_slice policy,
+                            char *sentence, size_t sentence_bytes);
+void qr_stream_section_release(struct qr_stream_section *section);
+
 /* May the child in?  0 with its policy, or QR_E_DENIED with the reason for our log (static); the
- * child gets the same text for all of them. */
-int qr_stream_conf_check(const struct qr_stream_conf *conf, struct qr_slice api_key,
-                         struct qr_slice machine_guid, const char *peer_ip,
+ * child gets the same text for all of them.  in_log: the section of its key in the log, or NULL;
+ * one in the file goes before it. */
+int qr_stream_conf_check(const struct qr_stream_conf *conf, const struct qr_stream_section *in_log,
+                         struct qr_slice api_key, struct qr_slice machine_guid, const char *peer_ip,
                          struct qr_stream_policy *policy, const char **reason);
 
 /* The i-th option that is known, its current name first, then older ones; NULL behind the last. */

@@ -106,6 +106,7 @@ static void manage(struct web *web)
                                      .allow = config->allow_management,
                                      .roster = config->roster,
                                      .members = config->members,
+                                     .keyring = config->keyring,
                                      .home = qr_ingest_mailbox(web->ingest),
                                      .done = on_managed};
     if (qr_manage_handle(&web->manage))
@@ -146,7 +147,7 @@ static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
     qr_http_response_init(&web->response);
     web->working = true;
     qr_conn_pause(conn);
-    if (web->request.post) {
+    if (qr_manage_takes(&web->request)) {
         manage(web);
         return used;
     }

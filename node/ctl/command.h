@@ -16,7 +16,7 @@
 
 enum qr_ctl_exit { QR_CTL_DONE = 0, QR_CTL_DEGRADED = 1, QR_CTL_FAILED = 2 };
 
-#define QR_CTL_OPTIONS_MAX 8
+#define QR_CTL_OPTIONS_MAX 12
 #define QR_CTL_VALUES_MAX  16
 
 struct qr_ctl_option {

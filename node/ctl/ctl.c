@@ -6,6 +6,7 @@
 #include "node/ctl/command.h"
 #include "node/ctl/forget.h"
 #include "node/ctl/init.h"
+#include "node/ctl/key.h"
 #include "node/ctl/members.h"
 #include "node/ctl/status.h"
 
@@ -18,8 +19,8 @@ static void print(FILE *to, struct qr_buf *text)
 
 int main(int argc, char **argv)
 {
-    const struct qr_ctl_command commands[] = {qr_ctl_init,   qr_ctl_status, qr_ctl_members,
-                                              qr_ctl_forget, qr_ctl_blocks, {0}};
+    const struct qr_ctl_command commands[] = {
+        qr_ctl_init, qr_ctl_status, qr_ctl_members, qr_ctl_key, qr_ctl_forget, qr_ctl_blocks, {0}};
     struct qr_buf out, err;
     qr_buf_init(&out, 0);
     qr_buf_init(&err, 0);

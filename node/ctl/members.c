@@ -9,14 +9,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "node/ctl/ask.h"
 #include "node/ctl/fetch.h"
 #include "node/ctl/table.h"
 
 enum { O_URL, O_WITH, O_NO_WAIT, O_TIMEOUT, O_INSECURE };
 
-#define DEFAULT_URL "http://127.0.0.1:19999"
-#define POLL_MS     250
-#define TIMEOUT_S   3600
+#define POLL_MS   250
+#define TIMEOUT_S 3600
 
 /* What is asked for. */
 struct order {
@@ -293,7 +293,7 @@ static int run(const struct qr_ctl_io *io, const struct qr_ctl_args *args)
                           .insecure = args->n[O_INSECURE] > 0,
                           .no_wait = args->n[O_NO_WAIT] > 0,
                           .timeout_s = timeout != NULL ? strtoull(timeout, NULL, 10) : TIMEOUT_S};
-    snprintf(order.url, sizeof order.url, "%s", url != NULL ? url : DEFAULT_URL);
+    snprintf(order.url, sizeof order.url, "%s", url != NULL ? url : QR_CTL_DEFAULT_URL);
     for (size_t len = strlen(order.url); len > 0 && order.url[len - 1] == '/'; len--)
         order.url[len - 1] = '\0';
     if (with != NULL && strcmp(order.verb, "replace") != 0)
@@ -335,7 +335,7 @@ const struct qr_ctl_command qr_ctl_members = {
     .words_max = 2,
     .options =
         {
-            [O_URL] = {"--url", "URL", "A member's web address (" DEFAULT_URL ").", false},
+            [O_URL] = {"--url", "URL", "A member's web address (" QR_CTL_DEFAULT_URL ").", false},
             [O_WITH] = {"--with", "ID=HOST:PORT", "With replace: who comes instead.", false},
             [O_NO_WAIT] = {"--no-wait", NULL, "Do not wait for the end.", false},
             [O_TIMEOUT] = {"--timeout", "SECONDS", "How long to wait (3600).", false},

@@ -218,11 +218,14 @@ static void start_ingest(void)
     static struct qr_api api; /* No child asks it. */
     struct qr_config config = {0};
     struct qr_admission *admission;
+    struct qr_key_table *keys;
+    const struct qr_keys none = {0};
     char sentence[256];
     qr_temp_dir(dir, "ingest");
     snprintf(config.stream_file, sizeof config.stream_file, "%s/stream.conf", dir);
     qr_write_file(config.stream_file, "[" KEY "]\n enabled = yes\n allow from = *\n");
     assert_int_equal(qr_admission_read(&admission, &config, sentence, sizeof sentence), 0);
+    assert_int_equal(qr_key_table_new(&keys, &(struct qr_guid){{0}}, &none, 0), 0);
     snprintf(address, sizeof address, "127.0.0.1:%u", qr_free_ports(1));
     const struct qr_ingest_config c = {.clock = &qr_clock_system,
                                        .listen = address,
@@ -230,11 +233,13 @@ static void start_ingest(void)
                                        .roster = &roster,
                                        .api = &api,
                                        .admission = admission,
+                                       .keys = keys,
                                        .allow_management = "localhost",
                                        .conns_max = 16};
     assert_int_equal(qr_ingest_start(&ingest, &c), 0);
     qr_ingest_accept_children(ingest, true);
     qr_admission_release(admission);
+    qr_key_table_release(keys);
 }
 
 static void start_child(enum host host, const char *history_s)

@@ -31,6 +31,9 @@ static void strangers_are_refused(void **state)
         {"POST /api/quorate/v1/forget?host=a HTTP/1.1\r\nOrigin: http://x\r\n\r\n", "127.0.0.1",
          403},
         {"POST /api/quorate/v1/forget HTTP/1.1\r\n\r\n", "127.0.0.1", 400},
+        {"POST /api/quorate/v1/keys?do=add HTTP/1.1\r\n\r\n", "127.0.0.1", 400},
+        {"POST /api/quorate/v1/keys?do=list HTTP/1.1\r\n\r\n", "10.0.0.1", 403},
+        {"GET /api/quorate/v1/keys HTTP/1.1\r\n\r\n", "10.0.0.1", 403},
         {"POST /api/quorate/v1/other HTTP/1.1\r\n\r\n", "127.0.0.1", 404},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -40,7 +43,7 @@ static void strangers_are_refused(void **state)
         const char *sentence;
         assert_true(qr_http_parse(&request, qr_slice_str(cases[i].request), &status, &sentence) >
                     0);
-        assert_true(request.post);
+        assert_true(qr_manage_takes(&request));
         qr_http_response_init(&response);
         struct qr_manage manage = {.request = &request,
                                    .response = &response,

@@ -1,5 +1,4 @@
-/* A whole member in this process: a cluster of one, spoken to over its sockets.
- * Tests also: admission. */
+/* A whole member in this process: a cluster of one, spoken to over its sockets. */
 #include "node/node.h"
 
 #include <arpa/inet.h>
@@ -629,6 +628,106 @@ static void it_reads_again_whom_it_lets_in(void **state)
     reload_now();
 }
 
+/* ---- keys of the log ---- */
+
+#define LOG_KEY  "77777777-2222-3333-4444-555555555555"
+#define NEXT_KEY "88888888-2222-3333-4444-555555555555"
+
+/* What `quoratectl key` asks; the answer's JSON. */
+static json_t *ask_keys(const char *key, const char *format, ...) QR_PRINTF(2, 3);
+
+static json_t *ask_keys(const char *key, const char *format, ...)
+{
+    static char answer[65536];
+    char asked[512], hash[80] = "";
+    if (key != NULL) {
+        struct qr_guid cluster, guid;
+        uint8_t bytes[QR_KEY_HASH_BYTES];
+        assert_int_equal(
+            qr_guid_parse(&cluster, qr_slice_str("6b0c9a1e-7a55-4c62-9d11-0f7d5d0a7f01")), 0);
+        assert_int_equal(qr_guid_parse(&guid, qr_slice_str(key)), 0);
+        qr_key_hash(&cluster, &guid, bytes);
+        size_t at = print_at(hash, 0, "&hash=");
+        for (size_t i = 0; i < sizeof bytes; i++)
+            snprintf(hash + at + 2 * i, 3, "%02x", bytes[i]);
+    }
+    va_list args;
+    va_start(args, format);
+    vsnprintf(asked, sizeof asked, format, args);
+    va_end(args);
+    int fd = dial();
+    char request[1024];
+    snprintf(request, sizeof request, "POST /api/quorate/v1/keys?do=%s%s HTTP/1.1\r\n\r\n", asked,
+             hash);
+    say(fd, request);
+    assert_false(hear(fd, "}\n\x01never", answer, sizeof answer)); /* until its end */
+    close(fd);
+    const char *body = strstr(answer, "\r\n\r\n");
+    assert_non_null(body);
+    json_t *root = json_loads(body + 4, 0, NULL);
+    assert_non_null(root);
+    return root;
+}
+
+static long long id_of(json_t *answer)
+{
+    long long id = json_integer_value(json_object_get(answer, "id"));
+    json_decref(answer);
+    return id;
+}
+
+static bool is_used(void *data)
+{
+    json_t *root = ask_keys(NULL, "list");
+    json_t *key = json_array_get(json_object_get(root, "keys"), *(size_t *)data);
+    bool used = json_is_integer(json_object_get(key, "last_used"));
+    json_decref(root);
+    return used;
+}
+
+static bool shuts_out(void *data)
+{
+    return !lets_in(data);
+}
+
+static void keys_of_the_log_let_in_and_shut_out(void **state)
+{
+    (void)state;
+    size_t first = 0, second = 1;
+    assert_false(lets_in((void *)(uintptr_t)LOG_KEY));
+    long long id = id_of(ask_keys(LOG_KEY, "add&name=web&policy=allow%%20from%%20%%3D%%20127.*"));
+    assert_int_equal(id, 1);
+    assert_true(qr_wait_for(lets_in, (void *)(uintptr_t)LOG_KEY, DEADLINE_MS, 20));
+    assert_true(qr_wait_for(is_used, &first, DEADLINE_MS, 20));
+    int old = stream_in(GUID "d", LOG_KEY, "version=15296");
+    assert_child(GUID "d", 0, 0, true);
+    /* Rotated: the old one's children stay, and both let in. */
+    assert_int_equal(id_of(ask_keys(NEXT_KEY, "rotate&key=web&overlap=3600")), 2);
+    assert_true(qr_wait_for(lets_in, (void *)(uintptr_t)NEXT_KEY, DEADLINE_MS, 20));
+    assert_true(lets_in((void *)(uintptr_t)LOG_KEY));
+    assert_true(qr_wait_for(is_used, &second, DEADLINE_MS, 20));
+    int new = stream_in(GUID "e", NEXT_KEY, "version=15296");
+    assert_child(GUID "e", 0, 0, true);
+    say(old, definition); /* It still listens. */
+    say(old, "CHART_DEFINITION_END 0 0 1\n");
+    char heard[1024];
+    assert_true(hear(old, "REPLAY_CHART", heard, sizeof heard));
+    /* Bound to another key: its child goes; unbound it may come again. */
+    assert_int_equal(id_of(ask_keys(OTHER_KEY, "add")), 3);
+    json_decref(ask_keys(NULL, "bind&key=3&machine_guid=" GUID "e"));
+    assert_true(ends(new));
+    close(new);
+    json_decref(ask_keys(NULL, "unbind&machine_guid=" GUID "e"));
+    /* Revoked: gone at once, and stays away. */
+    json_decref(ask_keys(NULL, "revoke&key=1"));
+    assert_true(ends(old));
+    close(old);
+    assert_true(qr_wait_for(shuts_out, (void *)(uintptr_t)LOG_KEY, DEADLINE_MS, 20));
+    assert_true(lets_in((void *)(uintptr_t)NEXT_KEY));
+    assert_child(GUID "d", 0, 0, false);
+    json_decref(ask_keys(NULL, "revoke&key=3"));
+}
+
 static void nobody_else_may_listen_on_its_address(void **state)
 {
     (void)state;
@@ -775,6 +874,7 @@ int main(void)
         cmocka_unit_test(a_child_and_a_client_may_come_over_tls),
         cmocka_unit_test(a_client_that_has_said_all_is_answered),
         cmocka_unit_test(it_reads_again_whom_it_lets_in),
+        cmocka_unit_test(keys_of_the_log_let_in_and_shut_out),
         cmocka_unit_test(nobody_else_may_listen_on_its_address),
         cmocka_unit_test(strangers_leave_descriptors_to_the_log),
         cmocka_unit_test(a_child_of_an_earlier_life_is_not_connected),

@@ -29,8 +29,8 @@ static struct qr_stream_conf conf;
 static int check(const char *key, const char *guid, const char *ip, struct qr_stream_policy *policy)
 {
     const char *reason = NULL;
-    int err =
-        qr_stream_conf_check(&conf, qr_slice_str(key), qr_slice_str(guid), ip, policy, &reason);
+    int err = qr_stream_conf_check(&conf, NULL, qr_slice_str(key), qr_slice_str(guid), ip, policy,
+                                   &reason);
     assert_true((err == 0) == (reason == NULL));
     return err;
 }
@@ -73,6 +73,41 @@ static void the_machine_refines_the_key(void **state)
     assert_int_equal(policy.compressions.all[0], QR_COMPRESSION_GZIP);
     assert_int_equal(policy.compressions.all[1], QR_COMPRESSION_LZ4);
     assert_int_equal(policy.compressions.all[2], QR_COMPRESSION_ZSTD);
+}
+
+static void reads_the_policy_of_a_key_in_the_log(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"type = api",        "enabled = yes",
+                                      "destination = a",   "proxy api key = b",
+                                      "db = ram",          "nobody knows = this",
+                                      "update every = 2d", "allow from =",
+                                      "allow from",        "= 3"};
+    struct qr_stream_section section;
+    char sentence[512];
+    assert_int_equal(qr_stream_section_parse(&section, qr_slice_str(""), sentence, sizeof sentence),
+                     0);
+    assert_true(section.has_enabled && section.enabled);
+    assert_null(section.allow_from);
+    qr_stream_section_release(&section);
+    static const char policy[] = "allow from = 10.* !*\n\n  update every=5 \n"
+                                 "seconds to replicate = 2h\ncompression algorithms order = lz4\n";
+    assert_int_equal(
+        qr_stream_section_parse(&section, qr_slice_str(policy), sentence, sizeof sentence), 0);
+    assert_string_equal(section.allow_from, "10.* !*");
+    assert_int_equal(section.update_every, 5);
+    assert_int_equal(section.period_s, 7200);
+    assert_true(section.has_order);
+    qr_stream_section_release(&section);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text_of[128];
+        snprintf(text_of, sizeof text_of, "allow from = *\n%s\n", bad[i]);
+        sentence[0] = '\0';
+        assert_int_equal(
+            qr_stream_section_parse(&section, qr_slice_str(text_of), sentence, sizeof sentence),
+            QR_E_CONFIG);
+        assert_true(strlen(sentence) > 10);
+    }
 }
 
 #define FORWARDS 5u /* Of the files below: its mistake is in [stream]. */
@@ -128,8 +163,8 @@ static void takes_every_option_that_netdata_has(void **state)
     close(fd);
     if (qr_stream_conf_read(&c, other, sentence, sizeof sentence) != 0)
         fail_msg("%s", sentence);
-    assert_int_equal(qr_stream_conf_check(&c, qr_slice_str(KEY), qr_slice_str(BOX), "10.0.0.1",
-                                          &policy, &reason),
+    assert_int_equal(qr_stream_conf_check(&c, NULL, qr_slice_str(KEY), qr_slice_str(BOX),
+                                          "10.0.0.1", &policy, &reason),
                      0);
     assert_int_equal(policy.update_every, 2);
     assert_int_equal(policy.step_s, 600);
@@ -206,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lets_in_whom_the_file_names),
         cmocka_unit_test(the_machine_refines_the_key),
+        cmocka_unit_test(reads_the_policy_of_a_key_in_the_log),
         cmocka_unit_test(refuses_a_file_with_a_sentence),
         cmocka_unit_test(takes_every_option_that_netdata_has),
         cmocka_unit_test(takes_a_section_for_each_machine),
