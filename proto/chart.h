@@ -45,6 +45,13 @@ struct qr_chart {
     bool clock_unproven;        /* Streams, and no live row has been compared with the clock. */
     bool slipped;               /* Was compared, and asked for again. */
 
+    /* Live rows of the future (proto/horizon). */
+    bool beyond;              /* They were refused, and none was taken since. */
+    bool clock_wanted;        /* Asked for again for its clock: live rows come again with that. */
+    int64_t beyond_after_s;   /* The last row taken before them. */
+    uint32_t right_seen;      /* The stream's n_right then. */
+    uint64_t beyond_retry_ms; /* Not asked for again before that because the child is right. */
+
     struct qr_arith_chart arith;
     struct qr_arith_dim *arith_dims; /* n_dims, parallel to pub.dims. */
     struct qr_replication replication;

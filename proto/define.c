@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "proto/caps.h"
+#include "proto/horizon.h"
 #include "proto/number.h"
 
 /* ---- asking the child ---- */
@@ -34,7 +35,10 @@ void qr_define_ask(struct qr_stream *s, struct qr_chart *chart)
 static void tell_gap(struct qr_stream *s, struct qr_chart *chart, int64_t after_s, int64_t before_s,
                      enum qr_gap_reason reason)
 {
-    if (s->handler.gap != NULL)
+    int64_t now_s = s->now_us / 1000000;
+    if (before_s > now_s)
+        before_s = now_s; /* What is to come is not missing. */
+    if (s->handler.gap != NULL && after_s < before_s)
         s->handler.gap(s->handler.data, &chart->pub, after_s, before_s, reason);
 }
 
@@ -60,6 +64,7 @@ int qr_stream_resume(struct qr_stream *stream, struct qr_stream_chart *pub,
     struct qr_chart *chart = QR_CONTAINER_OF(pub, struct qr_chart, pub);
     assert(chart->stream == stream);
     bool first = !chart->resumed;
+    chart->watermark_s = resume->watermark_s;
     if (stream->planning) {
         int err = qr_replication_resume(&chart->replication, resume);
         if (err != 0)
@@ -69,7 +74,6 @@ int qr_stream_resume(struct qr_stream *stream, struct qr_stream_chart *pub,
         return 0;
     }
     chart->resumed = true;
-    chart->watermark_s = resume->watermark_s;
     for (uint32_t i = 0; first && i < resume->n_holes; i++)
         tell_gap(stream, chart, resume->holes[i].after_s, resume->holes[i].before_s,
                  QR_GAP_NO_REPLICATION);
@@ -178,6 +182,9 @@ int qr_define_chart_definition_end(struct qr_stream *s, struct qr_args args)
         if (times[i] < 0 || times[i] > QR_TIME_S_MAX)
             times[i] = 0;
     }
+    qr_horizon_heard(s, times[2]);
+    for (size_t i = 0; i < 3; i++)
+        times[i] = qr_horizon_clamp(s, times[i]);
     struct qr_chart *chart = s->defining;
     s->defining = NULL;
     chart->pub.first_s = times[0];
@@ -187,6 +194,7 @@ int qr_define_chart_definition_end(struct qr_stream *s, struct qr_args args)
     chart->torn_after_s = 0;
     chart->torn = false;
     chart->clock_unproven = chart->slipped = false;
+    chart->clock_wanted = false;
     if (s->planning)
         qr_replication_definition(&chart->replication, chart->pub.update_every, times[0], times[1],
                                   times[2]);

@@ -3,6 +3,7 @@
  *   stream.c   bytes to lines, lines to keywords, the host's own lines, payloads
  *   define.c   CHART .. CHART_DEFINITION_END, resuming, asking for the past
  *   rows.c     BEGIN .. END, BEGIN2 .. END2, RBEGIN .. REND
+ *   horizon.c  what is refused as of the future
  *
  * Nobody else includes it.  A keyword's handler gets the words behind the keyword, as many as its
  * row in proto/keyword promises; it returns 0 or an error that was made by qr_engine_fail. */
@@ -65,6 +66,10 @@ struct qr_stream {
     bool payload_wanted;
     bool payload_line_open; /* What came last was a part of a line. */
     bool payload_newline;   /* To be told before the next bytes: the last one is the sender's. */
+
+    int64_t horizon_s; /* proto/horizon */
+    uint32_t n_right;  /* How often the child has said a clock within the horizon. */
+    uint64_t horizon_retry_ms;
 
     int64_t now_us; /* Read once for each piece that is fed. */
     uint64_t now_ms;

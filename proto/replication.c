@@ -249,6 +249,15 @@ int qr_replication_resume(struct qr_replication *r, const struct qr_stream_resum
     return 0;
 }
 
+int qr_replication_missed(struct qr_replication *r, int64_t after_s, int64_t before_s)
+{
+    after_s = to_grid(r, clamp_s(after_s));
+    before_s = clamp_s(before_s);
+    if (r->phase != QR_REPLICATION_STREAMING || after_s >= before_s)
+        return 0;
+    return add_part(r, (struct qr_replication_part){after_s, before_s, after_s});
+}
+
 /* ---- what to ask ---- */
 
 static bool ask_for(struct qr_replication *r, enum qr_replication_kind kind, bool start_streaming,

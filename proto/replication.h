@@ -181,6 +181,10 @@ static inline void qr_replication_row(struct qr_replication *replication, int64_
         replication->newest_s = end_s;
 }
 
+/* Rows of (after_s, before_s] were live and not taken: while the chart streams they are a part to
+ * be asked for.  0 or UV_ENOMEM (nothing changed). */
+int qr_replication_missed(struct qr_replication *replication, int64_t after_s, int64_t before_s);
+
 /* REND. */
 struct qr_replication_end {
     uint32_t update_every;

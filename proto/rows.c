@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "proto/caps.h"
 #include "proto/define.h"
+#include "proto/horizon.h"
 #include "proto/number.h"
 
 static uint32_t count_values(const uint8_t *flags, uint32_t n)
@@ -38,6 +39,13 @@ static void emit(struct qr_stream *s, struct qr_chart *chart, const struct qr_st
 
 static void emit_live(struct qr_stream *s, struct qr_chart *chart, const struct qr_stream_row *row)
 {
+    if (row->end_s <= 0) {
+        s->stats.rows_refused++;
+        return;
+    }
+    if (qr_horizon_refuses(s, chart, row->end_s))
+        return;
+    qr_horizon_take(s, chart, row);
     if (s->planning) {
         qr_replication_row(&chart->replication, row->end_s);
     } else if (!chart->has_row) {
@@ -203,6 +211,8 @@ static bool is_late(struct qr_stream *s, const struct qr_chart *chart)
 {
     const struct qr_arith_chart *arith = &chart->arith;
     int64_t lag_us = s->now_us - (arith->last_collected_us + arith->duration_us);
+    if (lag_us < -QR_HORIZON_S * INT64_C(1000000))
+        return false; /* Its clock has jumped: that says nothing of delays. */
     int64_t least_us = s->lag_us < s->lag_before_us ? s->lag_us : s->lag_before_us;
     if (s->now_ms - s->lag_since_ms >= LAG_PERIOD_MS) {
         s->lag_before_us = s->lag_us;
@@ -239,10 +249,11 @@ int qr_rows_end(struct qr_stream *s, struct qr_args args)
     if (s->block != QR_BLOCK_V1)
         return qr_engine_malformed(s, "END without BEGIN");
     struct qr_chart *chart = s->open;
-    bool drop = s->planning && (chart->torn || has_slipped(s, chart));
+    bool drop = s->planning && (chart->torn || chart->clock_wanted || has_slipped(s, chart));
     qr_arith_end(&chart->arith, chart->arith_dims, chart->pub.n_dims, s->now_us, s->values,
                  s->flags, drop ? drop_point : on_point, s);
     s->block = QR_BLOCK_NONE;
+    qr_horizon_end(s, chart);
     ask_after_row(s, chart);
     return 0;
 }
@@ -263,8 +274,10 @@ int qr_rows_begin2(struct qr_stream *s, struct qr_args args)
     int64_t every, end;
     if (qr_number_int(args.at[1], &every) != 0 || every < 1 || every > QR_UPDATE_EVERY_MAX)
         return qr_engine_malformed(s, "BEGIN2 with an update_every that is not valid");
-    if (qr_number_int(args.at[2], &end) != 0 || end < every || end > QR_TIME_S_MAX)
-        return qr_engine_malformed(s, "BEGIN2 with an end time that is not valid");
+    if (qr_number_int(args.at[2], &end) != 0)
+        return qr_engine_malformed(s, "BEGIN2 with an end time that is not a number");
+    if (end < every)
+        end = 0; /* Refused when its row ends, as those of the future are. */
     struct qr_chart *chart = qr_charts_find(&s->charts, args.at[0]);
     if (chart != NULL && s->block == QR_BLOCK_NONE)
         set_update_every(chart, (uint32_t)every);
@@ -370,8 +383,12 @@ static int open_replayed_row(struct qr_stream *s, struct qr_args args)
         return qr_engine_malformed(s, "RBEGIN with a time that is not a number");
     const struct qr_chart *chart = s->open;
     if (start <= 0 || end <= start || end > QR_TIME_S_MAX ||
-        (child_now > 0 && end > child_now + chart->pub.update_every)) {
+        (child_now > 0 && end - (int64_t)chart->pub.update_every > child_now)) {
         s->stats.rows_refused++;
+        s->row_refused = true;
+        return 0;
+    }
+    if (qr_horizon_refuses_replayed(s, end)) {
         s->row_refused = true;
         return 0;
     }
@@ -451,10 +468,14 @@ int qr_rows_rsstate(struct qr_stream *s, struct qr_args args)
         return qr_engine_malformed(s, "RSSTATE with a time that is not a number");
     s->state_collected_us = collected_us;
     s->state_updated_us = updated_us;
+    struct qr_arith_chart *arith = &s->open->arith;
+    if (s->open->clock_wanted && sets_clock(s)) /* It may have been set back. */
+        arith->last_collected_us = arith->last_updated_us = 0;
     if (sets_clock(s))
-        qr_arith_replay_chart_state(&s->open->arith, collected_us, updated_us);
+        qr_arith_replay_chart_state(arith, collected_us, updated_us);
     if (s->planning)
-        qr_replication_state(&s->open->replication, updated_us);
+        qr_replication_state(&s->open->replication,
+                             qr_horizon_clamp(s, updated_us / 1000000) * 1000000);
     return 0;
 }
 
@@ -469,6 +490,10 @@ static int parse_rend(struct qr_stream *s, struct qr_args args, struct qr_replic
         qr_number_int(args.at[5], &end->before_s) != 0 ||
         qr_number_int(args.at[6], &end->child_now_s) != 0)
         return qr_engine_malformed(s, "REND with a time that is not a number");
+    qr_horizon_heard(s, end->child_now_s);
+    end->last_s = qr_horizon_clamp(s, end->last_s);
+    end->before_s = qr_horizon_clamp(s, end->before_s);
+    end->child_now_s = qr_horizon_clamp(s, end->child_now_s);
     end->update_every = every > 0 ? (uint32_t)every : s->open->pub.update_every;
     end->streaming = qr_slice_is(args.at[3], "true");
     return 0;
@@ -567,6 +592,7 @@ int qr_rows_rend(struct qr_stream *s, struct qr_args args)
     }
     chart->torn = false;
     if (sets_clock(s)) {
+        chart->clock_wanted = chart->clock_wanted && !end.streaming;
         chart->clock_unproven = end.streaming && s->state_updated_us != 0 && !chart->slipped;
         qr_arith_replay_end(&chart->arith, end.update_every, end.streaming);
         set_update_every(chart, chart->arith.update_every);

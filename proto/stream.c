@@ -14,6 +14,7 @@
 #include "proto/caps.h"
 #include "proto/define.h"
 #include "proto/engine.h"
+#include "proto/horizon.h"
 #include "proto/keyword.h"
 #include "proto/number.h"
 #include "proto/rows.h"
@@ -309,6 +310,7 @@ int qr_stream_new(struct qr_stream **stream, const struct qr_stream_config *conf
         s->machine_guid = *config->machine_guid;
     s->now_us = qr_clock_real_us(config->clock);
     s->now_ms = qr_clock_mono_ms(config->clock);
+    qr_horizon_tick(s);
     s->ticked_ms = s->now_ms;
     s->lag_us = s->lag_before_us = INT64_MAX;
     s->lag_since_ms = s->now_ms;
@@ -341,6 +343,7 @@ void qr_stream_tick(struct qr_stream *stream)
 {
     stream->now_us = qr_clock_real_us(stream->config.clock);
     stream->now_ms = qr_clock_mono_ms(stream->config.clock);
+    qr_horizon_tick(stream);
     if (stream->failed != 0)
         return;
     if (stream->torn != NULL)

@@ -193,6 +193,8 @@ struct qr_stream_stats {
     uint64_t lines, rows_live, rows_replayed, samples;
     uint64_t lines_unknown;  /* Skipped: their keyword is not known here. */
     uint64_t rows_refused;   /* With impossible times, skipped as stock parents do. */
+    uint64_t rows_ahead;     /* Among them: of the future, see proto/horizon. */
+    int64_t clock_ahead_s;   /* Of the child's clock, as last seen; exact to some seconds. */
     uint64_t labels_dropped; /* Beyond QR_LABELS_MAX. */
     uint32_t charts, charts_replicating;
 };
