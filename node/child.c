@@ -337,6 +337,24 @@ void qr_child_resume(struct qr_child *child)
     qr_child_update_pause(s);
 }
 
+/* Once for each time that rows are refused, and once when they are taken again. */
+static void note_clock(struct session *s, const struct qr_stream_stats *stats)
+{
+    uint64_t n_before = atomic_load_explicit(&s->feed.rows_ahead, memory_order_relaxed);
+    atomic_store_explicit(&s->feed.clock_ahead_s, stats->clock_ahead_s, memory_order_relaxed);
+    atomic_store_explicit(&s->feed.rows_ahead, stats->rows_ahead, memory_order_relaxed);
+    bool is_ahead = stats->rows_ahead != n_before;
+    if (is_ahead && !s->is_ahead)
+        qr_ingest_complain(s->ingest,
+                           "a child's rows are of the future and are refused, its clock is wrong "
+                           "child=%s peer=%s ahead_s=%lld",
+                           s->name, s->feed.peer, (long long)stats->clock_ahead_s);
+    else if (s->is_ahead && stats->clock_ahead_s <= QR_HORIZON_S)
+        qr_info("a child's clock is right again child=%s peer=%s rows_refused=%llu", s->name,
+                s->feed.peer, (unsigned long long)stats->rows_ahead);
+    s->is_ahead = is_ahead || (s->is_ahead && stats->clock_ahead_s > QR_HORIZON_S);
+}
+
 static void count_rows(struct session *s)
 {
     struct qr_stream_stats stats;
@@ -347,6 +365,7 @@ static void count_rows(struct session *s)
     counters->replayed_rows += stats.rows_replayed - s->last_replayed;
     s->last_rows = rows;
     s->last_replayed = stats.rows_replayed;
+    note_clock(s, &stats);
 }
 
 void qr_child_tick(struct qr_child *child)

@@ -24,6 +24,7 @@
 #ifndef QR_NODE_FEED_H
 #define QR_NODE_FEED_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -60,6 +61,10 @@ struct qr_feed {
     /* Written by the roster before `attached` is posted, constant afterwards. */
     uint32_t host;
     uint32_t epoch;
+
+    /* Written by the session, read by the roster. */
+    _Atomic int64_t clock_ahead_s; /* Of the child's clock, as last seen. */
+    _Atomic uint64_t rows_ahead;   /* Refused as of the future (proto/horizon). */
 
     /* The session's. */
     uint32_t block_seq; /* Of the last block it sealed in this epoch. */

@@ -105,6 +105,24 @@ static void take_children(const struct qr_picture *picture, struct qr_status *st
     qr_store_leave(store, slot);
 }
 
+#define CLOCKS_MAX 64
+
+/* Few children have wrong clocks. */
+static void take_clocks(const struct qr_picture *picture, struct qr_status *status)
+{
+    struct qr_feed_clock clocks[CLOCKS_MAX];
+    unsigned n = qr_roster_clocks(picture->sources.roster, clocks, CLOCKS_MAX);
+    for (uint32_t i = 0; n > 0 && i < status->n_children; i++) {
+        struct qr_status_child *child = &status->children[i];
+        for (unsigned k = 0; k < n; k++) {
+            if (clocks[k].host != child->host)
+                continue;
+            child->clock_ahead_s = clocks[k].ahead_s;
+            child->rows_ahead = clocks[k].rows_ahead;
+        }
+    }
+}
+
 static void release_picture(void *picture)
 {
     qr_status_free(picture);
@@ -157,6 +175,7 @@ void qr_picture_publish(struct qr_picture *picture)
     }
     uint64_t *slot = &picture->applied[picture->n_taken++ % SLACK_PICTURES];
     take_children(picture, status, *slot);
+    take_clocks(picture, status);
     *slot = status->group.applied;
     const struct qr_status *old = atomic_exchange(&s->api->status, status);
     qr_store_retire(s->store, (void *)old, release_picture);

@@ -733,6 +733,21 @@ unsigned qr_roster_n_children(const struct qr_roster *roster)
     return n;
 }
 
+unsigned qr_roster_clocks(const struct qr_roster *roster, struct qr_feed_clock *clocks,
+                          unsigned max)
+{
+    unsigned n = 0;
+    QR_LIST_FOREACH (node, &roster->feeds) {
+        const struct qr_feed *feed = QR_CONTAINER_OF(node, struct qr_feed, node);
+        int64_t ahead_s = atomic_load_explicit(&feed->clock_ahead_s, memory_order_relaxed);
+        uint64_t n_rows = atomic_load_explicit(&feed->rows_ahead, memory_order_relaxed);
+        bool is_wrong = ahead_s > QR_CLOCK_NOTED_S || ahead_s < -QR_CLOCK_NOTED_S;
+        if (feed->owned && n < max && (is_wrong || n_rows > 0))
+            clocks[n++] = (struct qr_feed_clock){feed->host, is_wrong ? ahead_s : 0, n_rows};
+    }
+    return n;
+}
+
 void qr_roster_latency(struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us)
 {
     qr_latency_get(&roster->latency, p50_us, p99_us);

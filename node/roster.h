@@ -72,6 +72,17 @@ void qr_roster_tick(struct qr_roster *roster);
 /* Feeds connected here, the member's own not counted. */
 unsigned qr_roster_n_children(const struct qr_roster *roster);
 
+/* Children connected here whose clock is wrong by more than QR_CLOCK_NOTED_S, or of which rows of
+ * the future were refused.  How many there are of them in `clocks`. */
+#define QR_CLOCK_NOTED_S 5
+struct qr_feed_clock {
+    uint32_t host;
+    int64_t ahead_s;
+    uint64_t rows_ahead;
+};
+unsigned qr_roster_clocks(const struct qr_roster *roster, struct qr_feed_clock *clocks,
+                          unsigned max);
+
 /* Socket to applied, of the last 1024 batches, in us. */
 void qr_roster_latency(struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us);
 

@@ -398,6 +398,8 @@ static void add_child(struct qr_json *json, const struct qr_status_child *child)
     qr_json_u64(json, "replication_factor", child->replication_factor);
     qr_json_u64(json, "samples", child->n_samples);
     qr_json_u64(json, "gaps", child->n_gaps);
+    qr_json_i64(json, "clock_ahead_s", child->clock_ahead_s);
+    qr_json_u64(json, "rows_ahead", child->rows_ahead);
     qr_json_str(json, "clone", child->clone);
     qr_json_end(json);
 }

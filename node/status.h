@@ -25,6 +25,8 @@ struct qr_status_child {
     int64_t watermark_s;         /* Newest of its charts. */
     uint32_t replication_factor; /* Members that hold its newest applied data. */
     uint64_t n_samples, n_gaps;
+    int64_t clock_ahead_s; /* Its owner knows: 0 elsewhere, and when it is right. */
+    uint64_t rows_ahead;   /* Refused as of the future. */
     char *clone; /* What is to be said of another machine with its GUID; NULL: nothing.  Owned. */
 };
 
@@ -71,8 +73,8 @@ int qr_status_verdict(const struct qr_status *status, char *sentence, size_t sen
  * voter, kind: voter|learner| spare, disk, applied, commit, last_contact_ms (null: never), hash,
  * clock_ahead_s (of the cluster's time; 0: it is right)}],
  *   children [{guid, hostname, own, owner (0: none), epoch, connected, charts, watermark,
- *     replication_factor, samples, gaps, clone (a sentence, or null)}], counters {..}
- * 0 or UV_ENOMEM. */
+ *     replication_factor, samples, gaps, clock_ahead_s, rows_ahead, clone (a sentence, or null)}],
+ * counters {..} 0 or UV_ENOMEM. */
 int qr_status_json(const struct qr_status *status, struct qr_buf *out);
 
 /* Drops the picture and its children; both came from malloc.  NULL is nothing. */

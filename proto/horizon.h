@@ -25,8 +25,6 @@
 
 #include "proto/engine.h"
 
-/* Clocks that nobody sets are some minutes wrong, and their data are taken as they are. */
-#define QR_HORIZON_S            300
 #define QR_HORIZON_RETRY_MS     10000
 #define QR_HORIZON_RETRY_MS_MAX 60000 /* Of one chart. */
 

@@ -188,6 +188,10 @@ void qr_stream_tick(struct qr_stream *stream);
 int qr_stream_resume(struct qr_stream *stream, struct qr_stream_chart *chart,
                      const struct qr_stream_resume *resume);
 
+/* Rows that end later than that from now are refused (proto/horizon).  Clocks that nobody sets are
+ * some minutes wrong, and their data are taken as they are. */
+#define QR_HORIZON_S 300
+
 /* Counters since the start. */
 struct qr_stream_stats {
     uint64_t lines, rows_live, rows_replayed, samples;

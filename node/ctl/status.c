@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -125,6 +126,14 @@ static void render_members(const json_t *members, struct qr_buf *out)
     qr_buf_add_str(out, "\n");
     qr_ctl_table_print(&table, out);
     qr_ctl_table_release(&table);
+    json_array_foreach(members, i, member)
+    {
+        json_int_t ahead_s = json_integer_value(json_object_get(member, "clock_ahead_s"));
+        if (ahead_s != 0)
+            qr_buf_printf(out, "member %lld: its clock is %lld s %s what most members say\n",
+                          (long long)json_integer_value(json_object_get(member, "id")),
+                          llabs((long long)ahead_s), ahead_s > 0 ? "ahead of" : "behind");
+    }
 }
 
 static void render_children(const json_t *children, const json_t *now, struct qr_buf *out)
@@ -158,6 +167,12 @@ static void render_children(const json_t *children, const json_t *now, struct qr
     qr_ctl_table_release(&table);
     json_array_foreach(children, i, child)
     {
+        json_int_t ahead_s = json_integer_value(json_object_get(child, "clock_ahead_s"));
+        json_int_t n_refused = json_integer_value(json_object_get(child, "rows_ahead"));
+        if (ahead_s != 0)
+            qr_buf_printf(out, "%s: its clock is %lld s %s%s\n", text_of(child, "hostname"),
+                          llabs((long long)ahead_s), ahead_s > 0 ? "ahead" : "behind",
+                          ahead_s > 0 && n_refused > 0 ? ", its rows are refused" : "");
         const char *clone = json_string_value(json_object_get(child, "clone"));
         if (clone != NULL)
             qr_buf_printf(out, "%s: %s\n", text_of(child, "hostname"), clone);

@@ -47,6 +47,24 @@ static void shows_verdict_members_and_children(void **state)
     assert_string_equal(out.base, expected);
 }
 
+static void names_wrong_clocks(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        render("{\"verdict\":{\"level\":1,\"sentence\":\"x\"},\"members\":[{\"id\":1,"
+               "\"clock_ahead_s\":0},{\"id\":2,\"clock_ahead_s\":-3600}],\"children\":["
+               "{\"hostname\":\"a\",\"clock_ahead_s\":3600,\"rows_ahead\":7},"
+               "{\"hostname\":\"b\",\"clock_ahead_s\":-90,\"rows_ahead\":0},"
+               "{\"hostname\":\"c\",\"clock_ahead_s\":60,\"rows_ahead\":0},"
+               "{\"hostname\":\"d\",\"clock_ahead_s\":0,\"rows_ahead\":3}]}"),
+        1);
+    assert_non_null(strstr(out.base, "member 2: its clock is 3600 s behind what most members say"));
+    assert_null(strstr(out.base, "member 1: its clock"));
+    assert_non_null(strstr(out.base, "a: its clock is 3600 s ahead, its rows are refused\n"
+                                     "b: its clock is 90 s behind\nc: its clock is 60 s ahead\n"));
+    assert_null(strstr(out.base, "d: its clock"));
+}
+
 static void is_tolerant(void **state)
 {
     (void)state;
@@ -66,6 +84,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shows_verdict_members_and_children),
+        cmocka_unit_test(names_wrong_clocks),
         cmocka_unit_test(is_tolerant),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
