@@ -23,6 +23,8 @@
 /* Text is parsed in pieces, between which the session looks whether it must wait: 16 bytes of it
  * can make a row of 256 KiB. */
 #define PIECE_BYTES 2048u
+/* So many without refused rows, and the child's clock is right again. */
+#define AHEAD_TICKS 40
 /* Netdata's parents close a stream that was silent for 600 s. */
 #define SILENCE_MS 600000
 /* A child that says nothing for so many ticks needs no window for its text. */
@@ -337,22 +339,23 @@ void qr_child_resume(struct qr_child *child)
     qr_child_update_pause(s);
 }
 
-/* Once for each time that rows are refused, and once when they are taken again. */
+/* Once for each time that rows are refused, and once when none were for a while. */
 static void note_clock(struct session *s, const struct qr_stream_stats *stats)
 {
     uint64_t n_before = atomic_load_explicit(&s->feed.rows_ahead, memory_order_relaxed);
     atomic_store_explicit(&s->feed.clock_ahead_s, stats->clock_ahead_s, memory_order_relaxed);
     atomic_store_explicit(&s->feed.rows_ahead, stats->rows_ahead, memory_order_relaxed);
-    bool is_ahead = stats->rows_ahead != n_before;
-    if (is_ahead && !s->is_ahead)
-        qr_ingest_complain(s->ingest,
-                           "a child's rows are of the future and are refused, its clock is wrong "
-                           "child=%s peer=%s ahead_s=%lld",
-                           s->name, s->feed.peer, (long long)stats->clock_ahead_s);
-    else if (s->is_ahead && stats->clock_ahead_s <= QR_HORIZON_S)
-        qr_info("a child's clock is right again child=%s peer=%s rows_refused=%llu", s->name,
+    if (stats->rows_ahead != n_before) {
+        if (s->n_ahead_ticks == 0)
+            qr_ingest_complain(s->ingest,
+                               "a child's rows are of the future and are refused, its clock is "
+                               "wrong child=%s peer=%s ahead_s=%lld",
+                               s->name, s->feed.peer, (long long)stats->clock_ahead_s);
+        s->n_ahead_ticks = AHEAD_TICKS;
+    } else if (s->n_ahead_ticks > 0 && --s->n_ahead_ticks == 0) {
+        qr_info("a child's rows are taken again child=%s peer=%s refused=%llu", s->name,
                 s->feed.peer, (unsigned long long)stats->rows_ahead);
-    s->is_ahead = is_ahead || (s->is_ahead && stats->clock_ahead_s > QR_HORIZON_S);
+    }
 }
 
 static void count_rows(struct session *s)

@@ -58,7 +58,7 @@ struct session {
     uint64_t last_rows, last_replayed;
     struct qr_feed_note *note; /* What is to be noted at the next tick, or NULL. */
     struct qr_guid claim;
-    bool is_ahead; /* Rows were refused as of the future at the last ticks. */
+    unsigned n_ahead_ticks; /* Rows were refused as of the future not long ago. */
     bool claimed, waits_for_credit, failed;
 };
 
