@@ -87,6 +87,8 @@ static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request lin
 #define QR_ENTRY_BLOCK_CELLS_MAX (512u * 1024)
 static_assert(QR_BATCH_BYTES_MAX + QR_ENTRY_BLOCK_BYTES_MAX < QR_ENTRY_BODY_BYTES_MAX / 64 * 63,
               "a batch and one block that fills it over fit a body, even if nothing shrinks");
+/* One chart's definition in an entry; what is longer is refused by name. */
+#define QR_CHART_DEF_BYTES_MAX (QR_ENTRY_BODY_BYTES_MAX - 1024)
 /* Of 1 M metrics, right after a seal: 60 MB. */
 #define QR_SNAPSHOT_BYTES_MAX (256u * 1024 * 1024)
 /* Entries that a snapshot has behind its state: copied on the loop, in some 5 ms. */

@@ -463,8 +463,15 @@ static int open_stream(struct session *s, uint32_t caps, const struct qr_stream_
         .machine_guid = &s->handshake.machine_guid,
         .clock = config->clock,
     };
-    struct qr_stream_handler handler = {s,         qr_child_on_define, qr_child_on_row, on_gap,
-                                        on_labels, on_claimed,         on_variable,     on_send};
+    struct qr_stream_handler handler = {.data = s,
+                                        .define = qr_child_on_define,
+                                        .refused = qr_child_on_refused,
+                                        .row = qr_child_on_row,
+                                        .gap = on_gap,
+                                        .labels = on_labels,
+                                        .claimed = on_claimed,
+                                        .variable = on_variable,
+                                        .send = on_send};
     int err = qr_stream_new(&s->stream, &stream_config, &handler);
     enum qr_compression compression = qr_caps_compression(caps);
     if (err == 0 && compression != QR_COMPRESSION_NONE)

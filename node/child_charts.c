@@ -12,6 +12,7 @@
 
 /* Definitions of one message; the consensus loop looks at them in one go. */
 #define DEFINE_CHARTS_MAX 1024u
+#define DEFINE_BYTES_MAX  (4u * 1024 * 1024)
 
 void qr_child_free_charts(struct session *s)
 {
@@ -184,6 +185,15 @@ static void refuse_chart(struct session *s, struct session_chart *sc, const char
     qr_buf_release(&sc->held);
 }
 
+void qr_child_on_refused(void *data, struct qr_slice chart, const char *reason)
+{
+    struct session *s = data;
+    char name[128];
+    qr_log_escape(name, sizeof name, chart);
+    qr_ingest_complain(s->ingest, "chart refused child=%s chart=\"%s\" reason=\"%s\"", s->name,
+                       name, reason);
+}
+
 static void resume_chart(struct session *s, struct session_chart *sc, struct qr_feed_chart *answer)
 {
     if (answer->status != 0 && answer->refusal == NULL) {
@@ -219,9 +229,11 @@ static void on_defined(struct qr_feed_define *define)
     qr_child_update_pause(s);
 }
 
+/* The first n of the queue, or less if they are long. */
 static int fill_define(struct session *s, struct qr_feed_define *define, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < n && bytes < DEFINE_BYTES_MAX; i++) {
         struct session_chart *sc = s->queue[i];
         struct qr_feed_chart *item = &define->charts[define->n++];
         item->slot = sc->slot;
@@ -231,6 +243,7 @@ static int fill_define(struct session *s, struct qr_feed_define *define, uint32_
         int err = qr_chart_info_encode(&item->body, sc->chart);
         if (err != 0)
             return err;
+        bytes += item->body.len;
     }
     return 0;
 }
@@ -261,6 +274,7 @@ void qr_child_send_definitions(struct session *s)
         qr_child_fail(s, qr_strerror(err));
         return;
     }
+    n = define->n;
     for (uint32_t i = 0; i < n; i++) {
         s->queue[i]->queued = false;
         s->queue[i]->defining = true;

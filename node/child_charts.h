@@ -13,6 +13,7 @@
 
 /* Of the stream's handler; data is the session. */
 void qr_child_on_define(void *data, struct qr_stream_chart *chart);
+void qr_child_on_refused(void *data, struct qr_slice chart, const char *reason);
 void qr_child_on_row(void *data, struct qr_stream_chart *chart, const struct qr_stream_row *row);
 
 /* Definitions that came while others were under way travel as one message, after them. */

@@ -426,8 +426,8 @@ static void release_waiting(struct qr_feed_define *define)
 static void on_charts_done(struct proposal *proposal, int status)
 {
     struct qr_feed_define *define = proposal->data;
-    if (status != 0)
-        for (uint32_t i = 0; i < define->n; i++)
+    for (uint32_t i = 0; i < define->n && status != 0; i++)
+        if (define->charts[i].refusal == NULL)
             define->charts[i].status = status;
     release_waiting(define);
 }
@@ -447,7 +447,7 @@ static void on_compared(struct qr_job *job)
     define->n_waiting = 1; /* held until all are proposed */
     for (uint32_t i = 0; i < define->n; i++) {
         struct qr_slice def = qr_buf_slice(&define->charts[i].body);
-        if (!define->charts[i].changes)
+        if (!define->charts[i].changes || define->charts[i].status != 0)
             continue;
         if (!qr_charts_body_fits(&body, def.len)) {
             propose_charts(define, &body);
@@ -468,9 +468,14 @@ static void compare_charts(struct qr_job *job)
     struct qr_store *store = define->roster->store;
     int slot = qr_store_enter(store);
     struct qr_host *host = qr_store_host_by_id(store, define->feed->host);
-    for (uint32_t i = 0; i < define->n; i++)
-        define->charts[i].changes =
-            qr_definition_changes(store, host, qr_buf_slice(&define->charts[i].body));
+    for (uint32_t i = 0; i < define->n; i++) {
+        struct qr_feed_chart *chart = &define->charts[i];
+        chart->changes = qr_definition_changes(store, host, qr_buf_slice(&chart->body));
+        if (chart->changes && chart->body.len > QR_CHART_DEF_BYTES_MAX) {
+            chart->status = QR_E_LIMIT;
+            chart->refusal = "its definition is longer than an entry of the log";
+        }
+    }
     qr_store_leave(store, slot);
 }
 

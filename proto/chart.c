@@ -314,7 +314,10 @@ static int add_dim(struct qr_charts *charts, struct qr_chart *chart, struct qr_s
     if (text == NULL)
         return UV_ENOMEM;
     struct qr_slice own = qr_slice_of(text, id.len);
-    chart->pub.dims[chart->pub.n_dims++] = (struct qr_stream_dim){.id = own, .name = own};
+    /* Whole from the start: what follows may fail. */
+    qr_arith_dim_init(&chart->arith_dims[chart->pub.n_dims], QR_ALGORITHM_ABSOLUTE, 1, 1, false);
+    chart->pub.dims[chart->pub.n_dims++] =
+        (struct qr_stream_dim){.id = own, .name = own, .multiplier = 1, .divisor = 1};
     if (chart->pub.n_dims > charts->dims_max)
         charts->dims_max = chart->pub.n_dims;
     return index_dims(chart);
@@ -395,10 +398,27 @@ uint32_t qr_chart_find_dim_slow(struct qr_chart *chart, struct qr_slice id)
     return i;
 }
 
-void qr_chart_set_labels(struct qr_chart *chart, struct qr_label_set *labels)
+static size_t label_bytes(const struct qr_label_set *set)
 {
+    size_t bytes = set->capacity * sizeof *set->labels;
+    for (uint32_t i = 0; i < set->n; i++)
+        bytes += set->labels[i].name.len + set->labels[i].value.len;
+    return bytes;
+}
+
+int qr_chart_set_labels(struct qr_charts *charts, struct qr_chart *chart,
+                        struct qr_label_set *labels)
+{
+    size_t bytes = label_bytes(labels);
+    charts->bytes -= chart->label_bytes;
+    if (spend(charts, bytes) != 0) {
+        charts->bytes += chart->label_bytes;
+        return QR_E_LIMIT;
+    }
+    chart->label_bytes = bytes;
     qr_label_set_move(&chart->labels, labels);
     chart->pub.labels = chart->labels.labels;
     chart->pub.n_labels = chart->labels.n;
     chart->dirty = true;
+    return 0;
 }

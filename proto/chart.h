@@ -30,6 +30,7 @@ struct qr_chart {
     bool dirty;                /* Changed since the handler's last define(). */
     bool resumed;              /* The owner has answered define() at least once. */
     bool has_row;              /* A live row came. */
+    bool refused;              /* It grew beyond what a child may have: its rows are skipped. */
     bool waits_for_start;      /* Without replication here: the child waits to be told to start. */
     bool past_is_told;         /* Without replication: the gap before the first row was told. */
     int64_t watermark_s;       /* The owner's, when it resumed. */
@@ -57,6 +58,7 @@ struct qr_chart {
     struct qr_replication replication;
 
     struct qr_label_set labels;
+    size_t label_bytes;
     struct qr_map dims_by_id; /* Empty until there are more than a scan is good for. */
     uint32_t dims_capacity;
     uint32_t next_dim;         /* The place that the next line probably names. */
@@ -88,8 +90,10 @@ int qr_charts_define(struct qr_charts *charts, struct qr_args args, uint32_t upd
 int qr_charts_dimension(struct qr_charts *charts, struct qr_chart *chart, struct qr_args args,
                         const char **reason);
 
-/* CLABEL_COMMIT: `labels` are the chart's now, and the set is empty. */
-void qr_chart_set_labels(struct qr_chart *chart, struct qr_label_set *labels);
+/* CLABEL_COMMIT: `labels` are the chart's now, and the set is empty.  0 or QR_E_LIMIT, with nothing
+ * changed. */
+int qr_chart_set_labels(struct qr_charts *charts, struct qr_chart *chart,
+                        struct qr_label_set *labels);
 
 /* The chart, or NULL. */
 struct qr_chart *qr_charts_find(struct qr_charts *charts, struct qr_slice id);

@@ -117,10 +117,33 @@ int qr_define_settle(struct qr_stream *s, struct qr_chart *chart)
 
 /* ---- definitions ---- */
 
+static void adopt(struct qr_stream *s, struct qr_chart *chart)
+{
+    if (chart->stream != NULL)
+        return;
+    chart->stream = s;
+    qr_replication_init(&chart->replication, &s->replication);
+    chart->replication.data = chart;
+}
+
+/* The others go on: one chart too many is no reason to lose a child. */
+static int refuse(struct qr_stream *s, struct qr_slice id, const char *reason)
+{
+    struct qr_chart *chart = qr_charts_find(&s->charts, id);
+    if (chart != NULL) {
+        adopt(s, chart);
+        chart->refused = true;
+    }
+    s->stats.charts_refused++;
+    s->refusing = true;
+    s->defining = NULL;
+    if (s->handler.refused != NULL)
+        s->handler.refused(s->handler.data, id, reason);
+    return 0;
+}
+
 static int definition_failed(struct qr_stream *s, int err, const char *reason)
 {
-    if (err == QR_E_LIMIT)
-        reason = "the definitions of this child are too many";
     return qr_engine_fail(s, err, "%s", reason != NULL ? reason : qr_strerror(err));
 }
 
@@ -130,30 +153,37 @@ int qr_define_chart(struct qr_stream *s, struct qr_args args)
         return qr_engine_malformed(s, "CHART inside a block of rows");
     struct qr_chart *chart;
     const char *reason = NULL;
+    s->defining = NULL;
+    s->refusing = false;
     int err = qr_charts_define(&s->charts, args, s->config.update_every, &chart, &reason);
+    if (err == QR_E_LIMIT)
+        return refuse(s, args.at[0], "the child says more charts than it may have");
     if (err != 0)
         return definition_failed(s, err, reason);
-    if (chart->stream == NULL) {
-        chart->stream = s;
-        qr_replication_init(&chart->replication, &s->replication);
-        chart->replication.data = chart;
-    }
+    adopt(s, chart);
     s->defining = chart;
+    chart->refused = false;
     qr_label_set_release(&s->chart_labels);
     return 0;
 }
 
 int qr_define_dimension(struct qr_stream *s, struct qr_args args)
 {
+    if (s->refusing)
+        return 0;
     if (s->defining == NULL)
         return qr_engine_malformed(s, "DIMENSION without CHART");
     const char *reason = NULL;
     int err = qr_charts_dimension(&s->charts, s->defining, args, &reason);
+    if (err == QR_E_LIMIT)
+        return refuse(s, s->defining->pub.id, "the child says more dimensions than it may have");
     return err != 0 ? definition_failed(s, err, reason) : 0;
 }
 
 int qr_define_clabel(struct qr_stream *s, struct qr_args args)
 {
+    if (s->refusing)
+        return 0;
     if (s->defining == NULL)
         return qr_engine_malformed(s, "CLABEL without CHART");
     int64_t source;
@@ -165,14 +195,22 @@ int qr_define_clabel(struct qr_stream *s, struct qr_args args)
 
 int qr_define_clabel_commit(struct qr_stream *s, struct qr_args args)
 {
+    if (s->refusing)
+        return 0;
     if (s->defining == NULL)
         return qr_engine_malformed(s, "CLABEL_COMMIT without CHART");
-    qr_chart_set_labels(s->defining, &s->chart_labels);
-    return 0;
+    if (qr_chart_set_labels(&s->charts, s->defining, &s->chart_labels) == 0)
+        return 0;
+    qr_label_set_release(&s->chart_labels);
+    return refuse(s, s->defining->pub.id, "the child says more labels than it may have");
 }
 
 int qr_define_chart_definition_end(struct qr_stream *s, struct qr_args args)
 {
+    if (s->refusing) {
+        s->refusing = false;
+        return 0;
+    }
     if (s->defining == NULL)
         return qr_engine_malformed(s, "CHART_DEFINITION_END without CHART");
     int64_t times[3];

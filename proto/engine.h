@@ -26,9 +26,10 @@
 /* What the lines stand in. */
 enum qr_block {
     QR_BLOCK_NONE,
-    QR_BLOCK_V1,    /* BEGIN .. END */
-    QR_BLOCK_V2,    /* BEGIN2 .. END2 */
-    QR_BLOCK_REPLAY /* RBEGIN .. REND */
+    QR_BLOCK_V1,     /* BEGIN .. END */
+    QR_BLOCK_V2,     /* BEGIN2 .. END2 */
+    QR_BLOCK_REPLAY, /* RBEGIN .. REND */
+    QR_BLOCK_SKIPPED /* Any of these, of a chart that was refused. */
 };
 
 struct qr_stream {
@@ -47,6 +48,7 @@ struct qr_stream {
     enum qr_block block;
     struct qr_chart *open;     /* The block's chart. */
     struct qr_chart *defining; /* The last CHART line's, until another block begins. */
+    bool refusing;             /* That one was refused: what else is said of it is skipped. */
     bool row_open;             /* QR_BLOCK_V2, QR_BLOCK_REPLAY: cells are being filled in. */
     bool row_refused;          /* QR_BLOCK_REPLAY: with times that cannot be. */
     int64_t row_end_s;

@@ -109,9 +109,16 @@ static int open_block(struct qr_stream *s, enum qr_block block, struct qr_slice 
     if (s->block != QR_BLOCK_NONE)
         return qr_engine_malformed(s, "a block of rows begins inside another one");
     struct qr_chart *chart = qr_charts_find(&s->charts, id);
+    if (chart != NULL ? chart->refused : s->stats.charts_refused > 0) {
+        s->block = QR_BLOCK_SKIPPED;
+        s->defining = NULL;
+        s->refusing = false;
+        return 0;
+    }
     if (chart == NULL)
         return qr_engine_fail(s, QR_E_UNKNOWN, "rows of a chart that was not defined");
     s->defining = NULL;
+    s->refusing = false;
     int err = qr_define_settle(s, chart);
     if (err != 0)
         return err;
@@ -139,7 +146,7 @@ int qr_rows_begin(struct qr_stream *s, struct qr_args args)
     if (word.len > 0 && (qr_number_int(word, &usec) != 0 || usec < 0))
         return qr_engine_malformed(s, "BEGIN with a duration that is not a number");
     int err = open_block(s, QR_BLOCK_V1, args.at[0]);
-    if (err != 0)
+    if (err != 0 || s->block == QR_BLOCK_SKIPPED)
         return err;
     qr_arith_begin(&s->open->arith, (uint64_t)usec, s->now_us);
     return 0;
@@ -282,7 +289,7 @@ int qr_rows_begin2(struct qr_stream *s, struct qr_args args)
     if (chart != NULL && s->block == QR_BLOCK_NONE)
         set_update_every(chart, (uint32_t)every);
     int err = open_block(s, QR_BLOCK_V2, args.at[0]);
-    if (err == 0)
+    if (err == 0 && s->block == QR_BLOCK_V2)
         open_row(s, end, (uint32_t)every);
     return err;
 }
@@ -405,7 +412,7 @@ int qr_rows_rbegin(struct qr_stream *s, struct qr_args args)
 {
     if (args.at[0].len > 0) {
         int err = open_block(s, QR_BLOCK_REPLAY, args.at[0]);
-        if (err != 0)
+        if (err != 0 || s->block == QR_BLOCK_SKIPPED)
             return err;
     } else if (s->block != QR_BLOCK_REPLAY) {
         return qr_engine_malformed(s, "RBEGIN without a chart");

@@ -256,6 +256,14 @@ static bool is_slot(struct qr_slice word)
     return word.len > 5 && memcmp(word.base, "SLOT:", 5) == 0;
 }
 
+/* A block of a chart that was refused, up to its end. */
+static int skip_line(struct qr_stream *s, enum qr_keyword keyword)
+{
+    if (keyword == QR_KEYWORD_END || keyword == QR_KEYWORD_END2 || keyword == QR_KEYWORD_REND)
+        s->block = QR_BLOCK_NONE;
+    return 0;
+}
+
 static int take_line(struct qr_stream *s, struct qr_slice line)
 {
     s->stats.lines++;
@@ -272,6 +280,8 @@ static int take_line(struct qr_stream *s, struct qr_slice line)
         s->stats.lines_unknown += !is_blank;
         return 0;
     }
+    if (s->block == QR_BLOCK_SKIPPED)
+        return skip_line(s, keyword);
     struct qr_words words;
     int err = qr_words_split(&words, line);
     if (err != 0)

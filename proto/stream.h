@@ -127,6 +127,9 @@ struct qr_stream_handler {
     /* (after_s, before_s] of the chart will not come: it is recorded, not asked for again. */
     void (*gap)(void *data, struct qr_stream_chart *chart, int64_t after_s, int64_t before_s,
                 enum qr_gap_reason reason);
+    /* The chart is more than a child may have: what comes of it is skipped.  The reason is a clause
+     * (static). */
+    void (*refused)(void *data, struct qr_slice chart, const char *reason);
     /* The set of host labels was replaced. */
     void (*labels)(void *data, const struct qr_stream_label *labels, uint32_t n);
     void (*claimed)(void *data, const struct qr_guid *claim_id); /* NULL: not claimed. */
@@ -201,6 +204,7 @@ struct qr_stream_stats {
     int64_t clock_ahead_s;   /* Of the child's clock, as last seen; exact to some seconds. */
     uint64_t labels_dropped; /* Beyond QR_LABELS_MAX. */
     uint32_t charts, charts_replicating;
+    uint64_t charts_refused; /* Times that one was: see the handler's `refused`. */
 };
 void qr_stream_get_stats(const struct qr_stream *stream, struct qr_stream_stats *stats);
 

@@ -204,15 +204,82 @@ static void bounds_what_a_child_can_define(void **state)
     line[sizeof line - 1] = '\0';
     recorder_refuses(&r, line, QR_E_MALFORMED, "a chart's id");
     recorder_close(&r);
+}
 
+static void feed(struct recorder *r, const char *format, unsigned i)
+{
+    char line[100];
+    snprintf(line, sizeof line, format, i);
+    assert_int_equal(qr_stream_feed(r->stream, qr_slice_str(line)), 0);
+}
+
+static void refuses_a_chart_with_too_many_dimensions_and_no_other(void **state)
+{
+    struct recorder r;
     recorder_open(&r, CAPS_V5);
-    int err = qr_stream_feed(r.stream, qr_slice_str("CHART t.c\n"));
-    for (unsigned i = 0; err == 0 && i <= QR_DIMS_PER_CHART_MAX; i++) {
-        snprintf(line, sizeof line, "DIMENSION d%u\n", i);
-        err = qr_stream_feed(r.stream, qr_slice_str(line));
+    feed(&r, "CHART t.%u\nDIMENSION a\nCHART t.c\n", 1);
+    for (unsigned i = 0; i < QR_DIMS_PER_CHART_MAX; i++)
+        feed(&r, "DIMENSION d%u\n", i);
+    recorder_expect(&r, "", "");
+    recorder_expect(&r, "DIMENSION more\n",
+                    "refused t.c: the child says more dimensions than it may have\n");
+    recorder_expect(&r, "DIMENSION more2\nCLABEL a b 1\nCLABEL_COMMIT\n", "");
+    recorder_expect(&r, "BEGIN t.c 1000000\nSET d0 = 5\nSET more = 5\nEND\n", "");
+    recorder_expect(&r, "BEGIN t.1\nSET a = 1\nEND\n", "define t.1 every=1 dims=a\n");
+    r.real_us += 1000000;
+    recorder_expect(&r, "BEGIN t.1 1000000\nSET a = 2\nEND\n", "row t.1 1001/1 a=2\n");
+    recorder_close(&r);
+}
+
+static void refuses_charts_by_name_when_there_are_too_many(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    for (unsigned i = 0; i < QR_CHARTS_PER_HOST_MAX; i++)
+        feed(&r, "CHART t.c%u\nDIMENSION a\n", i);
+    recorder_expect(&r,
+                    "CHART t.one_more\nCLABEL a b 1\nCLABEL_COMMIT\nDIMENSION a\n"
+                    "CHART_DEFINITION_END 900 990 1000\n",
+                    "refused t.one_more: the child says more charts than it may have\n");
+    recorder_expect(&r,
+                    "RBEGIN t.one_more\nRBEGIN '' 1 2 3\nRSET a 5 ''\nRDSTATE a 1 2 3 4\n"
+                    "RSSTATE 1 2\nREND 1 1 2 true 1 2 3\n"
+                    "BEGIN t.one_more 1000000\nSET a = 5\nVARIABLE CHART x = 1\nEND\n"
+                    "BEGIN2 t.one_more 1 1000 #\nSET2 a 5 # A\nEND2\n",
+                    "");
+    /* Those that are known may be said again. */
+    r.resume.watermark_s = 950;
+    recorder_expect(&r, "CHART t.c7\nDIMENSION b\nCHART_DEFINITION_END 900 990 1000\n",
+                    "define t.c7 every=1 dims=a,b\n> REPLAY_CHART \"t.c7\" \"true\" 950 990\n");
+    struct qr_stream_stats stats;
+    qr_stream_get_stats(r.stream, &stats);
+    assert_int_equal(stats.charts_refused, 1);
+    assert_int_equal(stats.charts, QR_CHARTS_PER_HOST_MAX);
+    recorder_close(&r);
+}
+
+/* 256 labels of 2400 bytes on each of many charts. */
+static void bounds_the_memory_of_labels(void **state)
+{
+    struct recorder r;
+    recorder_open(&r, CAPS_V5);
+    char line[2 * QR_NAME_BYTES_MAX + 100], value[QR_NAME_BYTES_MAX + 1];
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    unsigned chart = 0;
+    for (; r.log.len == 0 && chart < 2000; chart++) {
+        feed(&r, "CHART t.c%u\n", chart);
+        for (unsigned i = 0; i < QR_LABELS_MAX; i++) {
+            snprintf(line, sizeof line, "CLABEL '%u%.1100s' '%s' 1\n", i, value, value);
+            assert_int_equal(qr_stream_feed(r.stream, qr_slice_str(line)), 0);
+        }
+        feed(&r, "CLABEL_COMMIT\n", 0);
     }
-    assert_int_equal(err, QR_E_LIMIT);
-    assert_non_null(strstr(qr_stream_error_text(r.stream), "too many"));
+    assert_in_range(chart, 300, 600); /* 256 MiB of them */
+    qr_buf_clear(&r.log);
+    recorder_expect(&r, "CHART t.c5\nCLABEL a b 1\nCLABEL_COMMIT\nBEGIN t.c5\nEND\n",
+                    "define t.c5 every=1 dims=\n");
+    assert_int_equal(r.last->n_labels, 1);
     recorder_close(&r);
 }
 
@@ -243,6 +310,9 @@ int main(void)
         cmocka_unit_test(tells_what_a_child_without_replication_lost),
         cmocka_unit_test(starts_a_child_whose_replication_is_not_wanted),
         cmocka_unit_test(bounds_what_a_child_can_define),
+        cmocka_unit_test(refuses_a_chart_with_too_many_dimensions_and_no_other),
+        cmocka_unit_test(refuses_charts_by_name_when_there_are_too_many),
+        cmocka_unit_test(bounds_the_memory_of_labels),
         cmocka_unit_test(takes_any_number_of_redefinitions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

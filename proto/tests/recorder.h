@@ -4,6 +4,7 @@
  *   row a.b 100/1 x=1.5 y=2R            (value, then R reset, ! anomalous; '~' stands before the
  *   ~row ...                             row if it was replayed; cells without value are left out)
  *   gap a.b (10,20] 0
+ *   refused a.b: <reason>
  *   labels a=1:2 ...      claimed <guid>|-      variable <chart|-> name=value
  *   > REPLAY_CHART ...
  *   function <chart|-> name 10s help      progress 00..01 3/10
@@ -139,6 +140,12 @@ static void recorder_progress(void *data, const struct qr_function_progress *pro
                   (unsigned long long)progress->all);
 }
 
+static void recorder_refused(void *data, struct qr_slice chart, const char *reason)
+{
+    struct recorder *r = data;
+    qr_buf_printf(&r->log, "refused %.*s: %s\n", (int)chart.len, chart.base, reason);
+}
+
 static bool recorder_payload_begin(void *data, const struct qr_payload *payload)
 {
     struct recorder *r = data;
@@ -179,6 +186,7 @@ static void recorder_open(struct recorder *r, uint32_t caps)
         .define = recorder_define,
         .row = recorder_row,
         .gap = recorder_gap,
+        .refused = recorder_refused,
         .labels = recorder_labels,
         .claimed = recorder_claimed,
         .variable = recorder_variable,

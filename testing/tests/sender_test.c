@@ -352,8 +352,14 @@ static void deliver(struct store *store, struct qr_model_sender *sender)
 static void connect_again(struct store *store, struct qr_model_sender *sender,
                           const struct session *session)
 {
-    struct qr_stream_handler handler = {store,     on_define,  on_row,      on_gap,
-                                        on_labels, on_claimed, on_variable, on_send};
+    struct qr_stream_handler handler = {.data = store,
+                                        .define = on_define,
+                                        .row = on_row,
+                                        .gap = on_gap,
+                                        .labels = on_labels,
+                                        .claimed = on_claimed,
+                                        .variable = on_variable,
+                                        .send = on_send};
     struct qr_stream_config config = {.caps = session->caps,
                                       .update_every = 1,
                                       .replication = true,
