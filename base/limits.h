@@ -38,7 +38,8 @@ static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request lin
 #define QR_GAPS_MAX 65536u
 /* End times of samples, s: the year 2242; leaves room for arithmetic and for 33 bits in names. */
 #define QR_TIME_S_MAX (INT64_C(1) << 33)
-/* All definitions of one connection, and of one host; 20000 charts need some 20 MiB. */
+/* All definitions of one connection, labels included, and of one host; 20000 charts need some 20
+ * MiB. */
 #define QR_DEFINITION_BYTES_MAX (256u * 1024 * 1024)
 /* The body of a function's result or a JSON payload, as the stream lets it pass: 2.9 sends up to
  * 100 MiB. */

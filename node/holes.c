@@ -123,6 +123,10 @@ struct search {
     uint32_t n, max;
     struct qr_gap *gaps;
     unsigned n_gaps;
+    /* The last two between points, not taken for holes yet, and how far apart the last points were:
+     * see note_distance(). */
+    struct qr_stream_hole early, late;
+    int64_t stride_s;
 };
 
 /* The newest `max` stay. */
@@ -159,6 +163,36 @@ static void add_missing(struct search *search, int64_t after_s, int64_t before_s
     add_hole(search, after_s, before_s);
 }
 
+static void take_pending(struct search *search)
+{
+    add_missing(search, search->early.after_s, search->early.before_s);
+    add_missing(search, search->late.after_s, search->late.before_s);
+    search->early = search->late = (struct qr_stream_hole){0};
+}
+
+/* The next point is so far behind the one at `after_s`.  Points at twice the same distance are
+ * those of a time in which the chart had a longer interval: nothing is missing between them, nor in
+ * what the first of them covers. */
+static void note_distance(struct search *search, int64_t after_s, int64_t distance_s,
+                          int64_t every_s)
+{
+    bool is_grid = distance_s == search->stride_s && distance_s > every_s;
+    if (is_grid) {
+        if (search->early.after_s >= search->late.after_s - distance_s)
+            search->early = (struct qr_stream_hole){0};
+        add_missing(search, search->early.after_s, search->early.before_s);
+        search->early = (struct qr_stream_hole){0};
+        search->late = (struct qr_stream_hole){after_s, after_s}; /* Where the last one began. */
+    } else if (distance_s > every_s) {
+        add_missing(search, search->early.after_s, search->early.before_s);
+        search->early = search->late;
+        search->late = (struct qr_stream_hole){after_s, after_s + distance_s - every_s};
+    } else {
+        take_pending(search);
+    }
+    search->stride_s = distance_s;
+}
+
 static bool row_is_empty(const struct qr_slab *slab, uint32_t row)
 {
     for (uint32_t d = 0; d < slab->n_dims; d++)
@@ -182,12 +216,17 @@ static void search_rows(struct search *search, struct qr_query *query, uint32_t 
             int64_t end_s = slab.first_s + (int64_t)row * slab.step_s;
             if (row_is_empty(&slab, row))
                 continue;
-            if (!blind && end_s - proven_s > (int64_t)update_every)
-                add_missing(search, proven_s, end_s - (int64_t)update_every);
+            if (blind) {
+                take_pending(search);
+                search->stride_s = 0;
+            } else {
+                note_distance(search, proven_s, end_s - proven_s, (int64_t)update_every);
+            }
             proven_s = end_s;
             blind = false;
         }
     }
+    take_pending(search);
     blind = blind || err != 0 || qr_query_n_bad(query) != n_bad;
     if (!blind && to_s - proven_s >= (int64_t)update_every)
         add_missing(search, proven_s, to_s);
@@ -197,7 +236,7 @@ uint32_t qr_holes_find(struct qr_store *store, uint32_t chart_id, int64_t child_
                        int64_t watermark_s, struct qr_stream_hole *holes, uint32_t max)
 {
     struct qr_gap gaps[GAPS_MAX];
-    struct search search = {holes, 0, max, gaps, 0};
+    struct search search = {.holes = holes, .max = max, .gaps = gaps};
     struct qr_query *query;
     int slot = qr_store_enter(store);
     struct qr_chart *chart = qr_store_chart_by_id(store, chart_id);

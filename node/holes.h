@@ -21,7 +21,8 @@ int qr_places_resolve(struct qr_store *store, const struct qr_host *host,
                       struct qr_feed_chart *chart);
 
 /* W.  Spans of (child_first_s, watermark_s] without any value and without a recorded gap, the
- * newest `max` of them, ascending.  Reads block files. */
+ * newest `max` of them, ascending.  Points at equal distances, at least three, are a time of a
+ * longer interval and have no holes between them.  Reads block files. */
 uint32_t qr_holes_find(struct qr_store *store, uint32_t chart, int64_t child_first_s,
                        int64_t watermark_s, struct qr_stream_hole *holes, uint32_t max);
 

@@ -136,6 +136,39 @@ static void finds_what_is_missing_behind_the_watermark(void **state)
     assert_int_equal(holes[0].before_s, T0 + 78);
 }
 
+static void put_one(int64_t t)
+{
+    put(t, t);
+}
+
+/* The chart had another interval then, a longer one. */
+static void a_coarser_grid_has_no_holes(void **state)
+{
+    (void)state;
+    struct qr_stream_hole holes[8];
+    const int64_t t0 = T0 + 3600;
+    put(t0 + 2, t0 + 32);
+    for (int64_t t = t0 + 40; t <= t0 + 100; t += 10) /* (32, 38] lies in the first of these */
+        put_one(t);
+    put(t0 + 102, t0 + 120);
+    assert_int_equal(qr_holes_find(store, chart_id, t0 + 2, t0 + 120, holes, 8), 0);
+
+    /* In it there are some, and around it. */
+    put(t0 + 140, t0 + 150);                           /* (120, 138] */
+    for (int64_t t = t0 + 180; t <= t0 + 220; t += 10) /* (150, 178] */
+        put_one(t);
+    for (int64_t t = t0 + 260; t <= t0 + 300; t += 10) /* (220, 258] */
+        put_one(t);
+    put(t0 + 306, t0 + 310); /* (300, 304] */
+    uint32_t n = qr_holes_find(store, chart_id, t0 + 2, t0 + 310, holes, 8);
+    static const int64_t expected[][2] = {{120, 138}, {150, 178}, {220, 258}, {300, 304}};
+    assert_int_equal(n, 4);
+    for (uint32_t i = 0; i < n; i++) {
+        assert_int_equal(holes[i].after_s - t0, expected[i][0]);
+        assert_int_equal(holes[i].before_s - t0, expected[i][1]);
+    }
+}
+
 static void what_cannot_be_read_is_not_known_to_be_missing(void **state)
 {
     (void)state;
@@ -234,6 +267,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_what_is_missing_behind_the_watermark),
+        cmocka_unit_test(a_coarser_grid_has_no_holes),
         cmocka_unit_test(what_cannot_be_read_is_not_known_to_be_missing),
         cmocka_unit_test(tells_a_change_from_a_repetition),
         cmocka_unit_test(a_host_that_is_full_is_named),
