@@ -10,7 +10,7 @@
  *   earlier of two counts.
  * - Fewer voices than a majority change nothing: the time is carried on.
  * - The own clock is taken as it is, microseconds and slewing included, while it is within
- *   QR_AGREED_TOLERANCE_S of that (what members say is in whole seconds and was under way).
+ *   QR_AGREED_TOLERANCE_S of that (what members say is in whole seconds, and was under way).
  * - A jump of the own clock is never seen by a reader: between updates it must be where the carried
  *   time is.
  *

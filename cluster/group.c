@@ -302,7 +302,8 @@ static int on_state_hash(void *data, uint32_t member, uint32_t group_id, struct 
         return err;
     if (state.empty && !group->waiting)
         qr_group_tell_place(group, member, state.disk);
-    peer->told_ms = qr_group_now_ms(group);
+    peer->state = state;
+    qr_peers_hear_clock(peer, qr_group_now_ms(group));
     if (!qr_peers_told(peer, &state, &group->machine)) {
         group->diverged = true;
         qr_error("state differs from member=%u index=%llu", member,

@@ -298,7 +298,7 @@ static void fill_member(const struct qr_group *group, const struct raft_server *
         status->hash = peer->state.hash;
         if (peer->told && now - peer->told_ms <= QR_PEERS_CLOCK_MS)
             status->clock_ahead_s =
-                qr_agreed_other_ahead_s(group->config.agreed, peer->state.clock_s);
+                qr_agreed_other_ahead_s(group->config.agreed, qr_peers_clock(peer, now));
         status->role = status->up && peer->told ? peer->state.role : QR_GROUP_UNAVAILABLE;
         return;
     }

@@ -72,15 +72,39 @@ const struct qr_peer *qr_peers_find(const struct qr_peers *peers, uint32_t id)
     return NULL;
 }
 
+/* What is no clock of this world must not overflow. */
+#define CLOCK_MAX_S (INT64_C(1) << 40)
+
+void qr_peers_hear_clock(struct qr_peer *peer, uint64_t now_ms)
+{
+    int64_t clock_s = peer->state.clock_s;
+    clock_s = clock_s < 0 ? 0 : clock_s < CLOCK_MAX_S ? clock_s : CLOCK_MAX_S;
+    int64_t offset_ms = clock_s * 1000 - (int64_t)now_ms;
+    if (!peer->told || now_ms - peer->offset_since_ms >= QR_PEERS_OFFSET_MS) {
+        peer->offset_before_ms = peer->told ? peer->offset_ms : offset_ms;
+        peer->offset_ms = offset_ms;
+        peer->offset_since_ms = now_ms;
+    }
+    if (offset_ms > peer->offset_ms)
+        peer->offset_ms = offset_ms;
+    peer->told_ms = now_ms;
+}
+
+int64_t qr_peers_clock(const struct qr_peer *peer, uint64_t now_ms)
+{
+    int64_t offset_ms =
+        peer->offset_ms > peer->offset_before_ms ? peer->offset_ms : peer->offset_before_ms;
+    return ((int64_t)now_ms + offset_ms) / 1000;
+}
+
 unsigned qr_peers_clocks(const struct qr_peers *peers, uint64_t now_ms,
                          int64_t clocks_s[2 * QR_MEMBERS_MAX])
 {
     unsigned n = 0;
     for (size_t i = 0; i < QR_COUNT(peers->peers); i++) {
         const struct qr_peer *peer = &peers->peers[i];
-        uint64_t ago_ms = now_ms - peer->told_ms;
-        if (peer->told && ago_ms <= QR_PEERS_CLOCK_MS)
-            clocks_s[n++] = (int64_t)((uint64_t)peer->state.clock_s + ago_ms / 1000);
+        if (peer->told && now_ms - peer->told_ms <= QR_PEERS_CLOCK_MS)
+            clocks_s[n++] = qr_peers_clock(peer, now_ms);
     }
     return n;
 }

@@ -40,6 +40,9 @@ struct qr_peer {
     bool told;   /* `state` is set. */
     struct qr_peer_state state;
     uint64_t told_ms; /* When, by our clock that does not jump. */
+    /* Its clock less that one of ours, the greatest of this span of time and of the one before. */
+    int64_t offset_ms, offset_before_ms;
+    uint64_t offset_since_ms;
     bool up;
     uint64_t n_ups;                       /* How often the connection came up. */
     uint64_t waiting_index, waiting_hash; /* To compare when we get there; 0: none. */
@@ -55,6 +58,15 @@ struct qr_peers {
 struct qr_peer *qr_peers_get(struct qr_peers *peers, uint32_t id);
 /* The same, if it is there; else NULL. */
 const struct qr_peer *qr_peers_find(const struct qr_peers *peers, uint32_t id);
+
+/* A peer has said its clock, in peer->state.  What is said may have waited for seconds, on a
+ * machine that does not keep up, and looks too early then, never too late; so the greatest
+ * difference counts that was seen in the last QR_PEERS_OFFSET_MS, or twice that. */
+#define QR_PEERS_OFFSET_MS 5000
+void qr_peers_hear_clock(struct qr_peer *peer, uint64_t now_ms);
+
+/* Its clock now, in unix seconds; it has said it. */
+int64_t qr_peers_clock(const struct qr_peer *peer, uint64_t now_ms);
 
 /* The clocks, now, of the members that were heard of lately (cluster/agreed).  How many there are.
  */

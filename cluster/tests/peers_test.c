@@ -76,25 +76,52 @@ static struct qr_peer_state told(uint64_t index, uint64_t hash)
     return (struct qr_peer_state){.index = index, .hash = hash};
 }
 
+static void hear(struct qr_peer *peer, int64_t clock_s, uint64_t now_ms)
+{
+    peer->state.clock_s = clock_s;
+    qr_peers_hear_clock(peer, now_ms);
+    peer->told = true;
+}
+
 static void clocks_grow_older_and_are_forgotten(void **state)
 {
     (void)state;
     struct qr_peers some = {0};
     int64_t clocks_s[2 * QR_MEMBERS_MAX];
     assert_int_equal(qr_peers_clocks(&some, 100000, clocks_s), 0);
-    for (uint32_t id = 2; id <= 3; id++) {
-        struct qr_peer *peer = qr_peers_get(&some, id);
-        peer->told = true;
-        peer->told_ms = 100000 + id;
-        peer->state.clock_s = id == 2 ? 10 : INT64_MAX;
-    }
+    hear(qr_peers_get(&some, 2), 10, 100002);
+    hear(qr_peers_get(&some, 3), INT64_MAX, 100003);
     qr_peers_get(&some, 4); /* Has said nothing yet. */
     assert_int_equal(qr_peers_clocks(&some, 102500, clocks_s), 2);
     assert_int_equal(clocks_s[0], 12);
-    assert_true(clocks_s[1] < 0); /* Nonsense stays nonsense. */
+    assert_true(clocks_s[1] > INT64_C(1) << 39); /* Nonsense stays nonsense. */
     assert_int_equal(qr_peers_clocks(&some, 100002 + QR_PEERS_CLOCK_MS, clocks_s), 2);
     assert_int_equal(clocks_s[0], 15);
     assert_int_equal(qr_peers_clocks(&some, 100003 + QR_PEERS_CLOCK_MS, clocks_s), 1);
+    hear(qr_peers_get(&some, 3), INT64_MIN, 100004);
+}
+
+/* What is said late looks early: the truest is what counts, for a while. */
+static void what_was_said_late_moves_nothing(void **state)
+{
+    (void)state;
+    struct qr_peer peer = {0};
+    for (uint64_t ms = 0; ms < 8000; ms += 250)
+        hear(&peer, 1000 + (int64_t)ms / 1000, 50000 + ms);
+    assert_int_equal(qr_peers_clock(&peer, 58000), 1008);
+    /* It, or we, did nothing for 24 s; what it had said before is read now. */
+    hear(&peer, 1008, 82000);
+    assert_int_equal(qr_peers_clock(&peer, 82000), 1032);
+    hear(&peer, 1032, 82010);
+    assert_int_equal(qr_peers_clock(&peer, 82010), 1032);
+    /* Set back, it is so after some seconds; set ahead, at once. */
+    hear(&peer, 500, 82020);
+    assert_int_equal(qr_peers_clock(&peer, 82020), 1032);
+    for (uint64_t ms = 0; ms <= 2 * QR_PEERS_OFFSET_MS; ms += 250)
+        hear(&peer, 500 + (int64_t)ms / 1000, 92100 + ms);
+    assert_int_equal(qr_peers_clock(&peer, 102100), 510);
+    hear(&peer, 4110, 102200);
+    assert_int_equal(qr_peers_clock(&peer, 102200), 4110);
 }
 
 static void peers_behind_and_ahead_are_compared_at_their_index(void **state)
@@ -151,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(frames_come_back, start, stop),
         cmocka_unit_test(clocks_grow_older_and_are_forgotten),
+        cmocka_unit_test(what_was_said_late_moves_nothing),
         cmocka_unit_test_setup_teardown(peers_behind_and_ahead_are_compared_at_their_index, start,
                                         stop),
         cmocka_unit_test_setup_teardown(what_is_not_known_any_more_says_nothing, start, stop),
