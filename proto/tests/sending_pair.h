@@ -77,6 +77,8 @@ static int64_t pair_real_us(const struct qr_clock *clock)
     return ((const struct pair *)clock)->now_us;
 }
 
+static const struct qr_guid pair_guid = {{0x60, 0x35}};
+
 /* ---- the source ---- */
 
 static struct pair_chart *pair_add_chart(struct pair *pair, const char *id, uint32_t update_every,
@@ -330,10 +332,9 @@ static void pair_on_variable(void *data, struct qr_stream_chart *chart, struct q
 
 /* ---- both ---- */
 
-static void pair_connect(struct pair *pair)
+static void pair_connect_sender(struct pair *pair, const struct qr_clock *clock)
 {
-    static const struct qr_guid guid = {{0x60, 0x35}};
-    const struct qr_sender_config sender_config = {pair->caps, &pair->clock, guid};
+    const struct qr_sender_config sender_config = {pair->caps, clock, pair_guid};
     const struct qr_sender_handler sender_handler = {
         .data = pair,
         .send = pair_on_send,
@@ -341,6 +342,11 @@ static void pair_connect(struct pair *pair)
         .redefine = pair_on_redefine,
     };
     assert_int_equal(qr_sender_new(&pair->sender, &sender_config, &sender_handler), 0);
+}
+
+static inline void pair_connect(struct pair *pair)
+{
+    pair_connect_sender(pair, &pair->clock);
     const struct qr_stream_handler stream_handler = {
         .data = pair,
         .define = pair_on_define,
@@ -357,7 +363,7 @@ static void pair_connect(struct pair *pair)
         .replication_period_s = 86400,
         .replication_step_s = 600,
         .clock = &pair->clock,
-        .machine_guid = &guid,
+        .machine_guid = &pair_guid,
     };
     assert_int_equal(qr_stream_new(&pair->stream, &stream_config, &stream_handler), 0);
     enum qr_compression compression = qr_caps_compression(pair->caps);
@@ -366,7 +372,7 @@ static void pair_connect(struct pair *pair)
         assert_int_equal(qr_decompressor_new(&pair->decompressor, compression, NULL), 0);
 }
 
-static void pair_disconnect(struct pair *pair)
+static inline void pair_disconnect(struct pair *pair)
 {
     qr_sender_free(pair->sender);
     qr_stream_free(pair->stream);
