@@ -44,6 +44,7 @@ struct pair_chart {
     struct qr_sender_chart *handle;
     bool asked;
     struct qr_sender_replay replay;
+    const struct qr_stream_chart *source; /* Where the definition is from, if the test wants it. */
     struct qr_stream_chart *at_parent;
     uint32_t n_definitions; /* At the parent. */
     char text[2][64];
