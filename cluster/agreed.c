@@ -69,7 +69,12 @@ static int64_t vote_us(const struct qr_agreed *agreed, const int64_t *others_s, 
         add_voice(voices, &n, clamp_s(others_s[i]));
     if (n % 2 == 0 && agreed->has_agreed)
         add_voice(voices, &n, carried_us / SECOND);
-    int64_t middle_us = voices[(n - 1) / 2] * SECOND;
+    int64_t middle_s = voices[(n - 1) / 2], middle_us = middle_s * SECOND;
+    unsigned n_near = 0;
+    for (unsigned i = 0; i < n; i++)
+        n_near += distance(voices[i], middle_s) <= QR_AGREED_TOLERANCE_S;
+    if (n_near <= n / 2 && agreed->has_agreed)
+        return carried_us;
     if (distance(middle_us, own_us) <= QR_AGREED_TOLERANCE_S * SECOND)
         return own_us;
     if (distance(middle_us, carried_us) <= QR_AGREED_TOLERANCE_S * SECOND)

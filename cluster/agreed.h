@@ -5,9 +5,10 @@
  * v1 rows, what counts as the future, seals, retention, the member's own charts, `now` of a query.
  *
  * - Each member says its clock with its state.  The voices are the own clock and those of the
- *   members heard of lately; the middle one is the time.  When their number is even, the time as it
- *   was agreed before, carried on by the clock that does not jump, is one more; without one the
- *   earlier of two counts.
+ *   members heard of lately; when their number is even, the time as it was agreed before, carried
+ *   on by the clock that does not jump, is one more.  The middle one is the time, if most voices
+ *   are near it; else the time is carried on.  Before anything was agreed the middle one, or the
+ *   earlier of two, is better than nothing.
  * - Fewer voices than a majority change nothing: the time is carried on.
  * - The own clock is taken as it is, microseconds and slewing included, while it is within
  *   QR_AGREED_TOLERANCE_S of that (what members say is in whole seconds, and was under way).

@@ -37,11 +37,6 @@ static bool refuse(struct qr_stream *s, int64_t end_s)
     return true;
 }
 
-bool qr_horizon_refuses_replayed(struct qr_stream *s, int64_t end_s)
-{
-    return end_s > s->horizon_s && refuse(s, end_s);
-}
-
 /* The end of the last row of the chart that was taken, by whoever. */
 static int64_t taken_s(const struct qr_stream *s, const struct qr_chart *chart)
 {
@@ -52,15 +47,30 @@ static int64_t taken_s(const struct qr_stream *s, const struct qr_chart *chart)
     return r->cursor_s < now_s ? r->cursor_s : now_s; /* The child was asked up to there. */
 }
 
+static void go_beyond(struct qr_stream *s, struct qr_chart *chart)
+{
+    if (chart->beyond)
+        return;
+    chart->beyond = true;
+    chart->beyond_after_s = taken_s(s, chart);
+    chart->right_seen = s->n_right;
+}
+
+bool qr_horizon_refuses_replayed(struct qr_stream *s, struct qr_chart *chart, int64_t end_s)
+{
+    if (end_s <= s->horizon_s)
+        return false;
+    /* The answer to a part, which was asked for because of this, must not ask for another one. */
+    if (s->planning && qr_replication_sets_clock(&chart->replication))
+        go_beyond(s, chart);
+    return refuse(s, end_s);
+}
+
 bool qr_horizon_refuses(struct qr_stream *s, struct qr_chart *chart, int64_t end_s)
 {
     if (QR_LIKELY(end_s <= s->horizon_s))
         return false;
-    if (!chart->beyond) {
-        chart->beyond = true;
-        chart->beyond_after_s = taken_s(s, chart);
-        chart->right_seen = s->n_right;
-    }
+    go_beyond(s, chart);
     return refuse(s, end_s);
 }
 

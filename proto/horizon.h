@@ -38,7 +38,7 @@ int64_t qr_horizon_clamp(const struct qr_stream *s, int64_t at_s);
 void qr_horizon_heard(struct qr_stream *s, int64_t child_now_s);
 
 /* A replayed row ends beyond it: counted; it is not taken. */
-bool qr_horizon_refuses_replayed(struct qr_stream *s, int64_t end_s);
+bool qr_horizon_refuses_replayed(struct qr_stream *s, struct qr_chart *chart, int64_t end_s);
 
 /* The same of a live one. */
 bool qr_horizon_refuses(struct qr_stream *s, struct qr_chart *chart, int64_t end_s);

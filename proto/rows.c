@@ -395,7 +395,7 @@ static int open_replayed_row(struct qr_stream *s, struct qr_args args)
         s->row_refused = true;
         return 0;
     }
-    if (qr_horizon_refuses_replayed(s, end)) {
+    if (qr_horizon_refuses_replayed(s, s->open, end)) {
         s->row_refused = true;
         return 0;
     }

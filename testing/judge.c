@@ -22,9 +22,8 @@
 static const struct excuse {
     const char *kind, *what, *rule;
 } excuses[] = {
-    {"full", "", "exit"},        /* A log that cannot be written: it stops. */
-    {"flip", "log", "exit"},     /* A damaged log is refused, with a sentence. */
-    {"clock", "behind", "lost"}, /* It does not answer for seconds that it thinks are to come. */
+    {"full", "", "exit"},    /* A log that cannot be written: it stops. */
+    {"flip", "log", "exit"}, /* A damaged log is refused, with a sentence. */
 };
 
 struct load {
@@ -209,6 +208,27 @@ static bool is_excused(const struct qr_judge *judge, uint64_t member, const char
                 return true;
     }
     return false;
+}
+
+/* Nobody answers for seconds that are to come by the cluster's time, and most members, with what
+ * was agreed before as one more, are needed to know it.  Of those that are down or have just
+ * started nothing is heard. */
+static bool is_time_unknown(const struct qr_judge *judge)
+{
+    unsigned n_behind = 0, n_silent = 0;
+    for (uint64_t id = 1; id <= judge->n_members; id++) {
+        const struct member *m = &judge->members[id];
+        n_silent += !m->runs || judge->t_ms - m->since_ms < AFTER_OVER_MS;
+        for (unsigned i = 0; i < judge->n_faults; i++) {
+            const struct fault *f = &judge->faults[i];
+            if (f->member == id && strcmp(f->kind, "clock") == 0 &&
+                strcmp(f->what, "behind") == 0 && !has_passed(judge, f)) {
+                n_behind++;
+                break;
+            }
+        }
+    }
+    return n_behind > 0 && n_behind + n_silent > judge->n_members / 2;
 }
 
 /* ---- begin, load, start, exit, fault, over, calm ---- */
@@ -594,8 +614,7 @@ static void on_read(struct qr_judge *judge, const json_t *line)
         find(judge, "format", "member %" PRIu64 " answers and does not run", r.member);
     compare_with_model(&r, answer);
     qr_judge_values_take(&judge->loads[r.load].values, &r.place, answer, m->applied,
-                         is_excused(judge, r.member, "lost") ||
-                             (!r.final && has_no_sound_copy(judge, r.member)),
+                         is_time_unknown(judge) || (!r.final && has_no_sound_copy(judge, r.member)),
                          on_difference, &r);
     keep_pending(&r, line);
 }

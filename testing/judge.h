@@ -23,11 +23,10 @@
  *   owners     two owners of a child in one epoch
  *   changed    a (chart, dimension, second) had another value in an earlier answer of any member
  *   lost       a member that had applied what another (or itself) had when that one answered a
- *              value does not answer it.  Not asked of a member whose clock is behind: it does not
- *              answer for what is to come; nor of one with a damaged block file while another fault
- *              goes on, which may keep the peers' copies from it: bad pages are never served
- *   wrong      an answer differs from what the child measured, or has what it did not measure
- *   duplicate  a second twice in an answer
+ *              value does not answer it.  Not asked while most clocks are behind: nobody answers
+ * for what is to come; nor of a member with a damaged block file while another fault goes on, which
+ * may keep the peers' copies from it: bad pages are never served wrong      an answer differs from
+ * what the child measured, or has what it did not measure duplicate  a second twice in an answer
  *   hole       a final answer lacks what the child measured
  *   failed     a final question was not answered
  *   exit       a member ended by itself, and no fault of its own excused it

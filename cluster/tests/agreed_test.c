@@ -63,6 +63,9 @@ static void one_wrong_clock_decides_nothing(void **state)
         {0, {T, T - YEARS}, 2, 2, T, 0},
         {0, {T - YEARS, T + YEARS}, 2, 2, T, 0},
         {0, {T, INT64_MAX}, 2, 2, T, 0},
+        {HOUR, {T - HOUR, T - YEARS}, 2, 2, T, HOUR}, /* All are wrong, each in its way. */
+        {HOUR, {T, T + YEARS}, 2, 2, T, HOUR},
+        {-30, {T, T - 30}, 2, 2, T - 30, 0},
         {0, {T, INT64_MIN}, 2, 2, T, 0},
         {HOUR, {T + HOUR, T}, 2, 2, T + HOUR, 0}, /* Most say so. */
         {0, {T + HOUR, T + HOUR}, 2, 2, T + HOUR, -HOUR},

@@ -114,6 +114,26 @@ static void a_v1_child_goes_an_hour_ahead_and_back(void **state)
     recorder_close(&r);
 }
 
+/* Our clock was an hour behind while the child answered: all of it is asked for again. */
+static void what_a_replay_lost_is_asked_for_again(void **state)
+{
+    (void)state;
+    struct recorder r;
+    recorder_open(&r, CAPS_137);
+    r.resume.watermark_s = 4000;
+    r.mono_ms += 3600000;
+    recorder_expect(&r,
+                    CHART_V1 "CHART_DEFINITION_END 900 4004 4004\nRBEGIN t.c\n"
+                             "RBEGIN '' 4003 4004 4004\nRSET a 4 ''\nRDSTATE a 4004100000 4 4 4\n"
+                             "RSSTATE 4004100000 4004000000\nREND 1 900 4004 true 4000 4004 4004\n",
+                    "define t.c every=1 dims=a\n> REPLAY_CHART \"t.c\" \"true\" 4000 4000\n");
+    assert_int_equal(stats_of(&r).rows_ahead, 1);
+    set_clock(&r, 4005);
+    recorder_expect(&r, "BEGIN t.c 1000000\nSET a 5\nEND\n",
+                    "row t.c 4005/1 a=5\n> REPLAY_CHART \"t.c\" \"false\" 4000 4004\n");
+    recorder_close(&r);
+}
+
 /* One chart finds out that the child's clock is right; then the others need not wait. */
 static void all_charts_ask_once_the_child_is_right(void **state)
 {
@@ -338,6 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_v2_child_goes_an_hour_ahead_and_back),
         cmocka_unit_test(a_v1_child_goes_an_hour_ahead_and_back),
+        cmocka_unit_test(what_a_replay_lost_is_asked_for_again),
         cmocka_unit_test(all_charts_ask_once_the_child_is_right),
         cmocka_unit_test(a_v1_child_without_replication_takes_the_arrival_clock),
         cmocka_unit_test(times_that_cannot_be_are_refused_row_by_row),
