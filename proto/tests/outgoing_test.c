@@ -1,5 +1,6 @@
 #include "proto/outgoing.h"
 
+#include <lz4.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,6 +213,47 @@ static void what_is_said_arrives(void **state)
     }
 }
 
+/* As a stock parent does: a ring of the smallest size that LZ4 promises to be enough, used from its
+ * begin again when the longest block might not fit. */
+static void lz4_blocks_unpack_in_a_ring(void **state)
+{
+    enum { BLOCK_MAX = 16384, RING = LZ4_DECODER_RING_BUFFER_SIZE(BLOCK_MAX) };
+    static char ring[RING];
+    struct wire wire;
+    struct qr_outgoing out;
+    struct qr_buf plain, text;
+    open_wire(&wire, &out, QR_CAP_LZ4 | QR_CAP_BINARY);
+    qr_buf_init(&plain, 0);
+    qr_buf_init(&text, 0);
+    for (unsigned i = 0; i < 300; i++) {
+        say_lines(&out, &plain, 7 + i * i % 700);
+        if (i % 3 > 0)
+            qr_outgoing_flush(&out);
+    }
+    qr_outgoing_flush(&out);
+    assert_true(plain.len > 40 * RING);
+    LZ4_streamDecode_t *stream = LZ4_createStreamDecode();
+    assert_non_null(stream);
+    int at = 0;
+    for (size_t i = 0; i < wire.bytes.len;) {
+        const uint8_t *head = (const uint8_t *)wire.bytes.base + i;
+        int len = (head[1] & 0x7F) | (head[2] & 0x7F) << 7;
+        if (at + BLOCK_MAX > RING)
+            at = 0;
+        int n =
+            LZ4_decompress_safe_continue(stream, (const char *)head + 4, ring + at, len, BLOCK_MAX);
+        assert_true(n > 0);
+        qr_buf_add(&text, ring + at, (size_t)n);
+        at += n;
+        i += 4 + (size_t)len;
+    }
+    LZ4_freeStreamDecode(stream);
+    assert_true(qr_slice_equal(qr_buf_slice(&text), qr_buf_slice(&plain)));
+    qr_buf_release(&plain);
+    qr_buf_release(&text);
+    close_wire(&wire, &out);
+}
+
 static void nothing_goes_before_it_must(void **state)
 {
     struct wire wire;
@@ -251,10 +293,15 @@ static void a_line_without_end_is_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(integers_are_read_back),      cmocka_unit_test(numbers_look_like_netdatas),
-        cmocka_unit_test(doubles_have_seven_decimals), cmocka_unit_test(words_are_read_back),
-        cmocka_unit_test(hostile_words_stay_words),    cmocka_unit_test(what_is_said_arrives),
-        cmocka_unit_test(nothing_goes_before_it_must), cmocka_unit_test(a_line_without_end_is_cut),
+        cmocka_unit_test(integers_are_read_back),
+        cmocka_unit_test(numbers_look_like_netdatas),
+        cmocka_unit_test(doubles_have_seven_decimals),
+        cmocka_unit_test(words_are_read_back),
+        cmocka_unit_test(hostile_words_stay_words),
+        cmocka_unit_test(what_is_said_arrives),
+        cmocka_unit_test(lz4_blocks_unpack_in_a_ring),
+        cmocka_unit_test(nothing_goes_before_it_must),
+        cmocka_unit_test(a_line_without_end_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* Our sender and a real Netdata 1.37.1 as its parent: what it answers at /api/v1/data is what was
- * sent, by replication and live, over two connections. */
+ * sent, by replication and live, over two connections; and it knows our labels and functions. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -324,10 +324,58 @@ static void a_1_37_parent_stores_what_was_sent(void **state)
     stop(&p);
 }
 
+/* ---- what is known of the host ---- */
+
+/* Calls come through its cloud link only; what was declared shows here. */
+static bool knows_the_host(void *data)
+{
+    struct parent *p = data;
+    int status =
+        qr_fetch_get(&p->fetch, WAIT_MS, "%s/host/forwarded%%20child/api/v1/info", p->netdata.url);
+    json_t *answer = status == 200 ? qr_fetch_json(&p->fetch) : NULL;
+    json_t *functions = json_object_get(answer, "functions");
+    bool has =
+        json_object_get(functions, "say") != NULL && json_object_get(functions, "tell") != NULL;
+    const char *rack =
+        json_string_value(json_object_get(json_object_get(answer, "host_labels"), "rack"));
+    const char *os = json_string_value(json_object_get(answer, "os_name"));
+    has = has && rack != NULL && strcmp(rack, "a. shelf 3") == 0;
+    has = has && os != NULL && strcmp(os, "Debian   GNU/Linux (12)") == 0; /* '&' is a blank. */
+    json_decref(answer);
+    return has;
+}
+
+static void a_1_37_parent_knows_the_host(void **state)
+{
+    static const struct qr_stream_label label = {{"rack", 4}, {"a. shelf 3", 10}, 2};
+    static const struct qr_sender_function say = {
+        .name = {"say", 3}, .help = {"says it", 7}, .timeout_s = 10};
+    struct parent p;
+    if (!qr_netdata_available())
+        skip();
+    start(&p);
+    struct pair_chart *c = &p.pair.charts[0];
+    c->first_s = (int64_t)(qr_real_ms() / 1000) - 100;
+    c->functions[0] = say;
+    c->functions[0].name = qr_slice_str("tell");
+    c->n_functions = 1;
+    make_rows(c, 1, 20);
+    p.pair.n_charts = 1;
+    open_stream(&p, QR_SENDER_CAPS);
+    qr_sender_claimed(p.pair.sender, NULL);
+    qr_sender_labels(p.pair.sender, &label, 1);
+    qr_sender_function(p.pair.sender, &say);
+    live_until(&p, c->first_s - 1, c->first_s + 19, true);
+    assert_true(qr_wait_for(knows_the_host, &p, WAIT_MS, 50));
+    close_stream(&p);
+    stop(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_1_37_parent_stores_what_was_sent),
+        cmocka_unit_test(a_1_37_parent_knows_the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
