@@ -23,6 +23,10 @@
 static_assert(QR_CHILD_INBUF_BYTES >= 2 * QR_LINE_BYTES_MAX, "a whole line fits behind a part");
 static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request line fits");
 
+/* What waits to be sent to a child that does not read: a request for each of 100000 charts is 10
+ * MiB. */
+#define QR_CHILD_OUTBUF_BYTES (32u * 1024 * 1024)
+
 /* Netdata's own limit on ids is 1200 characters. */
 #define QR_NAME_BYTES_MAX      1200u
 #define QR_CHARTS_PER_HOST_MAX 100000u

@@ -516,6 +516,7 @@ static int accept_child(struct session *s, const struct qr_stream_policy *policy
     if (err != 0)
         return err;
     s->conn->handler = &stream_handler;
+    qr_conn_out_limit(s->conn, QR_CHILD_OUTBUF_BYTES);
     qr_log_escape(s->name, sizeof s->name, s->handshake.hostname);
     qr_conn_idle_limit(s->conn, SILENCE_MS);
     s->feed.guid = s->handshake.machine_guid;

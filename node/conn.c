@@ -1,6 +1,7 @@
 #include "node/conn.h"
 
 #include <assert.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,7 @@ static void on_idle(uv_timer_t *timer)
     size_t left = uv_stream_get_write_queue_size((uv_stream_t *)&conn->tcp);
     bool moves = left != conn->idle_left; /* a slow reader of a long answer */
     conn->idle_left = left;
-    if (moves)
+    if (moves && !conn->hurries)
         return;
     qr_debug("connection closed: nothing arrived in time peer=%s", conn->peer);
     qr_conn_close(conn);
@@ -59,10 +60,22 @@ void qr_conn_idle_limit(struct qr_conn *conn, uint64_t ms)
 {
     if (conn->closing)
         return;
+    conn->hurries = false;
     if (ms == 0)
         uv_timer_stop(&conn->idle);
     else
         uv_timer_start(&conn->idle, on_idle, ms, ms);
+}
+
+/* The two change places. */
+void qr_conn_out_limit(struct qr_conn *conn, size_t bytes)
+{
+    conn->out.max = conn->writing.max = bytes;
+}
+
+void qr_conn_hurry(struct qr_conn *conn, bool hurries)
+{
+    conn->hurries = hurries;
 }
 
 /* ---- writing ---- */
@@ -260,7 +273,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     }
     conn->read_at_us = (uint64_t)qr_ingest_now_us(conn->ingest);
-    if (uv_is_active((uv_handle_t *)&conn->idle))
+    if (!conn->hurries && uv_is_active((uv_handle_t *)&conn->idle))
         uv_timer_again(&conn->idle);
     int err = take_bytes(conn, qr_slice_of(buf->base, (size_t)n));
     if (err == QR_E_CLOSED) {
@@ -319,6 +332,16 @@ static void name_peer(struct qr_conn *conn)
     snprintf(conn->peer, sizeof conn->peer, "%s:%d", conn->peer_ip, port);
 }
 
+/* Keepalive asks only who has all that was sent to it; the other limit is for who has not. */
+static void notice_vanished(struct qr_conn *conn)
+{
+    unsigned limit_ms = QR_CONN_VANISHED_MS;
+    uv_os_fd_t fd;
+    uv_tcp_keepalive(&conn->tcp, 1, 30);
+    if (uv_fileno((const uv_handle_t *)&conn->tcp, &fd) == 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms);
+}
+
 void qr_conn_accept(struct qr_ingest *ingest, uv_stream_t *listener)
 {
     struct qr_conn *conn = calloc(1, sizeof *conn);
@@ -326,7 +349,7 @@ void qr_conn_accept(struct qr_ingest *ingest, uv_stream_t *listener)
         abort(); /* libuv calls for no other connection until this one is accepted */
     conn->ingest = ingest;
     qr_buf_init(&conn->in, 2 * QR_CHILD_INBUF_BYTES);
-    qr_buf_init(&conn->out, OUT_BYTES_MAX);
+    qr_conn_out_limit(conn, OUT_BYTES_MAX);
     uv_tcp_init(listener->loop, &conn->tcp);
     uv_timer_init(listener->loop, &conn->idle);
     conn->tcp.data = conn;
@@ -344,8 +367,9 @@ void qr_conn_accept(struct qr_ingest *ingest, uv_stream_t *listener)
         return;
     }
     uv_tcp_nodelay(&conn->tcp, 1);
-    uv_tcp_keepalive(&conn->tcp, 1, 30);
+    notice_vanished(conn);
     qr_conn_idle_limit(conn, HANDSHAKE_MS);
+    qr_conn_hurry(conn, true); /* A handshake of a byte a second is none. */
     if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read) != 0)
         qr_conn_close(conn);
 }

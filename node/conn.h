@@ -8,6 +8,9 @@
  * last call, and the connection is freed after it.  When the peer has ended its side, the handler
  * still gets what came before, also after a pause, and what it has written leaves first.
  *
+ * A peer that vanished without a word is noticed within QR_CONN_VANISHED_MS, whether or not
+ * something is on its way to it.
+ *
  * Thread: the ingest loop that accepted it. */
 #ifndef QR_NODE_CONN_H
 #define QR_NODE_CONN_H
@@ -21,6 +24,8 @@
 #include "base/list.h"
 #include "base/slice.h"
 #include "base/tls.h"
+
+#define QR_CONN_VANISHED_MS 60000u
 
 struct qr_conn;
 struct qr_ingest;
@@ -51,7 +56,8 @@ struct qr_conn {
     size_t idle_left;    /* What waited to be written when the idle limit was looked at last. */
     unsigned handles_open;
     bool first_seen, write_busy, closing, paused, close_when_drained, parsing;
-    bool ended; /* The peer says no more. */
+    bool ended;   /* The peer says no more. */
+    bool hurries; /* See qr_conn_idle_limit. */
 };
 
 /* Takes a new connection from the listener.  Owned by itself from then on. */
@@ -68,7 +74,12 @@ void qr_conn_pause(struct qr_conn *conn);
 void qr_conn_resume(struct qr_conn *conn);
 
 /* Closes the connection when nothing has arrived, and nothing that waits has left, for `ms`; 0:
- * never. */
+ * never.  Bytes do not prolong it while the connection hurries: as long as nobody has set a limit,
+ * that is until it is known who it is, and until hurry is set to false. */
 void qr_conn_idle_limit(struct qr_conn *conn, uint64_t ms);
+void qr_conn_hurry(struct qr_conn *conn, bool hurries);
+
+/* Closes the connection when more than this waits to be written. */
+void qr_conn_out_limit(struct qr_conn *conn, size_t bytes);
 
 #endif

@@ -185,6 +185,7 @@ static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
     if (web->working)
         return 0;
     ssize_t used = qr_http_parse(&web->request, in, &status, &sentence);
+    qr_conn_hurry(conn, used == QR_E_PARTIAL); /* A request has so long, not each of its bytes. */
     if (used == QR_E_PARTIAL)
         return 0;
     if (used < 0) {
