@@ -18,9 +18,10 @@ struct qr_tls_context {
 
 struct qr_tls {
     SSL *ssl;
-    BIO *in;          /* Network to us; both belong to ssl. */
-    BIO *out;         /* Us to network. */
-    bool established; /* Latched: OpenSSL's own state goes back for a key update. */
+    struct qr_buf in;  /* Network to us, ... */
+    size_t in_at;      /* ... read up to here. */
+    struct qr_buf out; /* Us to network. */
+    bool established;  /* Latched: OpenSSL's own state goes back for a key update. */
     bool failed;
     char reason[QR_TLS_REASON_BYTES];
 };
@@ -156,30 +157,89 @@ void qr_tls_context_free(struct qr_tls_context *context)
     free(context);
 }
 
+/* ---- bytes between a session and its owner ----
+ *
+ * A memory BIO keeps the room of the largest flight it ever held; thousands of sessions are idle at
+ * any time, so these give it back when they are empty. */
+
+static int on_bio_read(BIO *bio, char *bytes, size_t size, size_t *n)
+{
+    struct qr_tls *tls = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    size_t left = tls->in.len - tls->in_at;
+    *n = size < left ? size : left;
+    if (*n == 0) { /* "Later", not "end". */
+        BIO_set_retry_read(bio);
+        return 0;
+    }
+    memcpy(bytes, tls->in.base + tls->in_at, *n);
+    tls->in_at += *n;
+    if (tls->in_at == tls->in.len) {
+        qr_buf_release(&tls->in);
+        tls->in_at = 0;
+    }
+    return 1;
+}
+
+static int on_bio_write(BIO *bio, const char *bytes, size_t size, size_t *n)
+{
+    struct qr_tls *tls = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    *n = qr_buf_add(&tls->out, bytes, size) == 0 ? size : 0;
+    return *n == size;
+}
+
+static long on_bio_ctrl(BIO *bio, int command, long number, void *data)
+{
+    (void)bio;
+    (void)number;
+    (void)data;
+    return command == BIO_CTRL_FLUSH; /* All that a session asks for. */
+}
+
+static BIO_METHOD *bio_method;
+static uv_once_t bio_once = UV_ONCE_INIT;
+
+static void make_bio_method(void)
+{
+    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "qr_tls");
+    if (bio_method == NULL)
+        return;
+    BIO_meth_set_read_ex(bio_method, on_bio_read);
+    BIO_meth_set_write_ex(bio_method, on_bio_write);
+    BIO_meth_set_ctrl(bio_method, on_bio_ctrl);
+}
+
+static BIO *new_bio(void)
+{
+    uv_once(&bio_once, make_bio_method);
+    BIO *bio = bio_method != NULL ? BIO_new(bio_method) : NULL;
+    if (bio != NULL)
+        BIO_set_init(bio, 1);
+    return bio;
+}
+
 /* ---- sessions ---- */
 
 int qr_tls_new(struct qr_tls **tls, struct qr_tls_context *context, enum qr_tls_role role)
 {
     struct qr_tls *made = calloc(1, sizeof *made);
     SSL *ssl = SSL_new(context->ssl);
-    BIO *in = BIO_new(BIO_s_mem());
-    BIO *out = BIO_new(BIO_s_mem());
-    if (made == NULL || ssl == NULL || in == NULL || out == NULL) {
-        BIO_free(out);
-        BIO_free(in);
+    BIO *bio = new_bio();
+    if (made == NULL || ssl == NULL || bio == NULL) {
+        BIO_free(bio);
         SSL_free(ssl);
         free(made);
         ERR_clear_error();
         return UV_ENOMEM;
     }
-    BIO_set_mem_eof_return(in, -1); /* Empty means "later", not "end". */
-    BIO_set_mem_eof_return(out, -1);
-    SSL_set_bio(ssl, in, out);
+    BIO_set_data(bio, made);
+    SSL_set_bio(ssl, bio, bio);
     if (role == QR_TLS_SERVER)
         SSL_set_accept_state(ssl);
     else
         SSL_set_connect_state(ssl);
-    *made = (struct qr_tls){.ssl = ssl, .in = in, .out = out};
+    made->ssl = ssl;
     *tls = made;
     return 0;
 }
@@ -189,40 +249,29 @@ void qr_tls_free(struct qr_tls *tls)
     if (tls == NULL)
         return;
     SSL_free(tls->ssl);
+    qr_buf_release(&tls->in);
+    qr_buf_release(&tls->out);
     free(tls);
 }
 
 int qr_tls_feed(struct qr_tls *tls, struct qr_slice ciphertext)
 {
-    size_t n = 0;
-    if (ciphertext.len == 0)
-        return 0;
-    if (BIO_write_ex(tls->in, ciphertext.base, ciphertext.len, &n) != 1 || n != ciphertext.len) {
-        ERR_clear_error();
-        return UV_ENOMEM;
-    }
-    return 0;
+    qr_buf_consume(&tls->in, tls->in_at);
+    tls->in_at = 0;
+    return qr_buf_add(&tls->in, ciphertext.base, ciphertext.len);
 }
 
 size_t qr_tls_pending(const struct qr_tls *tls)
 {
-    return BIO_ctrl_pending(tls->out);
+    return tls->out.len;
 }
 
 int qr_tls_drain(struct qr_tls *tls, struct qr_buf *out)
 {
-    size_t pending = qr_tls_pending(tls);
-    if (pending == 0)
-        return 0;
-    int err = qr_buf_reserve(out, pending);
-    if (err != 0)
-        return err;
-    size_t n = 0;
-    int done = BIO_read_ex(tls->out, out->base + out->len, pending, &n);
-    assert(done == 1);
-    assert(n == pending);
-    out->len += n;
-    return 0;
+    int err = qr_buf_add(out, tls->out.base, tls->out.len);
+    if (err == 0)
+        qr_buf_release(&tls->out);
+    return err;
 }
 
 static int fail(struct qr_tls *tls, const char *what)
@@ -336,8 +385,11 @@ static int copy_uri(const GENERAL_NAMES *names, char *uri, size_t uri_bytes)
     return QR_E_UNKNOWN;
 }
 
-static int uri_of(const X509 *cert, char *uri, size_t uri_bytes)
+int qr_tls_peer_uri(const struct qr_tls *tls, char *uri, size_t uri_bytes)
 {
+    X509 *cert = SSL_get0_peer_certificate(tls->ssl);
+    if (cert == NULL)
+        return QR_E_UNKNOWN;
     GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
     if (names == NULL) {
         ERR_clear_error();
@@ -346,35 +398,6 @@ static int uri_of(const X509 *cert, char *uri, size_t uri_bytes)
     int err = copy_uri(names, uri, uri_bytes);
     GENERAL_NAMES_free(names);
     return err;
-}
-
-int qr_tls_peer_uri(const struct qr_tls *tls, char *uri, size_t uri_bytes)
-{
-    const X509 *cert = SSL_get0_peer_certificate(tls->ssl);
-    return cert != NULL ? uri_of(cert, uri, uri_bytes) : QR_E_UNKNOWN;
-}
-
-int qr_tls_context_own_uri(const struct qr_tls_context *context, char *uri, size_t uri_bytes,
-                           char reason[QR_TLS_REASON_BYTES])
-{
-    X509 *cert = SSL_CTX_get0_certificate(context->ssl);
-    STACK_OF(X509) *chain = NULL;
-    SSL_CTX_get0_chain_certs(context->ssl, &chain);
-    X509_STORE_CTX *check = X509_STORE_CTX_new();
-    if (check == NULL ||
-        X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(context->ssl), cert, chain) != 1) {
-        X509_STORE_CTX_free(check);
-        ERR_clear_error();
-        snprintf(reason, QR_TLS_REASON_BYTES, "out of memory");
-        return UV_ENOMEM;
-    }
-    int err = X509_verify_cert(check) == 1 ? 0 : QR_E_TLS;
-    if (err != 0)
-        snprintf(reason, QR_TLS_REASON_BYTES, "the certificate does not fit the CA: %s",
-                 X509_verify_cert_error_string(X509_STORE_CTX_get_error(check)));
-    X509_STORE_CTX_free(check);
-    ERR_clear_error();
-    return err == 0 ? uri_of(cert, uri, uri_bytes) : err;
 }
 
 const char *qr_tls_error(const struct qr_tls *tls)

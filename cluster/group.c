@@ -272,6 +272,8 @@ static void tell_peers(struct qr_group *group)
         .ready = group->leads && !group->disk_low && !group->transferring && !group->closing,
         .disk_low = group->disk_low,
         .empty = group->waiting,
+        .taking = group->taking,
+        .draining = group->draining,
         .permille = (uint16_t)group->copied_permille,
         .disk = group->disk.disk,
         .seeds = group->seeds_digest,

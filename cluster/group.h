@@ -128,6 +128,7 @@ struct qr_group_member_status {
     enum qr_member_role kind; /* Voter, learner or spare. */
     uint32_t disk;            /* cluster/disk_id */
     bool up;                  /* Connected, or self. */
+    bool taking, draining;    /* Children; as last told by it. */
     uint64_t last_contact_ms; /* Ago; UINT64_MAX: never. */
     char name[64];            /* As it said in the log; "" until then. */
     char version[32];
@@ -185,6 +186,8 @@ int qr_group_cancel_change(struct qr_group *group, qr_proposal_cb done, void *da
 
 /* How much of the block files this member has, in thousandths: the others show it. */
 void qr_group_set_copied(struct qr_group *group, unsigned permille);
+/* Whether this member lets children in, and whether it is drained: the others steer by it. */
+void qr_group_set_taking(struct qr_group *group, bool taking, bool draining);
 
 /* Hands leadership over if this member has it, then closes; the group is freed before on_closed. */
 void qr_group_close(struct qr_group *group, void (*on_closed)(void *data), void *data);

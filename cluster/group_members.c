@@ -259,6 +259,12 @@ void qr_group_set_copied(struct qr_group *group, unsigned permille)
     group->copied_permille = permille < 1000 ? permille : 1000;
 }
 
+void qr_group_set_taking(struct qr_group *group, bool taking, bool draining)
+{
+    group->taking = taking;
+    group->draining = draining;
+}
+
 /* ---- status ---- */
 
 static void fill_member(const struct qr_group *group, const struct raft_server *server,
@@ -278,6 +284,8 @@ static void fill_member(const struct qr_group *group, const struct raft_server *
     status->self = server->id == group->raft.id;
     if (status->self) {
         status->up = true;
+        status->taking = group->taking;
+        status->draining = group->draining;
         status->applied = qr_fsm_applied(&group->fsm);
         status->commit = raft_commit_index(&group->raft);
         status->hash = group->machine.hash;
@@ -296,6 +304,8 @@ static void fill_member(const struct qr_group *group, const struct raft_server *
         status->applied = peer->state.applied;
         status->commit = peer->state.commit;
         status->hash = peer->state.hash;
+        status->taking = status->up && peer->state.taking;
+        status->draining = peer->state.draining;
         if (peer->told && now - peer->told_ms <= QR_PEERS_CLOCK_MS)
             status->clock_ahead_s =
                 qr_agreed_other_ahead_s(group->config.agreed, qr_peers_clock(peer, now));

@@ -44,6 +44,7 @@ struct qr_group {
     struct qr_placement founding; /* To begin with, in the next turn; place 0: none. */
     bool waiting;                 /* The library is not started. */
     unsigned copied_permille;
+    bool taking, draining;                     /* Children, as the owner says. */
     struct intake intakes[4 * QR_MEMBERS_MAX]; /* Members come and go while one leads. */
 
     enum qr_group_role role; /* As of the last step. */

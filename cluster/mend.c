@@ -125,20 +125,6 @@ static int is_torn(int fd)
     }
 }
 
-/* So that the next sync has all of it to write. */
-static int write_again(int fd)
-{
-    static const char zeros[BLOCK_BYTES];
-    char block[BLOCK_BYTES];
-    off_t at = 0;
-    for (ssize_t n; (n = pread(fd, block, sizeof block, at)) != 0; at += n) {
-        if (n < 0 ||
-            (memcmp(block, zeros, (size_t)n) != 0 && pwrite(fd, block, (size_t)n, at) != n))
-            return errno != 0 ? -errno : -EIO;
-    }
-    return 0;
-}
-
 /* The library reads on where the last batch ends, and finds zeros: also if that is 8 bytes before
  * the end of the file. */
 static int make_room(int fd)
@@ -162,10 +148,7 @@ static int mend_open(const char *dir, const char *name, uint64_t index)
     if (fd < 0)
         return -errno;
     int torn = is_torn(fd);
-    errno = 0;
-    err = torn == 0 ? write_again(fd) : torn < 0 ? torn : 0;
-    if (torn == 0 && err == 0)
-        err = make_room(fd);
+    err = torn == 0 ? make_room(fd) : torn < 0 ? torn : 0;
     if (torn == 0 && err == 0 && fdatasync(fd) != 0)
         err = -errno;
     close(fd);

@@ -21,8 +21,7 @@
  *
  *   What a killed process wrote and did not sync is still there for whoever starts next, who counts
  *   it as stored, and tells the leader so; a power cut would then take it.  So open segments
- *   are synced, and the folder.  If a sync had failed there, the kernel has what it should have
- *   written, takes it for written, and no later sync writes it: so what is there is written again.
+ *   are synced, and the folder.
  *
  * A gap without a note is damage, and not touched.  All calls block.  0 or an error of the system.
  * Thread: the log's owner. */

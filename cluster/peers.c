@@ -4,7 +4,7 @@
 #include "base/cursor.h"
 #include "base/error.h"
 
-enum { FLAG_READY = 1, FLAG_DISK_LOW = 2, FLAG_EMPTY = 4 };
+enum { FLAG_READY = 1, FLAG_DISK_LOW = 2, FLAG_EMPTY = 4, FLAG_TAKING = 8, FLAG_DRAINING = 16 };
 
 int qr_peer_state_encode(struct qr_buf *out, const struct qr_peer_state *state)
 {
@@ -14,9 +14,10 @@ int qr_peer_state_encode(struct qr_buf *out, const struct qr_peer_state *state)
     qr_buf_add_u64(out, state->term);
     qr_buf_add_u64(out, state->commit);
     qr_buf_add_u8(out, (uint8_t)state->role);
-    qr_buf_add_u8(out, (uint8_t)((state->ready ? FLAG_READY : 0) |
-                                 (state->disk_low ? FLAG_DISK_LOW : 0) |
-                                 (state->empty ? FLAG_EMPTY : 0)));
+    qr_buf_add_u8(
+        out, (uint8_t)((state->ready ? FLAG_READY : 0) | (state->disk_low ? FLAG_DISK_LOW : 0) |
+                       (state->empty ? FLAG_EMPTY : 0) | (state->taking ? FLAG_TAKING : 0) |
+                       (state->draining ? FLAG_DRAINING : 0)));
     qr_buf_add_u16(out, state->permille);
     qr_buf_add_u32(out, state->disk);
     qr_buf_add_u32(out, state->seeds);
@@ -43,6 +44,8 @@ int qr_peer_state_decode(struct qr_peer_state *state, struct qr_slice payload)
     got.ready = (flags & FLAG_READY) != 0;
     got.disk_low = (flags & FLAG_DISK_LOW) != 0;
     got.empty = (flags & FLAG_EMPTY) != 0;
+    got.taking = (flags & FLAG_TAKING) != 0;
+    got.draining = (flags & FLAG_DRAINING) != 0;
     *state = got;
     return 0;
 }

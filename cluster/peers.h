@@ -2,7 +2,8 @@
  *
  *   QR_LINK_STATE_HASH payload, about four times a second: u64 applied index, u64 index of the last
  *   entry that the machine applied, u64 state hash after it, u64 term, u64 commit index, u8 role,
- *   u8 flags (1: leader that takes entries, 2: short of disk, 4: has no log yet), u16 thousandths
+ *   u8 flags (1: leader that takes entries, 2: short of disk, 4: has no log yet, 8: takes
+ *   children, 16: is drained), u16 thousandths
  * of the block files that it has, u32 its disk (cluster/disk_id), u32 digest of its seeds
  *   (cluster/founding), u64 unix seconds of its clock
  *
@@ -25,7 +26,9 @@ struct qr_peer_state {
     enum qr_group_role role;
     bool ready;
     bool disk_low;
-    bool empty;        /* It has no log: waits to found, or to be taken in. */
+    bool empty;  /* It has no log: waits to found, or to be taken in. */
+    bool taking; /* Children are let in. */
+    bool draining;
     uint16_t permille; /* Of the block files. */
     uint32_t disk, seeds;
     int64_t clock_s;

@@ -26,39 +26,57 @@ static void find_retention(const struct qr_host *host, int64_t *first_s, int64_t
     }
 }
 
-static const char *ingest_status(const struct qr_api_call *call, const struct qr_host *host,
-                                 bool ready)
+/* What the placement says to this child. */
+static enum qr_placement_answer place(const struct qr_api_call *call, const struct qr_guid *guid,
+                                      const struct qr_host *host)
 {
-    if (!ready)
-        return "initializing";
-    return qr_api_is_reachable(call, host) ? "online" : "offline";
+    const struct qr_status *status = call->status;
+    if (status == NULL || !status->group.ready || status->draining)
+        return QR_PLACEMENT_NOT_NOW;
+    uint32_t owner = 0;
+    for (uint32_t i = 0; i < status->n_children && host != NULL; i++)
+        if (status->children[i].host == host->id)
+            owner = status->children[i].owner;
+    return qr_placement_answer(&status->placement, status->group.member_id, guid, owner);
 }
 
 static void add_host(struct qr_json *json, const struct qr_api_call *call,
-                     const struct qr_host *host, bool ready)
+                     const struct qr_host *host, enum qr_placement_answer answer)
 {
     int64_t first_s = 0, last_s = 0;
     bool live = host != NULL && qr_api_is_reachable(call, host);
     bool own = host != NULL && qr_api_is_own(call, host);
+    bool now = answer != QR_PLACEMENT_NOT_NOW;
     if (host != NULL)
         find_retention(host, &first_s, &last_s);
-    qr_json_str(json, "db_status", ready ? "online" : "initializing");
+    if (last_s == 0 && answer == QR_PLACEMENT_HERE)
+        first_s = last_s = call->now_s; /* a new child: nothing of it is anywhere */
+    if (answer == QR_PLACEMENT_ELSEWHERE) {
+        last_s = last_s > QR_PLACEMENT_BEHIND_S ? last_s - QR_PLACEMENT_BEHIND_S : 0;
+        first_s = first_s < last_s ? first_s : last_s;
+    }
+    qr_json_str(json, "db_status", now ? "online" : "initializing");
     qr_json_str(json, "db_liveness", live ? "live" : "stale");
     qr_json_str(json, "ingest_type", own ? "localhost" : live ? "child" : "archived");
-    qr_json_str(json, "ingest_status", ingest_status(call, host, ready));
+    qr_json_str(json, "ingest_status", !now ? "initializing" : live ? "online" : "offline");
     qr_json_i64(json, "first_time_s", first_s);
     qr_json_i64(json, "last_time_s", last_s);
 }
 
 void qr_api_stream_info(struct qr_api_call *call)
 {
-    struct qr_guid guid;
+    struct qr_guid guid = {{0}};
     const struct qr_host *host = NULL;
     if (qr_guid_parse(&guid, qr_http_param(call->request, "machine_guid")) == 0)
         host = qr_store_host_by_guid(call->api->store, &guid);
-    bool ready = call->status != NULL && call->status->group.ready && !call->status->draining;
-    /* While we are not ready even a host that nobody knows shall look elsewhere. */
-    int status = host != NULL || !ready ? 200 : 404;
+    enum qr_placement_answer answer = place(call, &guid, host);
+    if (host != NULL && qr_api_is_own(call, host) && answer == QR_PLACEMENT_ELSEWHERE)
+        answer = QR_PLACEMENT_HERE;
+    /* One that nobody knows is unknown, unless it must be told where to go. */
+    bool told =
+        answer == QR_PLACEMENT_NOT_NOW ||
+        (answer == QR_PLACEMENT_HERE && qr_placement_n_takers(&call->status->placement) > 1);
+    int status = host != NULL || told ? 200 : 404;
 
     struct qr_rng rng;
     qr_rng_seed(&rng, qr_clock_mono_ms(call->api->clock) ^ (uint64_t)(uintptr_t)call ^
@@ -77,6 +95,6 @@ void qr_api_stream_info(struct qr_api_call *call)
     qr_json_u64(&json, "receivers", count_receivers(call));
     qr_json_u64(&json, "nonce", (uint32_t)qr_rng_next(&rng));
     if (status == 200)
-        add_host(&json, call, host, ready);
+        add_host(&json, call, host, answer);
     qr_json_end(&json);
 }

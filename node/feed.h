@@ -38,7 +38,6 @@
 #include "storage/store.h"
 
 struct qr_feed;
-struct qr_function_order;
 struct qr_roster;
 
 /* What a session is told, on its own loop. */
@@ -47,8 +46,6 @@ struct qr_feed_handler {
     void (*attached)(struct qr_feed *feed, int status);
     void (*close)(struct qr_feed *feed, const char *reason);
     void (*detached)(struct qr_feed *feed);
-    /* About a function of the host (node/functions); NULL: it has none. */
-    void (*order)(struct qr_feed *feed, const struct qr_function_order *order);
 };
 
 struct qr_feed {
@@ -77,6 +74,7 @@ struct qr_feed {
     uint64_t nonce;
     unsigned n_pending; /* Requests taken and not yet answered. */
     bool owned, detaching, closing;
+    bool gentle; /* With close: what was read until then goes in. */
     struct qr_message attach_message, close_message, detach_message;
     struct qr_buf host_body; /* The session fills it for attach; then the roster's. */
     int status;

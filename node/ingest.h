@@ -28,15 +28,14 @@
 
 #define QR_INGEST_CREDITS      4u
 #define QR_INGEST_CREDITS_LIVE 1u /* Of these, what refills may not take. */
-/* Children whose LZ4 text stays unpacked between two messages: 36 MiB.  The others pay some 50 us a
+/* Children whose LZ4 text stays unpacked between two messages: 18 MiB.  The others pay some 50 us a
  * message. */
-#define QR_INGEST_WINDOWS 256u
+#define QR_INGEST_WINDOWS 128u
 #define QR_INGEST_LANES   4u /* Workers that an ingest loop keeps busy at most. */
 
 struct qr_conn;
 struct qr_child;
 struct qr_clones;
-struct qr_functions;
 struct qr_ingest;
 
 struct qr_ingest_config {
@@ -44,9 +43,8 @@ struct qr_ingest_config {
     const char *listen; /* host:port */
     uint32_t tick_ms;
     struct qr_roster *roster;
-    struct qr_members *members;     /* Changes of them: node/manage. */
-    struct qr_keyring *keyring;     /* And of API keys. */
-    struct qr_functions *functions; /* Of children; NULL: none is offered or called. */
+    struct qr_members *members; /* Changes of them: node/manage. */
+    struct qr_keyring *keyring; /* And of API keys. */
     struct qr_api *api;
     struct qr_admission *admission; /* Held by each loop, as the next; the first ones. */
     struct qr_key_table *keys;

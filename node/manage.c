@@ -178,6 +178,23 @@ bool qr_manage_takes(const struct qr_http_request *request)
     return request->post || (!request->options && qr_slice_is(request->path, keys_path));
 }
 
+static bool drain(struct qr_manage *manage)
+{
+    struct qr_slice verb = qr_http_param(manage->request, "do");
+    bool begin = qr_slice_is(verb, "begin");
+    if (!begin && !qr_slice_is(verb, "end"))
+        return refuse(manage, 400, "`do` is neither begin nor end.", verb);
+    manage->members->drain = begin;
+    qr_info("a drain of this member %s asked_by=%s", begin ? "begins" : "ends", manage->peer_ip);
+    struct qr_json json;
+    manage->response->content_type = QR_HTTP_JSON;
+    qr_json_init(&json, &manage->response->body);
+    qr_json_object(&json, NULL);
+    qr_json_bool(&json, "draining", begin);
+    qr_json_end(&json);
+    return true;
+}
+
 bool qr_manage_handle(struct qr_manage *manage)
 {
     const struct qr_slice nothing = qr_slice_of("", 0);
@@ -194,5 +211,7 @@ bool qr_manage_handle(struct qr_manage *manage)
         return change_members(manage);
     if (qr_slice_is(manage->request->path, keys_path))
         return change_keys(manage);
+    if (qr_slice_is(manage->request->path, "/api/quorate/v1/drain"))
+        return drain(manage);
     return refuse(manage, 404, "There is no such command.", nothing);
 }

@@ -13,6 +13,9 @@
  *     runs; 503 the log did not take it
  *
  *   .../keys: node/manage_keys.h; also as GET, which is the list.
+ *   POST /api/quorate/v1/drain?do=begin|end
+ *     200 {"draining":true|false}  this member's children are moved on, some each second, and it
+ *     takes none until the end, or until it is started again; 400; 403
  *
  * Only from addresses that `allow management from` matches (by default this machine's own), and
  * never from a page of a browser: these say where they come from (Origin), and are refused.

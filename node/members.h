@@ -6,6 +6,9 @@
 #ifndef QR_NODE_MEMBERS_H
 #define QR_NODE_MEMBERS_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "base/mailbox.h"
 #include "base/slice.h"
 #include "cluster/group.h"
@@ -13,6 +16,7 @@
 struct qr_members {
     struct qr_mailbox *mailbox; /* Of the consensus loop. */
     struct qr_group *group;     /* NULL: closed. */
+    _Atomic bool drain;         /* This member shall hand its children over.  Any thread. */
 };
 
 enum qr_members_verb {

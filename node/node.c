@@ -12,14 +12,12 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/rng.h"
 #include "node/admission.h"
 #include "node/api.h"
 #include "node/bodies.h"
 #include "node/catchup.h"
 #include "node/cleaner.h"
 #include "node/clones.h"
-#include "node/functions.h"
 #include "node/glue.h"
 #include "node/incarnation.h"
 #include "node/ingest.h"
@@ -33,6 +31,7 @@
 
 #define BEAT_MS    100
 #define PICTURE_MS 500
+#define DRAIN_S    60 /* So long the children of a member that is drained take to go, about */
 #define GROUP_ID   1
 #define STOP_MS    5000
 /* An election takes 1 to 2 timeouts, and children stay through one (docs/decisions/0008). */
@@ -57,7 +56,6 @@ struct qr_node {
     struct qr_members members;
     struct qr_keyring keyring;
     struct qr_roster *roster;
-    struct qr_functions *functions;
     struct qr_keeper *keeper;
     struct qr_cleaner *cleaner;
     struct qr_parts *parts;
@@ -74,6 +72,7 @@ struct qr_node {
     uv_prepare_t before_poll;
     uint64_t turn_started_ns, turn_idle_ns, busy_ns, longest_turn_ns;
     uint64_t last_ready_ms, last_second_ms, last_picture_ms;
+    unsigned drained_each_s; /* Children moved on in a second of a drain; 0: none runs. */
     bool accepting, settled, stopping;
 };
 
@@ -221,16 +220,43 @@ static void decide_accepting(struct qr_node *node, uint64_t now_ms)
     bool ready =
         node->last_ready_ms != 0 &&
         now_ms - node->last_ready_ms <= PATIENCE_TIMEOUTS * node->config.election_timeout_ms;
-    if (ready != node->accepting) {
-        if (ready && !node->settled) {
-            qr_roster_settle(node->roster);
-            qr_store_sweep(node->store); /* the log has been replayed */
-        }
-        node->settled = node->settled || ready;
-        let_in(node, ready);
+    if (ready && !node->settled) {
+        qr_roster_settle(node->roster);
+        qr_store_sweep(node->store); /* the log has been replayed */
+        node->settled = true;
     }
+    bool drain = node->members.drain;
+    if ((ready && !drain) != node->accepting)
+        let_in(node, ready && !drain);
+    qr_group_set_taking(node->group, ready && !drain && !status.disk_low, drain);
     if (!ready) /* again and again: one that was let in just before may have come since */
         qr_roster_close_all(node->roster, "this member cannot reach a quorum");
+}
+
+/* Another member than this one lets children in. */
+static bool others_take(const struct qr_node *node)
+{
+    struct qr_group_status status;
+    qr_group_get_status(node->group, &status);
+    for (unsigned i = 0; i < status.n_members; i++)
+        if (!status.members[i].self && status.members[i].up && status.members[i].taking)
+            return true;
+    return false;
+}
+
+/* Once a second: some children of a member that is drained are moved on, all within a minute, as
+ * long as somebody can take them. */
+static void move_children_on(struct qr_node *node)
+{
+    unsigned n = qr_roster_n_children(node->roster);
+    if (!node->members.drain || n == 0) {
+        node->drained_each_s = 0;
+        return;
+    }
+    if (node->drained_each_s < n / DRAIN_S + 1)
+        node->drained_each_s = n / DRAIN_S + 1;
+    if (others_take(node))
+        qr_roster_move_on(node->roster, node->drained_each_s, "this member is drained");
 }
 
 /* Block files come from members; and those hear how many of them are here. */
@@ -288,7 +314,6 @@ static void on_beat(uv_timer_t *timer)
     if (node->stopping)
         return;
     qr_roster_tick(node->roster);
-    qr_functions_tick(node->functions);
     decide_accepting(node, now_ms);
     follow_keys(node);
     if (now_ms - node->last_picture_ms >= PICTURE_MS) {
@@ -299,6 +324,7 @@ static void on_beat(uv_timer_t *timer)
         node->last_second_ms = now_ms;
         qr_store_poll(node->store); /* names what is bad before it is fetched */
         follow_members(node);
+        move_children_on(node);
         follow_clones(node);
         qr_parts_tick(node->parts);
         qr_catchup_tick(node->catchup);
@@ -451,41 +477,6 @@ static int open_cleaner(struct qr_node *node)
     return qr_cleaner_new(&node->cleaner, node->loop, &log, node->store, &node->agreed.clock);
 }
 
-/* Which host is meant, and who has its child. */
-static bool find_owner(void *data, struct qr_slice host, struct qr_guid *guid, uint32_t *owner)
-{
-    const struct qr_node *node = data;
-    const struct qr_host *found = NULL;
-    if (node->group == NULL)
-        return false; /* it is closed */
-    if (host.len > 0 && !qr_slice_is(host, "localhost")) {
-        found = qr_store_host_by_name(node->store, host);
-        if (found == NULL && qr_guid_parse(guid, host) == 0)
-            found = qr_store_host_by_guid(node->store, guid);
-        if (found == NULL)
-            return false;
-    }
-    *guid = found != NULL ? found->guid : node->api.host_guid;
-    *owner = found != NULL ? qr_ownership_get(qr_group_ownership(node->group), found->id).member
-                           : node->config.member_id;
-    return true;
-}
-
-static int open_functions(struct qr_node *node)
-{
-    const struct qr_functions_config config = {
-        .mailbox = &node->mailbox,
-        .clock = &qr_clock_system,
-        .link = node->link,
-        .group = GROUP_ID,
-        .member = node->config.member_id,
-        .seed = qr_rng_entropy(),
-        .data = node,
-        .find = find_owner,
-    };
-    return qr_functions_new(&node->functions, &config);
-}
-
 static int open_keepers(struct qr_node *node)
 {
     int err = qr_roster_new(&node->roster, &node->mailbox, node->loop, node->store,
@@ -496,8 +487,6 @@ static int open_keepers(struct qr_node *node)
     node->members = (struct qr_members){&node->mailbox, node->group};
     err = qr_keyring_init(&node->keyring, &node->mailbox, node->group, &node->agreed.clock,
                           &node->config.cluster_id);
-    if (err == 0)
-        err = open_functions(node);
     if (err == 0)
         err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config, &node->agreed);
     if (err == 0)
@@ -562,7 +551,6 @@ static int start_ingest(struct qr_node *node)
         .tick_ms = c->tick_ms,
         .roster = node->roster,
         .members = &node->members,
-        .functions = node->functions,
         .api = &node->api,
         .keyring = &node->keyring,
         .admission = node->admission,
@@ -606,6 +594,7 @@ static int start_self(struct qr_node *node)
         .api = &node->api,
         .ingests = node->ingests,
         .n_ingests = node->n_ingests,
+        .members = &node->members,
     };
     int err = qr_self_start(&node->self, &sources);
     return err != 0 ? err : qr_picture_new(&node->picture, &picture);
@@ -661,29 +650,17 @@ int qr_node_start(struct qr_node **started, uv_loop_t *loop, const struct qr_con
 
 /* ---- reload ---- */
 
-/* Connections to other members stay; the next ones are made with what the files hold now. */
-static void reload_link(struct qr_node *node)
-{
-    const struct qr_config *c = &node->config;
-    char reason[QR_TLS_REASON_BYTES];
-    if (qr_link_reload(node->link, c->tls_ca, c->tls_certificate, c->tls_key, reason) != 0)
-        qr_error("the certificate of the member links was not reloaded: %s", reason);
-    else
-        qr_info("reloaded the certificate of the member links file=%s", c->tls_certificate);
-}
-
 void qr_node_reload(struct qr_node *node)
 {
     char sentence[1024];
     struct qr_admission *read;
-    reload_link(node);
     int err = qr_admission_read(&read, &node->config, sentence, sizeof sentence);
     if (err != 0) {
-        qr_error("stream.conf and the web certificate were not reloaded: %s", sentence);
+        qr_error("nothing was reloaded: %s", sentence);
         return;
     }
     if (node->admission->has_file && !read->has_file) {
-        qr_error("stream.conf was not reloaded: it is gone file=%s", node->config.stream_file);
+        qr_error("nothing was reloaded: the file is gone file=%s", node->config.stream_file);
         qr_admission_release(read);
         return;
     }

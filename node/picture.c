@@ -123,6 +123,20 @@ static void take_clocks(const struct qr_picture *picture, struct qr_status *stat
     }
 }
 
+static void take_placement(struct qr_status *status)
+{
+    struct qr_placement *placement = &status->placement;
+    for (unsigned i = 0; i < status->group.n_members; i++) {
+        const struct qr_group_member_status *member = &status->group.members[i];
+        struct qr_placement_member *to = &placement->members[placement->n++];
+        to->id = member->id;
+        to->takes = member->voter && member->up && member->taking;
+        for (uint32_t c = 0; c < status->n_children; c++)
+            to->n_children += status->children[c].owner == member->id &&
+                              status->children[c].connected && !status->children[c].own;
+    }
+}
+
 static void release_picture(void *picture)
 {
     qr_status_free(picture);
@@ -177,6 +191,8 @@ void qr_picture_publish(struct qr_picture *picture)
     take_children(picture, status, *slot);
     take_clocks(picture, status);
     *slot = status->group.applied;
+    take_placement(status);
+    status->draining = s->members->drain;
     const struct qr_status *old = atomic_exchange(&s->api->status, status);
     qr_store_retire(s->store, (void *)old, release_picture);
 }

@@ -9,6 +9,7 @@
 #include "node/config.h"
 #include "node/glue.h"
 #include "node/ingest.h"
+#include "node/members.h"
 #include "node/peer_disk.h"
 
 struct qr_picture;
@@ -25,6 +26,7 @@ struct qr_picture_sources {
     struct qr_api *api;
     struct qr_ingest *const *ingests;
     unsigned n_ingests;
+    const struct qr_members *members;
 };
 
 int qr_picture_new(struct qr_picture **picture, const struct qr_picture_sources *sources);

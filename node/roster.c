@@ -706,6 +706,20 @@ void qr_roster_close_all(struct qr_roster *roster, const char *reason)
     }
 }
 
+void qr_roster_move_on(struct qr_roster *roster, unsigned n, const char *reason)
+{
+    QR_LIST_FOREACH (node, &roster->feeds) {
+        struct qr_feed *feed = QR_CONTAINER_OF(node, struct qr_feed, node);
+        if (n == 0)
+            return;
+        if (feed->self || feed->closing || feed->detaching || !feed->owned)
+            continue;
+        feed->gentle = true;
+        close_feed(feed, reason);
+        n--;
+    }
+}
+
 static bool has_feed(const struct qr_roster *roster, uint32_t host)
 {
     QR_LIST_FOREACH (node, &roster->feeds) {

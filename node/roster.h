@@ -63,6 +63,8 @@ void qr_roster_refused(struct qr_roster *roster, uint32_t host, uint32_t epoch, 
 /* The host, or a chart of it, was removed on demand: its feed starts over, and makes it new. */
 void qr_roster_forgotten(struct qr_roster *roster, uint32_t host);
 void qr_roster_close_all(struct qr_roster *roster, const char *reason);
+/* At most n children are told to go, gently: another member shall have them. */
+void qr_roster_move_on(struct qr_roster *roster, unsigned n, const char *reason);
 /* Once the log is read: children that an earlier life of this member left as connected, and that
  * are not, are so no longer. */
 void qr_roster_settle(struct qr_roster *roster);

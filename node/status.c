@@ -205,7 +205,8 @@ static unsigned describe_problems(const struct qr_status *status, const struct c
             "members list`, then add it or stop it",
             group->member_id);
     if (status->draining && n++ == 0)
-        qr_buf_add_str(out, "this member is draining; do: end the drain when the work is done");
+        qr_buf_add_str(out, "this member is draining; do: end the drain with `quoratectl undrain` "
+                            "when the work is done");
     if (!group->ready && n++ == 0)
         qr_buf_add_str(out, "this member is not ready to take samples yet; do: wait until it has "
                             "caught up with the leader");
@@ -356,9 +357,18 @@ static const char *place_name(const struct qr_group_status *group)
     return group->is_voter ? "voter" : group->is_member ? "learner" : "not a member";
 }
 
-static void add_member(struct qr_json *json, const struct qr_group_status *group,
+static uint32_t count_children(const struct qr_status *status, uint32_t member)
+{
+    for (unsigned i = 0; i < status->placement.n; i++)
+        if (status->placement.members[i].id == member)
+            return status->placement.members[i].n_children;
+    return 0;
+}
+
+static void add_member(struct qr_json *json, const struct qr_status *status,
                        const struct qr_group_member_status *member)
 {
+    const struct qr_group_status *group = &status->group;
     bool up = member->up || member->self;
     qr_json_object(json, NULL);
     qr_json_u64(json, "id", member->id);
@@ -381,6 +391,9 @@ static void add_member(struct qr_json *json, const struct qr_group_status *group
         qr_json_u64(json, "last_contact_ms", member->last_contact_ms);
     add_hash(json, member->self ? group->hash : member->hash);
     qr_json_i64(json, "clock_ahead_s", member->clock_ahead_s);
+    qr_json_u64(json, "children", count_children(status, member->id));
+    qr_json_bool(json, "taking", member->taking);
+    qr_json_bool(json, "draining", member->draining);
     qr_json_end(json);
 }
 
@@ -404,8 +417,9 @@ static void add_child(struct qr_json *json, const struct qr_status_child *child)
     qr_json_end(json);
 }
 
-static void add_group(struct qr_json *json, const struct qr_group_status *group)
+static void add_group(struct qr_json *json, const struct qr_status *status)
 {
+    const struct qr_group_status *group = &status->group;
     qr_json_u64(json, "leader", group->leader);
     qr_json_u64(json, "term", group->term);
     qr_json_u64(json, "applied", group->applied);
@@ -419,7 +433,7 @@ static void add_group(struct qr_json *json, const struct qr_group_status *group)
     add_changes(json, group);
     qr_json_array(json, "members");
     for (unsigned i = 0; i < group->n_members; i++)
-        add_member(json, group, &group->members[i]);
+        add_member(json, status, &group->members[i]);
     qr_json_end(json);
 }
 
@@ -480,7 +494,7 @@ int qr_status_json(const struct qr_status *status, struct qr_buf *out)
     qr_json_str(&json, "sentence", sentence);
     qr_json_end(&json);
     qr_json_bool(&json, "draining", status->draining);
-    add_group(&json, &status->group);
+    add_group(&json, status);
     qr_json_array(&json, "children");
     for (uint32_t i = 0; i < status->n_children; i++)
         add_child(&json, &status->children[i]);

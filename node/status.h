@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/guid.h"
 #include "cluster/group.h"
+#include "node/placement.h"
 
 struct qr_status_child {
     uint32_t host;
@@ -38,6 +39,7 @@ struct qr_status {
     int64_t time_s; /* When the picture was taken. */
     uint64_t uptime_s;
     bool draining;
+    struct qr_placement placement; /* The members, as children are sent to them. */
     uint32_t n_children;
     struct qr_status_child *children;
     uint64_t samples_in, rows_in;     /* From children of this member. */

@@ -44,7 +44,7 @@ static int stop(void **state)
 static void frames_come_back(void **state)
 {
     (void)state;
-    const struct qr_peer_state in = {1,     2,    3,   4,   5,   QR_GROUP_LEADER, true,
+    const struct qr_peer_state in = {1,     2,    3,   4,   5,   QR_GROUP_LEADER, true, false, true,
                                      false, true, 700, 888, 999, 1700000000};
     struct qr_peer_state out = {0};
     struct qr_buf bytes = {0};
@@ -60,6 +60,8 @@ static void frames_come_back(void **state)
     assert_true(out.ready);
     assert_false(out.disk_low);
     assert_true(out.empty);
+    assert_false(out.taking);
+    assert_true(out.draining);
     assert_int_equal(out.permille, 700);
     assert_int_equal(out.disk, 888);
     assert_int_equal(out.seeds, 999);

@@ -4,6 +4,7 @@
 #include "base/compiler.h"
 #include "node/ctl/blocks.h"
 #include "node/ctl/command.h"
+#include "node/ctl/drain.h"
 #include "node/ctl/forget.h"
 #include "node/ctl/init.h"
 #include "node/ctl/key.h"
@@ -19,8 +20,9 @@ static void print(FILE *to, struct qr_buf *text)
 
 int main(int argc, char **argv)
 {
-    const struct qr_ctl_command commands[] = {
-        qr_ctl_init, qr_ctl_status, qr_ctl_members, qr_ctl_key, qr_ctl_forget, qr_ctl_blocks, {0}};
+    const struct qr_ctl_command commands[] = {qr_ctl_init,   qr_ctl_status,  qr_ctl_members,
+                                              qr_ctl_drain,  qr_ctl_undrain, qr_ctl_key,
+                                              qr_ctl_forget, qr_ctl_blocks,  {0}};
     struct qr_buf out, err;
     qr_buf_init(&out, 0);
     qr_buf_init(&err, 0);

@@ -60,8 +60,9 @@ static void render_rows(const json_t *members, struct qr_buf *out)
     struct qr_ctl_table table;
     size_t i;
     const json_t *member;
-    qr_ctl_table_init(&table, (const char *const[]){">member", "name", "address", "kind", "role",
-                                                    "state", ">applied", "disk", NULL});
+    qr_ctl_table_init(&table,
+                      (const char *const[]){">member", "name", "address", "kind", "role", "state",
+                                            ">children", "takes", ">applied", "disk", NULL});
     json_array_foreach(members, i, member)
     {
         qr_ctl_table_cell(&table, "%lld", number_of(member, "id"));
@@ -70,6 +71,11 @@ static void render_rows(const json_t *members, struct qr_buf *out)
         qr_ctl_table_cell(&table, "%s", text_of(member, "kind"));
         qr_ctl_table_cell(&table, "%s", text_of(member, "role"));
         qr_ctl_table_cell(&table, "%s", text_of(member, "state"));
+        qr_ctl_table_cell(&table, "%lld", number_of(member, "children"));
+        qr_ctl_table_cell(&table, "%s",
+                          json_is_true(json_object_get(member, "draining")) ? "drained"
+                          : json_is_true(json_object_get(member, "taking")) ? "yes"
+                                                                            : "no");
         qr_ctl_table_cell(&table, "%lld", number_of(member, "applied"));
         qr_ctl_table_cell(&table, "%s", text_of(member, "disk"));
     }

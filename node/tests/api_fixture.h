@@ -220,6 +220,7 @@ static inline void add_status(struct fixture *f)
         .id = 1, .voter = true, .up = true, .last_contact_ms = 45, .applied = 77};
     status->group.members[1] =
         (struct qr_group_member_status){.id = 2, .voter = true, .self = true, .applied = 77};
+    status->placement = (struct qr_placement){1, {{2, true, 0}}};
     f->status = status;
     f->api.status = status;
 }

@@ -541,6 +541,49 @@ static void stream_info_says_where_a_child_may_go(void **state)
     json_decref(ours);
 }
 
+static int64_t last_time_of(struct fixture *f, const char *guid, const char **status)
+{
+    static char text[32];
+    char target[128];
+    snprintf(target, sizeof target, "/api/v3/stream_info?machine_guid=%s", guid);
+    json_error_t error;
+    const char *body = ask(f, target);
+    json_t *root = json_loadb(body, f->last.body.len, 0, &error);
+    assert_non_null(root);
+    snprintf(text, sizeof text, "%s",
+             json_is_integer(json_object_get(root, "last_time_s")) ? text_at(root, "ingest_status")
+                                                                   : "unknown");
+    *status = text;
+    int64_t last_s = json_integer_value(json_object_get(root, "last_time_s"));
+    json_decref(root);
+    return last_s;
+}
+
+static void stream_info_steers_by_the_placement(void **state)
+{
+    static const char nobody[] = "00000000-0000-0000-0000-000000000001";
+    struct fixture *f = *state;
+    const char *status;
+    /* Another member has room, this one is far fuller. */
+    f->status->placement = (struct qr_placement){2, {{1, true, 0}, {2, true, 90}}};
+    assert_int_equal(last_time_of(f, CHILD_GUID, &status), 0); /* nothing of it is stored */
+    assert_string_equal(status, "online"); /* still good if nobody else is reached */
+    assert_int_equal(last_time_of(f, nobody, &status), 0);
+    assert_string_equal(status, "unknown");
+
+    /* This one has room. */
+    f->status->placement = (struct qr_placement){2, {{1, true, 90}, {2, true, 0}}};
+    assert_int_equal(last_time_of(f, CHILD_GUID, &status), NOW);
+    assert_int_equal(last_time_of(f, nobody, &status), NOW);
+    assert_string_equal(status, "offline");
+
+    /* This one lets nobody in. */
+    f->status->placement = (struct qr_placement){2, {{1, true, 90}, {2, false, 0}}};
+    last_time_of(f, CHILD_GUID, &status);
+    assert_string_equal(status, "initializing");
+    f->status->placement = (struct qr_placement){1, {{2, true, 0}}};
+}
+
 static void a_member_that_is_not_ready_sends_children_on(void **state)
 {
     struct fixture *f = *state;
@@ -588,6 +631,7 @@ int main(void)
         WITH_FIXTURE(absolute_windows_may_be_cached),
         WITH_FIXTURE(data_names_its_source),
         WITH_FIXTURE(stream_info_says_where_a_child_may_go),
+        WITH_FIXTURE(stream_info_steers_by_the_placement),
         WITH_FIXTURE(a_member_that_is_not_ready_sends_children_on),
         WITH_FIXTURE(the_status_is_served),
     };

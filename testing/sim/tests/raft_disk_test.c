@@ -451,54 +451,6 @@ static void what_a_start_found_survives_a_power_cut(void **state)
                                .kills = true});
 }
 
-/* ---- a sync that failed ---- */
-
-#define OPEN_BYTES (100u * 1024)
-
-static void fill_open(char *bytes)
-{
-    for (unsigned i = 0; i < OPEN_BYTES; i++)
-        bytes[i] = (char)(1 + i % 97);
-}
-
-static int writes_and_fails(void *data)
-{
-    static char bytes[OPEN_BYTES];
-    (void)data;
-    fill_open(bytes);
-    expect(mkdir(DIR, 0755) == 0);
-    int fd = open(DIR "/open-1", O_WRONLY | O_CREAT, 0600);
-    expect(fd >= 0);
-    expect(write(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes);
-    expect(fdatasync(fd) < 0);
-    qr_sim_die(QR_SIM_KILL, 1);
-}
-
-static int starts_again(void *data)
-{
-    (void)data;
-    expect(qr_mend_log(DIR) == 0);
-    int folder = open("/sim", O_RDONLY | O_DIRECTORY);
-    expect(fsync(folder) == 0);
-    qr_sim_die(QR_SIM_POWER, 0);
-}
-
-/* The kernel holds it for written, and shows it. */
-static void what_a_failed_sync_left_in_memory_survives_the_next_start(void **state)
-{
-    (void)state;
-    static char ought[OPEN_BYTES], is[OPEN_BYTES];
-    fill_open(ought);
-    for (unsigned i = 0; i < 40; i++) {
-        begin(&(struct world){.seed = i, .harsh = i % 2 == 0});
-        qr_sim_disk(host)->failing_syncs = 1;
-        run_on(host, writes_and_fails, NULL);
-        run_on(host, starts_again, NULL);
-        assert_int_equal(qr_sim_disk_read(host, DIR "/open-1", 0, is, sizeof is), sizeof is);
-        assert_memory_equal(is, ought, sizeof is);
-    }
-}
-
 /* How many of so many logs cannot be opened any more, or have lost something. */
 static unsigned n_lost(struct world world, unsigned n, void (*change)(void))
 {
@@ -568,7 +520,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_was_acknowledged_survives_on_a_harsh_disk),
         cmocka_unit_test(what_was_acknowledged_survives_with_asynchronous_writes),
         cmocka_unit_test(what_a_start_found_survives_a_power_cut),
-        cmocka_unit_test(what_a_failed_sync_left_in_memory_survives_the_next_start),
         cmocka_unit_test(without_mending_or_syncs_logs_are_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
