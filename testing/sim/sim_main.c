@@ -41,6 +41,9 @@ static int shrink(void)
         printf("not shrunk: %s\n", qr_strerror(err));
         return err;
     }
+    bool verbose = arguments.options.verbose;
+    arguments.options = shrunk.options;
+    arguments.options.verbose = verbose;
     snprintf(path, sizeof path, "quorate-sim-%llu.schedule",
              (unsigned long long)arguments.options.seed);
     FILE *file = fopen(path, "we");
