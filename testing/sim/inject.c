@@ -46,6 +46,13 @@ static void took_effect(const struct qr_sim_fault *fault)
     qr_sim_cluster.result->n_faults[fault->kind]++;
 }
 
+/* Mostly some seconds; every tenth up to an hour, every tenth up to two years. */
+static int64_t clock_jump_ms(const struct qr_sim_fault *fault)
+{
+    uint64_t digit = (uint64_t)llabs((long long)fault->number) % 10;
+    return fault->number * (digit == 8 ? 180 : digit == 9 ? 3153600 : 1);
+}
+
 /* ---- members go down ---- */
 
 static void begin_kill(const struct qr_sim_fault *fault, struct qr_sim_member *member)
@@ -288,7 +295,7 @@ static void begin_member(struct active *active, struct qr_sim_member *member)
         qr_net_reset(member->host->id, 0, true);
         break;
     case QR_SIM_FAULT_CLOCK:
-        member->host->real_skew_ns += fault->number * (int64_t)QR_SIM_MS;
+        member->host->real_skew_ns += clock_jump_ms(fault) * (int64_t)QR_SIM_MS;
         break;
     case QR_SIM_FAULT_FLIP:
         qr_sim_disk_flip(member->host, "*/blocks/*.qb", 0);
@@ -321,7 +328,7 @@ static void end_member(struct active *active, struct qr_sim_member *member)
         slow_down(member, 0);
         break;
     case QR_SIM_FAULT_CLOCK:
-        member->host->real_skew_ns -= fault->number * (int64_t)QR_SIM_MS;
+        member->host->real_skew_ns -= clock_jump_ms(fault) * (int64_t)QR_SIM_MS;
         break;
     case QR_SIM_FAULT_MEMBERSHIP:
         member->is_wanted = true;
