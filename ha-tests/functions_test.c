@@ -1,0 +1,213 @@
+/* Functions of a child, called through every member while it streams to one: its answer, a timeout
+ * and a client that leaves (the child is told), progress, the owner killed in the middle of a call,
+ * and the next owner. */
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "ha-tests/harness.h"
+#include "ha-tests/stranger.h"
+#include "proto/caps.h"
+
+#define GUID       "f0c70000-0000-4000-8000-000000000001"
+#define CAPS       (STRANGER_CAPS_137 | QR_CAP_SLOTS | QR_CAP_PROGRESS)
+#define BODY_BYTES 700000u
+#define STEPS      3u
+#define MOVE_MS    20000
+#define ANSWER_MS  20000
+
+static struct stage stage;
+
+/* The child, a thread of its own: it answers what it is asked. */
+static struct {
+    pthread_t thread;
+    int fd;
+    unsigned owner;
+    char in[4096];
+    size_t n_in;
+    unsigned n_steps; /* Of `slow`. */
+    _Atomic unsigned n_cancels, n_calls;
+} child;
+
+static void answer(const char *transaction, const char *what)
+{
+    stranger_print(child.fd,
+                   "FUNCTION_RESULT_BEGIN \"%s\" 200 \"text/plain\" 0\n"
+                   "answer to %s\nEND\nFUNCTION_RESULT_END\n",
+                   transaction, what);
+}
+
+static void answer_big(const char *transaction)
+{
+    char *body = malloc(BODY_BYTES);
+    if (body == NULL)
+        abort();
+    memset(body, 'x', BODY_BYTES);
+    stranger_print(child.fd, "FUNCTION_RESULT_BEGIN \"%s\" 200 \"text/plain\" 0\n", transaction);
+    stranger_say(child.fd, body, BODY_BYTES);
+    stranger_print(child.fd, "\nFUNCTION_RESULT_END\n");
+    free(body);
+}
+
+static void take_call(const char *transaction, const char *function)
+{
+    child.n_calls++;
+    if (strcmp(function, "top echo") == 0)
+        answer(transaction, function);
+    else if (strcmp(function, "top big") == 0)
+        answer_big(transaction);
+    else if (strcmp(function, "top slow") == 0)
+        child.n_steps = 0;
+    else if (strcmp(function, "top kill") == 0)
+        qr_process_signal(&stage.cluster.members[child.owner].process, SIGKILL);
+    /* "top never": no answer */
+}
+
+static void take_line(const char *line)
+{
+    char transaction[64], function[64];
+    if (sscanf(line, "FUNCTION %63s %*u \"%63[^\"]\"", transaction, function) == 2)
+        take_call(transaction, function);
+    else if (sscanf(line, "FUNCTION_CANCEL %63s", transaction) == 1)
+        child.n_cancels++;
+    else if (sscanf(line, "FUNCTION_PROGRESS %63s", transaction) == 1) {
+        stranger_print(child.fd, "FUNCTION_PROGRESS '%s' %u %u\n", transaction, ++child.n_steps,
+                       STEPS);
+        if (child.n_steps == STEPS)
+            answer(transaction, "top slow");
+    }
+}
+
+static void *live(void *unused)
+{
+    for (;;) {
+        ssize_t n = recv(child.fd, child.in + child.n_in, sizeof child.in - 1 - child.n_in, 0);
+        if (n <= 0)
+            return NULL;
+        child.n_in += (size_t)n;
+        child.in[child.n_in] = '\0';
+        for (char *end; (end = strchr(child.in, '\n')) != NULL;) {
+            *end = '\0';
+            take_line(child.in);
+            child.n_in -= (size_t)(end + 1 - child.in);
+            memmove(child.in, end + 1, child.n_in + 1);
+        }
+    }
+}
+
+static void start_child(unsigned member)
+{
+    char reply[256];
+    const struct stranger stranger = {
+        .port = (unsigned)strtoul(strrchr(stage.cluster.members[member].http, ':') + 1, NULL, 10),
+        .key = stage.cluster.api_key,
+        .guid = GUID,
+        .hostname = "functional",
+        .caps = CAPS};
+    child.owner = member;
+    child.n_in = 0;
+    child.fd = stranger_stream(&stranger, reply);
+    expect(&stage, strncmp(reply, STRANGER_GRANTED, strlen(STRANGER_GRANTED)) == 0);
+    expect(&stage, stranger_print(child.fd, "FUNCTION GLOBAL \"top\" 5 \"what runs\" \"top\" 0x13 "
+                                            "100 0\n"));
+    expect(&stage, pthread_create(&child.thread, NULL, live, NULL) == 0);
+}
+
+static void end_child(void)
+{
+    shutdown(child.fd, SHUT_RDWR);
+    pthread_join(child.thread, NULL);
+    close(child.fd);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    stage_down(&stage);
+    return 0;
+}
+
+static int get(unsigned member, long timeout_ms, const char *rest)
+{
+    return qr_fetch_get(&stage.cluster.fetch, timeout_ms, "%s/host/functional/api/v1/%s",
+                        stage.cluster.members[member].url, rest);
+}
+
+static bool says(const char *part)
+{
+    struct qr_slice body = qr_buf_slice(&stage.cluster.fetch.body);
+    return memmem(body.base, body.len, part, strlen(part)) != NULL;
+}
+
+/* Each running member lists the function. */
+static bool all_list(void *unused)
+{
+    for (unsigned id = 1; id <= stage.cluster.n; id++)
+        if (qr_cluster_running(&stage.cluster, id) &&
+            (get(id, ANSWER_MS, "functions") != 200 ||
+             !says("{\"top\":{\"help\":\"what runs\",\"timeout\":5,\"options\":\"GLOBAL \"}}")))
+            return false;
+    return true;
+}
+
+static bool is_canceled(void *n)
+{
+    return child.n_cancels == *(unsigned *)n;
+}
+
+static void call_through(unsigned id)
+{
+    unsigned n_cancels = child.n_cancels;
+    expect(&stage, get(id, ANSWER_MS, "function?function=top+echo") == 200);
+    expect(&stage, says("answer to top echo\nEND"));
+    expect(&stage, get(id, ANSWER_MS, "function?function=top+big") == 200);
+    expect(&stage, stage.cluster.fetch.body.len == BODY_BYTES);
+    expect(&stage, get(id, ANSWER_MS, "function?function=bottom") == 404);
+    /* It makes progress, and so has more time than it was given. */
+    expect(&stage, get(id, ANSWER_MS, "function?function=top+slow&timeout=2") == 200);
+    expect(&stage, says("answer to top slow"));
+    expect(&stage, child.n_cancels == n_cancels);
+    /* Too late; and the client does not wait: the child hears of both. */
+    expect(&stage, get(id, ANSWER_MS, "function?function=top+never&timeout=1") == 504);
+    n_cancels++;
+    expect(&stage, qr_wait_for(is_canceled, &n_cancels, ANSWER_MS, 20));
+    expect(&stage, get(id, 500, "function?function=top+never&timeout=60") == QR_E_TIMEOUT);
+    n_cancels++;
+    expect(&stage, qr_wait_for(is_canceled, &n_cancels, ANSWER_MS, 20));
+}
+
+static void functions_are_called_through_any_member(void **state)
+{
+    (void)state;
+    struct stage_options options = {.name = "functions"};
+    stage_members_up(&stage, &options);
+    unsigned owner = stage.first, other = owner % 3 + 1, third = other % 3 + 1;
+    start_child(owner);
+    expect(&stage, qr_wait_for(all_list, NULL, MOVE_MS, 100));
+    for (unsigned id = 1; id <= stage.cluster.n; id++)
+        call_through(id);
+
+    expect(&stage, get(other, ANSWER_MS, "function?function=top+kill&timeout=60") == 503);
+    expect(&stage, says("went away before it answered"));
+    qr_cluster_kill(&stage.cluster, owner);
+    end_child();
+    start_child(third);
+    expect(&stage, qr_wait_for(all_list, NULL, MOVE_MS, 100));
+    expect(&stage, get(other, ANSWER_MS, "function?function=top+echo") == 200);
+    expect(&stage, says("answer to top echo"));
+    end_child();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(functions_are_called_through_any_member, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
