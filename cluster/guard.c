@@ -1,20 +1,25 @@
 #include "cluster/guard.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/plant.h"
+#include "cluster/folder.h"
 #include "cluster/mend.h"
 
 /* What the library's disk back end traces when a write fails, just before it arms the retry that
  * crashes (G4). */
 #define TRACE_OF_FAILED_WRITE "retry failed write"
+#define TRACE_OF_FAILED_CLOSE "truncate segment "
+#define TRACE_OF_NEW_SEGMENT  "retry creating segment "
 
 static struct qr_guard *guard_of(const struct raft_io *io)
 {
@@ -142,6 +147,20 @@ static int guard_set_vote(struct raft_io *io, raft_id id)
     return written(guard, guard->below.set_vote(io, id), "the vote could not be written");
 }
 
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* G16: one that is there already can never be created. */
+static bool is_there(const struct qr_guard *guard, const char *name)
+{
+    char path[PATH_MAX];
+    return guard->dir != NULL && qr_folder_path(path, guard->dir, name) == 0 &&
+           access(path, F_OK) == 0;
+}
+
+/* G15's comes from the worker that closes segments: it must not go on to the next one. */
 static void guard_trace(struct raft_tracer *tracer, int type, const void *data)
 {
     struct qr_guard *guard = tracer->impl;
@@ -149,9 +168,17 @@ static void guard_trace(struct raft_tracer *tracer, int type, const void *data)
     if (type != RAFT_TRACER_DIAGNOSTIC)
         return;
     const char *message = info->diagnostic.message;
-    if (strncmp(message, TRACE_OF_FAILED_WRITE, strlen(TRACE_OF_FAILED_WRITE)) == 0 &&
-        is_on(guard, QR_GUARD_G4)) {
+    if (begins(message, TRACE_OF_FAILED_WRITE) && is_on(guard, QR_GUARD_G4)) {
         stop(guard, "the log could not be written: %s", message);
+        return;
+    }
+    if (begins(message, TRACE_OF_FAILED_CLOSE)) {
+        stop(guard, "a segment of the log could not be closed: %s", message);
+        return;
+    }
+    if (begins(message, TRACE_OF_NEW_SEGMENT) &&
+        is_there(guard, message + strlen(TRACE_OF_NEW_SEGMENT))) {
+        stop(guard, "a segment of the log could not be made durable: %s", message);
         return;
     }
     if (info->diagnostic.level <= 2)

@@ -1,6 +1,6 @@
 /* cluster/guard.h — what stands between the raft library (0.22.1) and us.
  *
- * The library has fourteen defects that we know of.  The guard wraps the methods of raft_io, above
+ * The library has sixteen defects that we know of.  The guard wraps the methods of raft_io, above
  * our own transport and the library's disk back end, so that none of them is met:
  *
  *   G1  A snapshot that arrives while the member takes its own: NULL dereference.  Held back until
@@ -31,6 +31,10 @@
  *   G13 a crash while the open segment is full but for 8 bytes.  cluster/mend sees to both.
  *   G14 A follower that hears of a newer term, as when it votes, goes on naming the leader of the
  *       older one.  A leader counts once it has been heard in the current term: qr_guard_leader.
+ *   G15 A segment that cannot be closed does not keep the next one from being closed: a log with a
+ *       gap, which cannot be opened.  Fail-stop, on the worker that failed.
+ *   G16 If the folder cannot be synced after a new segment was made, the segment is made again and
+ *       again, in vain, for it is there: appends wait for ever.  Fail-stop.
  *
  * It also frees what the library leaks: a snapshot that arrives while another is being installed,
  * and one that is being loaded or installed when the member closes.  docs/decisions/0002 tells how
@@ -78,7 +82,8 @@ struct qr_guard_peer {
 struct qr_guard {
     struct raft *raft;
     struct raft_io *io;
-    void (*fail_stop)(void *data, const char *sentence); /* Does not return, or ends the use. */
+    /* Does not return, or ends the use.  On the consensus thread; for G15 on a worker. */
+    void (*fail_stop)(void *data, const char *sentence);
     void *data;
     unsigned off;
     const char *dir; /* G11: the log's folder, borrowed; NULL: truncations are not noted. */

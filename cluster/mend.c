@@ -125,6 +125,25 @@ static int is_torn(int fd)
     }
 }
 
+/* Writes what can be read: pages that a failed sync left are clean for the kernel, so that another
+ * sync alone would say that all is well. */
+static int write_again(int fd)
+{
+    static const char zeros[BLOCK_BYTES];
+    char block[BLOCK_BYTES];
+    off_t at = 0;
+    for (;;) {
+        ssize_t n = pread(fd, block, sizeof block, at);
+        if (n <= 0)
+            return n < 0 ? -errno : 0;
+        bool is_empty = memcmp(block, zeros, (size_t)n) == 0; /* Most of an open segment. */
+        ssize_t written = is_empty ? n : pwrite(fd, block, (size_t)n, at);
+        if (written != n)
+            return written < 0 ? -errno : -EIO;
+        at += n;
+    }
+}
+
 /* The library reads on where the last batch ends, and finds zeros: also if that is 8 bytes before
  * the end of the file. */
 static int make_room(int fd)
@@ -135,11 +154,19 @@ static int make_room(int fd)
     return ftruncate(fd, size + (off_t)SECTOR_BYTES) != 0 ? -errno : 0;
 }
 
-static int mend_open(const char *dir, const char *name, uint64_t index)
+static int mend_open(int fd)
+{
+    int torn = is_torn(fd);
+    return torn == 0 ? make_room(fd) : torn;
+}
+
+/* Segments that are closed are left alone: they were synced before they got their names. */
+static int mend_file(const char *dir, const char *name, uint64_t index)
 {
     (void)index;
     char path[PATH_MAX];
-    if (strncmp(name, "open-", 5) != 0)
+    bool is_open = strncmp(name, "open-", 5) == 0;
+    if (!is_open && strncmp(name, "metadata", 8) != 0 && strncmp(name, "snapshot-", 9) != 0)
         return 0;
     int err = qr_folder_path(path, dir, name);
     if (err != 0)
@@ -147,8 +174,8 @@ static int mend_open(const char *dir, const char *name, uint64_t index)
     int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int torn = is_torn(fd);
-    err = torn == 0 ? make_room(fd) : torn < 0 ? torn : 0;
+    int torn = is_open ? mend_open(fd) : 0;
+    err = torn == 0 ? write_again(fd) : torn < 0 ? torn : 0;
     if (torn == 0 && err == 0 && fdatasync(fd) != 0)
         err = -errno;
     close(fd);
@@ -184,7 +211,7 @@ int qr_mend_log(const char *dir)
             err = qr_mend_forget_cut(dir);
     }
     if (err == 0)
-        err = each(dir, mend_open, 0);
+        err = each(dir, mend_file, 0);
     if (err == 0)
         err = qr_folder_sync(dir);
     return err == -ENOENT ? 0 : err; /* The library says so. */

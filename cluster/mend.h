@@ -20,8 +20,9 @@
  *   memory is freed twice.  Open segments get another sector of zeros at their end.
  *
  *   What a killed process wrote and did not sync is still there for whoever starts next, who counts
- *   it as stored, and tells the leader so; a power cut would then take it.  So open segments
- *   are synced, and the folder.
+ *   it as stored, and tells the leader so; a power cut would then take it.  So open segments,
+ *   term and vote, and snapshots are written again and synced, and the folder is: after a
+ *   sync that failed, another one alone proves nothing.
  *
  * A gap without a note is damage, and not touched.  All calls block.  0 or an error of the system.
  * Thread: the log's owner. */

@@ -308,6 +308,40 @@ static void every_failed_write_is_a_stop(void **state)
     assert_int_equal(hand.n_called, 1); /* The library never hears of it. */
 }
 
+/* G4, G15, G16: what the back end only says in its trace. */
+static void what_the_back_end_could_not_do_is_a_stop(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/quorate-guard-XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/open-7", dir);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    static const struct {
+        const char *message;
+        unsigned n_stops;
+    } rows[] = {
+        {"finalize open-1 into 1-2", 0},
+        {"retry failed write (write failed: -5)", 1},
+        {"truncate segment open-1: fsync: i/o error", 1},
+        {"retry creating segment open-7", 1},
+        {"retry creating segment open-8", 0}, /* The disk was full: it is not there. */
+    };
+    hand.guard.dir = dir;
+    for (size_t i = 0; i < QR_COUNT(rows); i++) {
+        struct raft_tracer *tracer = qr_guard_tracer(&hand.guard);
+        struct raft_tracer_info info = {.version = 1,
+                                        .diagnostic = {.level = 5, .message = rows[i].message}};
+        hand.n_stops = 0;
+        tracer->emit(tracer, RAFT_TRACER_DIAGNOSTIC, &info);
+        assert_int_equal(hand.n_stops, rows[i].n_stops);
+    }
+    hand.guard.dir = NULL;
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static bool is_noted(const char *dir)
 {
     char path[96];
@@ -825,6 +859,7 @@ int main(void)
         cmocka_unit_test(histories_break_without_the_guard),
         cmocka_unit_test(a_silent_follower_is_not_flooded),
         BY_HAND(every_failed_write_is_a_stop),
+        BY_HAND(what_the_back_end_could_not_do_is_a_stop),
         BY_HAND(a_truncation_is_noted_until_an_append_behind_it_is_durable),
         BY_HAND(writes_that_closing_cancels_are_no_failure),
         BY_HAND(a_snapshot_goes_out_with_its_own_term),

@@ -4,6 +4,7 @@
 #include <raft.h>
 #include <raft/uv.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
@@ -41,6 +42,7 @@ static struct qr_rng chance;
 static bool
     keeps; /* What a start finds beyond what was acknowledged counts, as the leader is told. */
 static bool mends; /* As cluster/group: what a crash leaves is put in order. */
+static bool fails; /* Syncs do, now and then: the process ends, as the guard has it. */
 
 /* The process of one life. */
 struct member {
@@ -59,6 +61,14 @@ struct append {
     unsigned n;
     struct raft_entry entries[BATCH_MAX];
 };
+
+/* The answer of a call that may meet the disk's fault. */
+static void expect_or_die(bool well)
+{
+    if (!well && fails)
+        qr_sim_die(QR_SIM_KILL, 1);
+    expect(well);
+}
 
 /* ---- entries that can be told from each other ---- */
 
@@ -142,10 +152,10 @@ static void on_appended(struct raft_io_append *req, int status)
 {
     struct append *append = QR_CONTAINER_OF(req, struct append, req);
     struct member *member = append->member;
-    expect(status == 0 || status == RAFT_CANCELED);
+    expect_or_die(status == 0 || status == RAFT_CANCELED);
     if (status == 0 && member->noted) { /* Appends wait for truncations. */
         member->noted = false;
-        expect(qr_mend_forget_cut(DIR) == 0);
+        expect_or_die(qr_mend_forget_cut(DIR) == 0);
     }
     if (status == 0) {
         told.acked = append->first + append->n - 1;
@@ -173,7 +183,7 @@ static void append_some(struct member *member)
     member->last += append->n;
     member->n_appends++;
     int rv = member->io.append(&member->io, &append->req, append->entries, append->n, on_appended);
-    expect(rv == 0);
+    expect_or_die(rv == 0);
 }
 
 struct put {
@@ -186,7 +196,7 @@ struct put {
 static void on_put(struct raft_io_snapshot_put *req, int status)
 {
     struct put *put = QR_CONTAINER_OF(req, struct put, req);
-    expect(status == 0);
+    expect_or_die(status == 0);
     told.snapshot = put->snapshot.index;
     told.snapshots++;
     put->member->snapshotting = false;
@@ -210,15 +220,15 @@ static void take_snapshot(struct member *member)
     fill(&put->buf, told.acked, 0);
     member->snapshotting = true;
     int rv = member->io.snapshot_put(&member->io, TRAILING, &put->req, &put->snapshot, on_put);
-    expect(rv == 0);
+    expect_or_die(rv == 0);
 }
 
 /* As the guard does it. */
 static void cut(struct member *member, raft_index from)
 {
-    expect(!mends || qr_mend_note_cut(DIR, from) == 0);
+    expect_or_die(!mends || qr_mend_note_cut(DIR, from) == 0);
     member->noted = mends;
-    expect(member->io.truncate(&member->io, from) == 0);
+    expect_or_die(member->io.truncate(&member->io, from) == 0);
 }
 
 /* As a follower with a conflict: what is after it is written anew. */
@@ -238,7 +248,7 @@ static void truncate_some(struct member *member)
 static void raise_term(struct member *member)
 {
     told.asked = told.term + 1;
-    expect(member->io.set_term(&member->io, told.asked) == 0);
+    expect_or_die(member->io.set_term(&member->io, told.asked) == 0);
     told.term = told.asked;
 }
 
@@ -248,6 +258,8 @@ static void submit(struct member *member)
         truncate_some(member);
     if (qr_rng_below(&chance, 50) == 0)
         raise_term(member);
+    if (fails && qr_rng_below(&chance, 30) == 0)
+        qr_sim_disk(qr_sim_host())->failing_syncs = 1;
     if (!member->snapshotting && told.acked > told.snapshot + SNAPSHOT_EVERY)
         take_snapshot(member);
     unsigned wanted = 1 + (unsigned)qr_rng_below(&chance, PIPELINE);
@@ -311,6 +323,20 @@ static void load(struct member *member)
     }
 }
 
+/* As the guard: a failed write, closing or making of a segment is the end (its G4, G15, G16). */
+static void on_trace(struct raft_tracer *tracer, int type, const void *data)
+{
+    (void)tracer;
+    const struct raft_tracer_info *info = data;
+    if (type == RAFT_TRACER_DIAGNOSTIC &&
+        (strstr(info->diagnostic.message, "retry failed write") != NULL ||
+         strstr(info->diagnostic.message, "truncate segment ") != NULL ||
+         strstr(info->diagnostic.message, "retry creating segment ") != NULL))
+        expect_or_die(false);
+}
+
+static struct raft_tracer tracer = {.version = 2, .emit = on_trace};
+
 static void list_file(void *data, const char *path, uint64_t size)
 {
     (void)data;
@@ -323,18 +349,19 @@ static int live(void *data)
     struct member *member = calloc(1, sizeof *member);
     mkdir(DIR, 0755);
     int folder = open("/sim", O_RDONLY | O_DIRECTORY);
-    expect(fsync(folder) == 0);
+    expect_or_die(fsync(folder) == 0);
     close(folder);
     if (getenv("QR_SIM_LIST") != NULL)
         qr_sim_disk_walk(qr_sim_host(), "/sim", list_file, NULL);
     expect(uv_loop_init(&member->loop) == 0);
-    expect(!mends || qr_mend_log(DIR) == 0);
+    expect_or_die(!mends || qr_mend_log(DIR) == 0);
     member->stub = (struct raft_uv_transport){.version = 1,
                                               .init = stub_init,
                                               .listen = stub_listen,
                                               .connect = stub_connect,
                                               .close = stub_close};
     expect(raft_uv_init(&member->io, &member->loop, DIR, &member->stub) == 0);
+    raft_uv_set_tracer(&member->io, &tracer);
     raft_uv_set_segment_size(&member->io, SEGMENT_BYTES);
     raft_uv_set_auto_recovery(&member->io, false);
     int rv = member->io.init(&member->io, 1, "a");
@@ -364,6 +391,7 @@ struct world {
     bool harsh;
     unsigned async_one_in;
     bool keeps, kills; /* .. and every other life ends by a kill. */
+    bool fails;
 };
 
 static void begin(const struct world *world)
@@ -371,24 +399,29 @@ static void begin(const struct world *world)
     memset(&told, 0, sizeof told);
     mends = true;
     keeps = world->keeps;
+    fails = world->fails;
+    qr_sim_disk(host)->failing_syncs = 0;
     qr_rng_seed(&chance, world->seed);
     qr_sim_disk_wipe(host);
     qr_sim_disk(host)->harsh = world->harsh;
     qr_sim_disk(host)->async_one_in = world->async_one_in;
 }
 
-/* Until it dies; false: not at a crash point. */
+/* Until it dies; false: not at a crash point, nor of a sync that failed. */
 static bool live_once(const struct world *world)
 {
-    uint64_t n_points = qr_sim_disk(host)->n.crash_points;
-    qr_sim_disk_crash_at(host, 1 + qr_rng_below(&chance, 100),
+    const struct qr_sim_disk_counters before = qr_sim_disk(host)->n;
+    /* What mending writes again are calls, too. */
+    qr_sim_disk_crash_at(host, 1 + qr_rng_below(&chance, fails ? 300 : 100),
                          (enum qr_sim_when)qr_rng_below(&chance, 3),
                          world->kills && told.lives % 2 == 0 ? QR_SIM_KILL : world->how);
     qr_sim_host_boot(host, live, NULL);
     while (host->up)
         assert_true(qr_sim_step());
     told.lives++;
-    return qr_sim_disk(host)->n.crash_points > n_points;
+    qr_sim_disk(host)->failing_syncs = 0;
+    return qr_sim_disk(host)->n.crash_points > before.crash_points ||
+           qr_sim_disk(host)->n.failed_syncs > before.failed_syncs;
 }
 
 /* One log through many crashes. */
@@ -449,6 +482,69 @@ static void what_a_start_found_survives_a_power_cut(void **state)
                                .async_one_in = seed % 3 == 0 ? 3 : 0,
                                .keeps = true,
                                .kills = true});
+}
+
+/* ---- a sync that failed ---- */
+
+#define OPEN_BYTES (100u * 1024)
+
+static void fill_open(char *bytes)
+{
+    for (unsigned i = 0; i < OPEN_BYTES; i++)
+        bytes[i] = (char)(1 + i % 97);
+}
+
+static int writes_and_fails(void *data)
+{
+    static char bytes[OPEN_BYTES];
+    (void)data;
+    fill_open(bytes);
+    expect(mkdir(DIR, 0755) == 0);
+    int fd = open(DIR "/open-1", O_WRONLY | O_CREAT, 0600);
+    expect(fd >= 0);
+    expect(write(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes);
+    expect(fdatasync(fd) < 0);
+    qr_sim_die(QR_SIM_KILL, 1);
+}
+
+static int starts_again(void *data)
+{
+    (void)data;
+    expect(qr_mend_log(DIR) == 0);
+    int folder = open("/sim", O_RDONLY | O_DIRECTORY);
+    expect(fsync(folder) == 0);
+    qr_sim_die(QR_SIM_POWER, 0);
+}
+
+/* The kernel holds it for written, and shows it. */
+static void what_a_failed_sync_left_in_memory_survives_the_next_start(void **state)
+{
+    (void)state;
+    static char ought[OPEN_BYTES], is[OPEN_BYTES];
+    fill_open(ought);
+    for (unsigned i = 0; i < 40; i++) {
+        begin(&(struct world){.seed = i, .harsh = i % 2 == 0});
+        qr_sim_disk(host)->failing_syncs = 1;
+        run_on(host, writes_and_fails, NULL);
+        run_on(host, starts_again, NULL);
+        assert_int_equal(qr_sim_disk_read(host, DIR "/open-1", 0, is, sizeof is), sizeof is);
+        assert_memory_equal(is, ought, sizeof is);
+    }
+}
+
+/* A sync that failed: what it was to make durable can be read, is clean for the kernel, and is gone
+ * with the power.  The next one, of a process that starts anew, says nothing of it. */
+static void what_a_start_found_after_a_failed_sync_survives_a_power_cut(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 80; seed < 84; seed++)
+        survive((struct world){.seed = seed,
+                               .how = QR_SIM_POWER,
+                               .harsh = seed % 2 == 0,
+                               .async_one_in = seed % 3 == 0 ? 3 : 0,
+                               .keeps = true,
+                               .kills = true,
+                               .fails = true});
 }
 
 /* How many of so many logs cannot be opened any more, or have lost something. */
@@ -520,6 +616,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_was_acknowledged_survives_on_a_harsh_disk),
         cmocka_unit_test(what_was_acknowledged_survives_with_asynchronous_writes),
         cmocka_unit_test(what_a_start_found_survives_a_power_cut),
+        cmocka_unit_test(what_a_failed_sync_left_in_memory_survives_the_next_start),
+        cmocka_unit_test(what_a_start_found_after_a_failed_sync_survives_a_power_cut),
         cmocka_unit_test(without_mending_or_syncs_logs_are_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
