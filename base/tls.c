@@ -385,11 +385,8 @@ static int copy_uri(const GENERAL_NAMES *names, char *uri, size_t uri_bytes)
     return QR_E_UNKNOWN;
 }
 
-int qr_tls_peer_uri(const struct qr_tls *tls, char *uri, size_t uri_bytes)
+static int uri_of(const X509 *cert, char *uri, size_t uri_bytes)
 {
-    X509 *cert = SSL_get0_peer_certificate(tls->ssl);
-    if (cert == NULL)
-        return QR_E_UNKNOWN;
     GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
     if (names == NULL) {
         ERR_clear_error();
@@ -398,6 +395,35 @@ int qr_tls_peer_uri(const struct qr_tls *tls, char *uri, size_t uri_bytes)
     int err = copy_uri(names, uri, uri_bytes);
     GENERAL_NAMES_free(names);
     return err;
+}
+
+int qr_tls_peer_uri(const struct qr_tls *tls, char *uri, size_t uri_bytes)
+{
+    const X509 *cert = SSL_get0_peer_certificate(tls->ssl);
+    return cert != NULL ? uri_of(cert, uri, uri_bytes) : QR_E_UNKNOWN;
+}
+
+int qr_tls_context_own_uri(const struct qr_tls_context *context, char *uri, size_t uri_bytes,
+                           char reason[QR_TLS_REASON_BYTES])
+{
+    X509 *cert = SSL_CTX_get0_certificate(context->ssl);
+    STACK_OF(X509) *chain = NULL;
+    SSL_CTX_get0_chain_certs(context->ssl, &chain);
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    if (check == NULL ||
+        X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(context->ssl), cert, chain) != 1) {
+        X509_STORE_CTX_free(check);
+        ERR_clear_error();
+        snprintf(reason, QR_TLS_REASON_BYTES, "out of memory");
+        return UV_ENOMEM;
+    }
+    int err = X509_verify_cert(check) == 1 ? 0 : QR_E_TLS;
+    if (err != 0)
+        snprintf(reason, QR_TLS_REASON_BYTES, "the certificate does not fit the CA: %s",
+                 X509_verify_cert_error_string(X509_STORE_CTX_get_error(check)));
+    X509_STORE_CTX_free(check);
+    ERR_clear_error();
+    return err == 0 ? uri_of(cert, uri, uri_bytes) : err;
 }
 
 const char *qr_tls_error(const struct qr_tls *tls)

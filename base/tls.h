@@ -38,6 +38,11 @@ int qr_tls_context_mutual(struct qr_tls_context **context, const char *ca_file,
                           const char *cert_file, const char *key_file,
                           char reason[QR_TLS_REASON_BYTES]);
 
+/* The certificate that a mutual context shows: is it one that its own CA signed, which peers will
+ * take?  Its first URI, as qr_tls_peer_uri.  Errors as above, and those of that. */
+int qr_tls_context_own_uri(const struct qr_tls_context *context, char *uri, size_t uri_bytes,
+                           char reason[QR_TLS_REASON_BYTES]);
+
 /* For a public port, server only.  cert_file may hold a chain.  Errors as above. */
 int qr_tls_context_server(struct qr_tls_context **context, const char *cert_file,
                           const char *key_file, char reason[QR_TLS_REASON_BYTES]);

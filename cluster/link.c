@@ -644,6 +644,40 @@ int qr_link_open(struct qr_link **out, const struct qr_link_config *config)
     return err;
 }
 
+/* Does the certificate name this member of this cluster? */
+static int check_own(const struct qr_link *link, const struct qr_tls_context *tls,
+                     const char *cert_file, char reason[QR_TLS_REASON_BYTES])
+{
+    char uri[QR_IDENTITY_BYTES + 64];
+    struct qr_identity own;
+    int err = qr_tls_context_own_uri(tls, uri, sizeof uri, reason);
+    if (err == QR_E_TLS || err == UV_ENOMEM)
+        return err;
+    if (err == 0 && qr_identity_parse(&own, qr_slice_str(uri)) == 0 &&
+        own.member == link->config.member_id &&
+        qr_guid_equal(&own.cluster, &link->config.cluster_id))
+        return 0;
+    snprintf(reason, QR_TLS_REASON_BYTES,
+             "the certificate does not name member %u of this cluster: %s", link->config.member_id,
+             cert_file);
+    return QR_E_DENIED;
+}
+
+int qr_link_reload(struct qr_link *link, const char *ca_file, const char *cert_file,
+                   const char *key_file, char reason[QR_TLS_REASON_BYTES])
+{
+    struct qr_tls_context *read;
+    int err = qr_tls_context_mutual(&read, ca_file, cert_file, key_file, reason);
+    if (err != 0)
+        return err;
+    err = check_own(link, read, cert_file, reason);
+    struct qr_tls_context *dropped = err == 0 ? link->shared.tls : read;
+    if (err == 0)
+        link->shared.tls = read;
+    qr_tls_context_free(dropped); /* Sessions keep what they need of it. */
+    return err;
+}
+
 void qr_link_on(struct qr_link *link, enum qr_link_type type, qr_link_receive_cb receive,
                 void *data)
 {

@@ -36,6 +36,7 @@
 #include "base/clock.h"
 #include "base/guid.h"
 #include "base/slice.h"
+#include "base/tls.h"
 
 enum qr_link_type {
     QR_LINK_HELLO = 1,
@@ -89,6 +90,12 @@ typedef void (*qr_link_sent_cb)(void *data, int status);
 /* Binds and listens; dialling starts with the members.  0, a libuv error, QR_E_TLS or QR_E_CONFIG
  * (the reason is logged, with the file or address). */
 int qr_link_open(struct qr_link **link, const struct qr_link_config *config);
+
+/* Reads the files again, which may have other names: connections from now on are made with them,
+ * those that are stay.  The certificate must name this member.  0, or QR_E_TLS, QR_E_DENIED or
+ * UV_ENOMEM with a sentence, and nothing has changed. */
+int qr_link_reload(struct qr_link *link, const char *ca_file, const char *cert_file,
+                   const char *key_file, char reason[QR_TLS_REASON_BYTES]);
 
 /* The port that it listens on (config: port 0 takes a free one). */
 unsigned qr_link_port(const struct qr_link *link);

@@ -650,17 +650,29 @@ int qr_node_start(struct qr_node **started, uv_loop_t *loop, const struct qr_con
 
 /* ---- reload ---- */
 
+/* Connections to other members stay; the next ones are made with what the files hold now. */
+static void reload_link(struct qr_node *node)
+{
+    const struct qr_config *c = &node->config;
+    char reason[QR_TLS_REASON_BYTES];
+    if (qr_link_reload(node->link, c->tls_ca, c->tls_certificate, c->tls_key, reason) != 0)
+        qr_error("the certificate of the member links was not reloaded: %s", reason);
+    else
+        qr_info("reloaded the certificate of the member links file=%s", c->tls_certificate);
+}
+
 void qr_node_reload(struct qr_node *node)
 {
     char sentence[1024];
     struct qr_admission *read;
+    reload_link(node);
     int err = qr_admission_read(&read, &node->config, sentence, sizeof sentence);
     if (err != 0) {
-        qr_error("nothing was reloaded: %s", sentence);
+        qr_error("stream.conf and the web certificate were not reloaded: %s", sentence);
         return;
     }
     if (node->admission->has_file && !read->has_file) {
-        qr_error("nothing was reloaded: the file is gone file=%s", node->config.stream_file);
+        qr_error("stream.conf was not reloaded: it is gone file=%s", node->config.stream_file);
         qr_admission_release(read);
         return;
     }

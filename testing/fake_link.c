@@ -157,6 +157,12 @@ int qr_link_open(struct qr_link **link, const struct qr_link_config *config)
     return QR_E_UNSUPPORTED;
 }
 
+int qr_link_reload(struct qr_link *link, const char *ca_file, const char *cert_file,
+                   const char *key_file, char reason[QR_TLS_REASON_BYTES])
+{
+    return 0;
+}
+
 void qr_link_on(struct qr_link *link, enum qr_link_type type, qr_link_receive_cb receive,
                 void *data)
 {

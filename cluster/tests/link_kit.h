@@ -46,7 +46,9 @@ static inline void kit_make_cert(const char *ca, const char *name, const struct 
     assert_int_equal(qr_pki_make_cert(&request, reason), 0);
 }
 
-static const char *const kit_names[] = {"ca", "foreign-ca", "1", "2", "3", "9", "foreign", "other"};
+static const char *const kit_names[] = {"ca",       "foreign-ca", "1",        "2",
+                                        "3",        "9",          "foreign",  "other",
+                                        "both-cas", "renewed-1",  "renewed-2"};
 
 static inline int kit_make_files(void **state)
 {

@@ -209,6 +209,70 @@ static void removed_members_stay_out(void **state)
     close_pair(&a, &b);
 }
 
+static int reload(struct kit_member *m, const char *ca, const char *cert)
+{
+    char ca_file[128], cert_file[128], key_file[128], reason[QR_TLS_REASON_BYTES] = "";
+    int err =
+        qr_link_reload(m->link, kit_path(ca_file, ca, "crt"), kit_path(cert_file, cert, "crt"),
+                       kit_path(key_file, cert, "key"), reason);
+    assert_true(err == 0 || strlen(reason) > 10);
+    return err;
+}
+
+/* Both CAs in one file, as while one takes the other's place. */
+static void make_renewed(void)
+{
+    static char bytes[16384];
+    char path[128];
+    FILE *to = fopen(kit_path(path, "both-cas", "crt"), "w");
+    for (int i = 0; i < 2; i++) {
+        FILE *from = fopen(kit_path(path, kit_names[i], "crt"), "r");
+        fwrite(bytes, 1, fread(bytes, 1, sizeof bytes, from), to);
+        fclose(from);
+    }
+    fclose(to);
+    kit_make_cert("foreign-ca", "renewed-1", &kit_cluster, 1);
+    kit_make_cert("foreign-ca", "renewed-2", &kit_cluster, 2);
+}
+
+static void connect_again(struct kit_member *a, struct kit_member *b)
+{
+    unsigned n_up = b->n_up;
+    qr_link_ban(a->link, 2, true);
+    qr_link_ban(a->link, 2, false);
+    kit_introduce(a, b);
+    KIT_WAIT(&loop, b->n_up > n_up && qr_link_is_up(a->link, 2) && qr_link_is_up(b->link, 1));
+}
+
+/* A new CA and new certificates, step by step, with no connection lost to it. */
+static void certificates_change_while_it_runs(void **state)
+{
+    (void)state;
+    struct kit_member a, b;
+    make_renewed();
+    open_pair(&a, &b);
+    assert_int_equal(reload(&a, "both-cas", "1"), 0);
+    assert_int_equal(reload(&b, "both-cas", "2"), 0);
+    assert_int_equal(reload(&a, "both-cas", "renewed-1"), 0);
+    assert_int_equal(reload(&b, "both-cas", "renewed-2"), 0);
+    assert_int_equal(reload(&a, "foreign-ca", "renewed-1"), 0);
+    assert_int_equal(reload(&b, "foreign-ca", "renewed-2"), 0);
+    assert_int_equal(send_text(&a, 2, "hello"), 0);
+    KIT_WAIT(&loop, b.n_frames == 1);
+    assert_int_equal(a.n_down + b.n_down, 0);
+    /* The old ones would not be taken now. */
+    connect_again(&a, &b);
+    assert_int_equal(send_text(&a, 2, "hello"), 0);
+    KIT_WAIT(&loop, b.n_frames == 2);
+    /* What would shut it out is not taken. */
+    assert_int_equal(reload(&a, "ca", "renewed-1"), QR_E_TLS);
+    assert_int_equal(reload(&a, "foreign-ca", "renewed-2"), QR_E_DENIED);
+    assert_int_equal(reload(&a, "ca", "other"), QR_E_DENIED);
+    assert_int_equal(reload(&a, "nowhere", "1"), QR_E_TLS);
+    connect_again(&a, &b);
+    close_pair(&a, &b);
+}
+
 /* It is in no table of ours, and has the cluster's certificate; then it is put there, and goes. */
 static void one_with_a_certificate_is_a_guest(void **state)
 {
@@ -415,6 +479,7 @@ int main(void)
         cmocka_unit_test(comes_back_after_a_restart),
         cmocka_unit_test(an_older_incarnation_is_refused),
         cmocka_unit_test(removed_members_stay_out),
+        cmocka_unit_test(certificates_change_while_it_runs),
         cmocka_unit_test(one_with_a_certificate_is_a_guest),
         cmocka_unit_test(close_calls_back_what_waits),
         cmocka_unit_test(a_receiver_may_cut),
