@@ -48,6 +48,7 @@ enum qr_link_type {
     QR_LINK_BLOCK_GET = 7,      /* a part of a block file is asked for            (node/catchup) */
     QR_LINK_BLOCK_PART = 8,     /* and sent                                       (node/catchup) */
     QR_LINK_PLACE = 9,          /* what a member without a log is             (cluster/founding) */
+    QR_LINK_FUNCTION = 10,      /* calls of children's functions      (node/function_frame) */
     QR_LINK_TYPE_NR
 };
 

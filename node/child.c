@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/plant.h"
 #include "node/child_charts.h"
+#include "node/child_functions.h"
 #include "node/child_private.h"
 #include "node/clones.h"
 #include "node/host_info.h"
@@ -65,6 +66,7 @@ static void free_session(struct session *s)
     if (s->note != NULL)
         qr_buf_release(&s->note->host_body);
     free(s->note);
+    qr_child_free_functions(s);
     qr_buf_release(&s->to_child);
     qr_buf_release(&s->feed.host_body);
     qr_handshake_release(&s->handshake);
@@ -107,6 +109,7 @@ static void on_conn_closed(struct qr_conn *conn)
 {
     struct session *s = conn->owner;
     s->conn = NULL;
+    qr_child_end_functions(s);
     if (!s->in_roster) {
         free_session(s);
         return;
@@ -382,6 +385,7 @@ void qr_child_tick(struct qr_child *child)
         qr_child_resume(child); /* waits on, if it must */
     qr_stream_tick(s->stream);
     send_note(s);
+    qr_child_tell_functions(s);
     qr_child_flush(s);
     count_rows(s);
     if (++s->n_quiet_ticks == QUIET_TICKS && s->decompressor != NULL && s->frame_bytes == 0)
@@ -429,7 +433,8 @@ static void on_close_asked(struct qr_feed *feed, const char *reason)
     qr_child_fail(feed->session, reason);
 }
 
-static const struct qr_feed_handler feed_handler = {on_attached, on_close_asked, on_detached};
+static const struct qr_feed_handler feed_handler = {on_attached, on_close_asked, on_detached,
+                                                    qr_child_on_order};
 
 /* ---- handshake ---- */
 
@@ -469,15 +474,23 @@ static int open_stream(struct session *s, uint32_t caps, const struct qr_stream_
         .machine_guid = &s->handshake.machine_guid,
         .clock = config->clock,
     };
-    struct qr_stream_handler handler = {.data = s,
-                                        .define = qr_child_on_define,
-                                        .refused = qr_child_on_refused,
-                                        .row = qr_child_on_row,
-                                        .gap = on_gap,
-                                        .labels = on_labels,
-                                        .claimed = on_claimed,
-                                        .variable = on_variable,
-                                        .send = on_send};
+    struct qr_stream_handler handler = {
+        .data = s,
+        .define = qr_child_on_define,
+        .refused = qr_child_on_refused,
+        .row = qr_child_on_row,
+        .gap = on_gap,
+        .labels = on_labels,
+        .claimed = on_claimed,
+        .variable = on_variable,
+        .send = on_send,
+        .function = qr_child_on_function,
+        .progress = qr_child_on_progress,
+        .payload_begin = qr_child_on_payload_begin,
+        .payload = qr_child_on_payload,
+        .payload_end = qr_child_on_payload_end,
+    };
+    s->caps = caps;
     int err = qr_stream_new(&s->stream, &stream_config, &handler);
     enum qr_compression compression = qr_caps_compression(caps);
     if (err == 0 && compression != QR_COMPRESSION_NONE)

@@ -60,6 +60,9 @@ struct session {
     struct qr_guid claim;
     unsigned n_ahead_ticks; /* Rows were refused as of the future not long ago. */
     bool claimed, waits_for_credit, failed;
+    uint32_t caps;                        /* Negotiated. */
+    struct qr_child_functions *functions; /* NULL: it has offered none yet. */
+    bool functions_told;                  /* node/functions knows this session. */
 };
 
 /* What the session has not sent yet is given up: it is fenced, or cannot go on. */

@@ -38,6 +38,7 @@
 #include "storage/store.h"
 
 struct qr_feed;
+struct qr_function_order;
 struct qr_roster;
 
 /* What a session is told, on its own loop. */
@@ -46,6 +47,8 @@ struct qr_feed_handler {
     void (*attached)(struct qr_feed *feed, int status);
     void (*close)(struct qr_feed *feed, const char *reason);
     void (*detached)(struct qr_feed *feed);
+    /* About a function of the host (node/functions); NULL: it has none. */
+    void (*order)(struct qr_feed *feed, const struct qr_function_order *order);
 };
 
 struct qr_feed {

@@ -36,6 +36,7 @@
 struct qr_conn;
 struct qr_child;
 struct qr_clones;
+struct qr_functions;
 struct qr_ingest;
 
 struct qr_ingest_config {
@@ -43,8 +44,9 @@ struct qr_ingest_config {
     const char *listen; /* host:port */
     uint32_t tick_ms;
     struct qr_roster *roster;
-    struct qr_members *members; /* Changes of them: node/manage. */
-    struct qr_keyring *keyring; /* And of API keys. */
+    struct qr_members *members;     /* Changes of them: node/manage. */
+    struct qr_keyring *keyring;     /* And of API keys. */
+    struct qr_functions *functions; /* Of children; NULL: none is offered or called. */
     struct qr_api *api;
     struct qr_admission *admission; /* Held by each loop, as the next; the first ones. */
     struct qr_key_table *keys;

@@ -12,12 +12,14 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "node/admission.h"
 #include "node/api.h"
 #include "node/bodies.h"
 #include "node/catchup.h"
 #include "node/cleaner.h"
 #include "node/clones.h"
+#include "node/functions.h"
 #include "node/glue.h"
 #include "node/incarnation.h"
 #include "node/ingest.h"
@@ -56,6 +58,7 @@ struct qr_node {
     struct qr_members members;
     struct qr_keyring keyring;
     struct qr_roster *roster;
+    struct qr_functions *functions;
     struct qr_keeper *keeper;
     struct qr_cleaner *cleaner;
     struct qr_parts *parts;
@@ -314,6 +317,7 @@ static void on_beat(uv_timer_t *timer)
     if (node->stopping)
         return;
     qr_roster_tick(node->roster);
+    qr_functions_tick(node->functions);
     decide_accepting(node, now_ms);
     follow_keys(node);
     if (now_ms - node->last_picture_ms >= PICTURE_MS) {
@@ -477,6 +481,41 @@ static int open_cleaner(struct qr_node *node)
     return qr_cleaner_new(&node->cleaner, node->loop, &log, node->store, &node->agreed.clock);
 }
 
+/* Which host is meant, and who has its child. */
+static bool find_owner(void *data, struct qr_slice host, struct qr_guid *guid, uint32_t *owner)
+{
+    const struct qr_node *node = data;
+    const struct qr_host *found = NULL;
+    if (node->group == NULL)
+        return false; /* it is closed */
+    if (host.len > 0 && !qr_slice_is(host, "localhost")) {
+        found = qr_store_host_by_name(node->store, host);
+        if (found == NULL && qr_guid_parse(guid, host) == 0)
+            found = qr_store_host_by_guid(node->store, guid);
+        if (found == NULL)
+            return false;
+    }
+    *guid = found != NULL ? found->guid : node->api.host_guid;
+    *owner = found != NULL ? qr_ownership_get(qr_group_ownership(node->group), found->id).member
+                           : node->config.member_id;
+    return true;
+}
+
+static int open_functions(struct qr_node *node)
+{
+    const struct qr_functions_config config = {
+        .mailbox = &node->mailbox,
+        .clock = &qr_clock_system,
+        .link = node->link,
+        .group = GROUP_ID,
+        .member = node->config.member_id,
+        .seed = qr_rng_entropy(),
+        .data = node,
+        .find = find_owner,
+    };
+    return qr_functions_new(&node->functions, &config);
+}
+
 static int open_keepers(struct qr_node *node)
 {
     int err = qr_roster_new(&node->roster, &node->mailbox, node->loop, node->store,
@@ -487,6 +526,8 @@ static int open_keepers(struct qr_node *node)
     node->members = (struct qr_members){&node->mailbox, node->group};
     err = qr_keyring_init(&node->keyring, &node->mailbox, node->group, &node->agreed.clock,
                           &node->config.cluster_id);
+    if (err == 0)
+        err = open_functions(node);
     if (err == 0)
         err = qr_keeper_new(&node->keeper, node->group, node->store, &node->config, &node->agreed);
     if (err == 0)
@@ -551,6 +592,7 @@ static int start_ingest(struct qr_node *node)
         .tick_ms = c->tick_ms,
         .roster = node->roster,
         .members = &node->members,
+        .functions = node->functions,
         .api = &node->api,
         .keyring = &node->keyring,
         .admission = node->admission,

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "node/api_functions.h"
 #include "node/http.h"
 #include "node/ingest.h"
 #include "node/manage.h"
@@ -18,8 +19,10 @@ struct web {
     struct qr_buf answer;
     struct qr_job job;
     struct qr_manage manage;
-    char peer_ip[48]; /* Of who asks to manage. */
+    struct qr_api_functions functions;
+    char peer_ip[48]; /* Of who asks to manage, or for a function. */
     bool working;
+    bool calling;        /* A child's function: the client may go before it answers. */
     _Atomic bool wanted; /* Read by the worker. */
 };
 
@@ -34,6 +37,8 @@ static void on_closed(struct qr_conn *conn)
     struct web *web = conn->owner;
     web->conn = NULL;
     atomic_store(&web->wanted, false);
+    if (web->calling)
+        qr_api_functions_cancel(&web->functions);
     if (!web->working)
         free_web(web); /* otherwise the worker's end does it */
 }
@@ -113,6 +118,50 @@ static void manage(struct web *web)
         on_managed(&web->manage);
 }
 
+/* ---- functions of children: the answer may take long ---- */
+
+/* Worker: packing an answer of megabytes takes its time. */
+static void render(struct qr_job *job)
+{
+    struct web *web = QR_CONTAINER_OF(job, struct web, job);
+    if (atomic_load(&web->wanted))
+        qr_http_render(&web->response, &web->request,
+                       qr_clock_real_s(qr_ingest_config(web->ingest)->clock), &web->answer);
+}
+
+static void on_called(struct qr_api_functions *functions)
+{
+    struct web *web = QR_CONTAINER_OF(functions, struct web, functions);
+    web->calling = false;
+    if (web->conn != NULL) {
+        qr_conn_pause(web->conn);
+        qr_conn_idle_limit(web->conn, QR_HTTP_IDLE_MS);
+    }
+    web->job.run = render;
+    web->job.done = on_computed;
+    qr_ingest_add_job(web->ingest, &web->job);
+}
+
+/* It goes on reading, to see when the client leaves. */
+static void call_function(struct web *web)
+{
+    const struct qr_ingest_config *config = qr_ingest_config(web->ingest);
+    snprintf(web->peer_ip, sizeof web->peer_ip, "%s", web->conn->peer_ip);
+    web->functions = (struct qr_api_functions){.request = &web->request,
+                                               .response = &web->response,
+                                               .peer_ip = web->peer_ip,
+                                               .allow = config->allow_management,
+                                               .functions = config->functions,
+                                               .home = qr_ingest_mailbox(web->ingest),
+                                               .done = on_called};
+    if (qr_api_functions_handle(&web->functions)) {
+        on_called(&web->functions);
+        return;
+    }
+    web->calling = true;
+    qr_conn_idle_limit(web->conn, 0);
+}
+
 static void refuse(struct web *web, int status, const char *sentence)
 {
     struct qr_http_request none = {0};
@@ -147,6 +196,11 @@ static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
     qr_ingest_counters(web->ingest)->http_requests++;
     qr_http_response_init(&web->response);
     web->working = true;
+    if (qr_ingest_config(web->ingest)->functions != NULL &&
+        qr_api_functions_wanted(&web->request)) {
+        call_function(web);
+        return used;
+    }
     qr_conn_pause(conn);
     if (qr_manage_takes(&web->request)) {
         manage(web);

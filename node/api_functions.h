@@ -1,0 +1,47 @@
+/* node/api_functions.h — functions of children over HTTP.
+ *
+ *   GET /api/v1/functions                       {"name": {"help":.., "timeout":.., "options":..}}
+ *   GET /api/v1/function?function=NAME+ARGUMENTS[&timeout=S][&transaction=UUID]
+ *       what the child answers, with its status and content type
+ *   GET /api/v3/progress?transaction=UUID       {"status":200, "done":.., "all":..}; on the member
+ *       that was asked, while it runs
+ *
+ * All of them also below /host/NAME-OR-GUID, and the first two below /api/v3 as Netdata 2.x has
+ * them.  POST /api/v3/function (or v1) sends its body along.  The function `config` changes a
+ * child's configuration: only POST may call it.
+ *
+ * Netdata 1.37.1 answers all this with 403, unless it comes through its cloud.  Here it is for
+ * whoever may manage the cluster (node/manage), and never for a page of a browser: functions show
+ * processes and logs.
+ *
+ * Thread: the ingest loop's. */
+#ifndef QR_NODE_API_FUNCTIONS_H
+#define QR_NODE_API_FUNCTIONS_H
+
+#include "node/functions.h"
+#include "node/http.h"
+
+struct qr_api_functions {
+    /* Set before handle(), and kept until `done`. */
+    const struct qr_http_request *request;
+    struct qr_http_response *response;
+    const char *peer_ip;
+    const char *allow; /* The pattern of `allow management from`. */
+    struct qr_functions *functions;
+    struct qr_mailbox *home;
+    void (*done)(struct qr_api_functions *api); /* The response is filled; on `home`. */
+    /* The module's. */
+    struct qr_functions_request ask;
+    char source[160];
+};
+
+/* Is it one of the above? */
+bool qr_api_functions_wanted(const struct qr_http_request *request);
+
+/* Fills the response.  True: now; false: later, then `done` is called. */
+bool qr_api_functions_handle(struct qr_api_functions *api);
+
+/* The client is gone; `done` still comes.  Only after handle() said false. */
+void qr_api_functions_cancel(struct qr_api_functions *api);
+
+#endif
