@@ -117,7 +117,8 @@ int qr_tls_context_mutual(struct qr_tls_context **context, const char *ca_file,
 }
 
 int qr_tls_context_server(struct qr_tls_context **context, const char *cert_file,
-                          const char *key_file, char reason[QR_TLS_REASON_BYTES])
+                          const char *key_file, const char *client_ca_file,
+                          char reason[QR_TLS_REASON_BYTES])
 {
     struct qr_tls_context *made;
     snprintf(reason, QR_TLS_REASON_BYTES, "out of memory");
@@ -125,12 +126,16 @@ int qr_tls_context_server(struct qr_tls_context **context, const char *cert_file
     int err = make_context(&made, SSL_CTX_new(TLS_server_method()), TLS1_2_VERSION);
     if (err != 0)
         return err;
-    SSL_CTX_set_verify(made->ssl, SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_verify(made->ssl, client_ca_file != NULL ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     /* Session ids without a context are refused on resumption; tickets alone need no cache. */
     static const unsigned char id[] = "quorate";
     SSL_CTX_set_session_id_context(made->ssl, id, sizeof id - 1);
     SSL_CTX_set_session_cache_mode(made->ssl, SSL_SESS_CACHE_OFF);
     err = load_own(made->ssl, cert_file, key_file, reason);
+    if (err == 0 && client_ca_file != NULL)
+        err = load_ca(made->ssl, client_ca_file, reason);
+    if (err == 0 && client_ca_file != NULL) /* What clients are told to choose from. */
+        SSL_CTX_set_client_CA_list(made->ssl, SSL_load_client_CA_file(client_ca_file));
     return finish_context(context, made, err);
 }
 
@@ -424,6 +429,18 @@ int qr_tls_context_own_uri(const struct qr_tls_context *context, char *uri, size
     X509_STORE_CTX_free(check);
     ERR_clear_error();
     return err == 0 ? uri_of(cert, uri, uri_bytes) : err;
+}
+
+int qr_tls_peer_fingerprint(const struct qr_tls *tls, uint8_t hash[QR_TLS_FINGERPRINT_BYTES])
+{
+    const X509 *cert = SSL_get0_peer_certificate(tls->ssl);
+    unsigned n = 0;
+    if (cert == NULL || SSL_get_verify_result(tls->ssl) != X509_V_OK)
+        return QR_E_UNKNOWN;
+    int done = X509_digest(cert, EVP_sha256(), hash, &n);
+    assert(done == 1);
+    assert(n == QR_TLS_FINGERPRINT_BYTES);
+    return 0;
 }
 
 const char *qr_tls_error(const struct qr_tls *tls)

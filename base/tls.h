@@ -4,7 +4,8 @@
  *   network <-drain-- [ session ] <-write--  plaintext
  *
  * Two kinds of context: for member links (mutual TLS 1.3, no session tickets; the peer must show a
- * certificate of the given CA) and for the public port (TLS 1.2 or 1.3, no client certificate).
+ * certificate of the given CA) and for the public port (TLS 1.2 or 1.3; clients may be asked for a
+ * certificate).
  *
  * Rules for the owner of a session:
  *  - after every call that may produce ciphertext (handshake, read, write, shutdown), also after
@@ -19,6 +20,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/slice.h"
@@ -43,9 +45,12 @@ int qr_tls_context_mutual(struct qr_tls_context **context, const char *ca_file,
 int qr_tls_context_own_uri(const struct qr_tls_context *context, char *uri, size_t uri_bytes,
                            char reason[QR_TLS_REASON_BYTES]);
 
-/* For a public port, server only.  cert_file may hold a chain.  Errors as above. */
+/* For a public port, server only.  cert_file may hold a chain.  client_ca_file: clients are asked
+ * for a certificate, need not show one, and one that this CA has not signed is refused; NULL: they
+ * are not asked.  Errors as above. */
 int qr_tls_context_server(struct qr_tls_context **context, const char *cert_file,
-                          const char *key_file, char reason[QR_TLS_REASON_BYTES]);
+                          const char *key_file, const char *client_ca_file,
+                          char reason[QR_TLS_REASON_BYTES]);
 
 /* For calls to a server, client only: TLS 1.2 or 1.3; ca_file NULL: its certificate is not checked.
  * The name in it is not checked either. */
@@ -85,6 +90,10 @@ void qr_tls_shutdown(struct qr_tls *tls);
 /* The first URI among the peer certificate's subject alternative names.  0, QR_E_UNKNOWN (there is
  * no certificate or no URI in it), QR_E_LIMIT, QR_E_MALFORMED (a NUL in it). */
 int qr_tls_peer_uri(const struct qr_tls *tls, char *uri, size_t uri_bytes);
+
+/* SHA-256 of the peer's certificate, which was verified.  0 or QR_E_UNKNOWN: it showed none. */
+#define QR_TLS_FINGERPRINT_BYTES 32u
+int qr_tls_peer_fingerprint(const struct qr_tls *tls, uint8_t hash[QR_TLS_FINGERPRINT_BYTES]);
 
 /* Why QR_E_TLS was returned: a sentence, escaped for the log; "" before. */
 const char *qr_tls_error(const struct qr_tls *tls);

@@ -16,8 +16,9 @@ static int read_tls(struct qr_admission *admission, const struct qr_config *conf
     char reason[QR_TLS_REASON_BYTES];
     if (config->web_certificate[0] == '\0')
         return 0;
-    int err =
-        qr_tls_context_server(&admission->tls, config->web_certificate, config->web_key, reason);
+    int err = qr_tls_context_server(&admission->tls, config->web_certificate, config->web_key,
+                                    config->web_client_ca[0] != '\0' ? config->web_client_ca : NULL,
+                                    reason);
     if (err != 0)
         snprintf(sentence, sentence_bytes, "%s", reason);
     return err;

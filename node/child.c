@@ -539,9 +539,11 @@ static int accept_child(struct session *s, const struct qr_stream_policy *policy
 
 static int check_admission(const struct session *s, struct qr_admitted *admitted)
 {
-    const struct qr_applicant applicant = {.api_key = s->handshake.api_key_text,
-                                           .machine_guid = s->handshake.machine_guid_text,
-                                           .peer_ip = s->conn->peer_ip};
+    const struct qr_applicant applicant = {
+        .api_key = s->handshake.api_key_text,
+        .machine_guid = s->handshake.machine_guid_text,
+        .peer_ip = s->conn->peer_ip,
+        .certificate = s->feed.has_certificate ? s->feed.certificate : NULL};
     return qr_admission_check(qr_ingest_admission(s->ingest), qr_ingest_keys(s->ingest), &applicant,
                               admitted);
 }
@@ -567,13 +569,20 @@ static ssize_t on_request_bytes(struct qr_conn *conn, struct qr_slice in)
     if (used < 0)
         return refuse(s, QR_HANDSHAKE_DENIED,
                       reason != NULL ? reason : "its request line is too long");
+    if (qr_conn_lacks_tls(conn))
+        return refuse(s, NULL, "this port takes TLS only: its `destination` needs :SSL");
+    if ((conn->bind->roles & QR_ROLE_STREAMING) == 0)
+        return refuse(s, QR_HANDSHAKE_DENIED, "`bind to` has no streaming for this port");
     if (!qr_ingest_accepting(s->ingest))
         /* No answer makes a 1.37 child try the next member soonest; 2.x asked stream_info. */
         return refuse(s, NULL, "this member cannot take children now");
     if (qr_guid_equal(&s->handshake.machine_guid, &qr_ingest_config(s->ingest)->own_guid))
         return refuse(s, QR_HANDSHAKE_LOCALHOST, "it has this member's own machine GUID");
+    s->feed.has_certificate =
+        conn->tls != NULL && qr_tls_peer_fingerprint(conn->tls, s->feed.certificate) == 0;
     if (check_admission(s, &admitted) != 0)
         return refuse(s, QR_HANDSHAKE_DENIED, admitted.reason);
+    s->feed.key = admitted.key;
     struct qr_claim machine;
     qr_clones_identify(&machine, &s->handshake, conn->peer_ip);
     reason =

@@ -61,8 +61,13 @@ static const struct option options[] = {
     PATH("tls", "ca", tls_ca, "ca.crt", "Certificate of the cluster CA."),
     PATH("tls", "certificate", tls_certificate, "member.crt", "This member's certificate."),
     PATH("tls", "key", tls_key, "member.key", "Its private key."),
+    TEXT("web", "bind to", bind_to, "",
+         "Addresses to listen on instead of [member] listen, with roles and ^SSL=force, as "
+         "Netdata."),
     PATH("web", "certificate", web_certificate, "", "Certificate for TLS on the public port."),
     PATH("web", "key", web_key, "", "Its private key."),
+    PATH("web", "client ca", web_client_ca, "",
+         "CA of client certificates: children and clients may show one; empty: none is asked for."),
     TEXT("web", "allow management from", allow_management, "localhost",
          "Addresses from which `quoratectl forget` is taken: Netdata's simple patterns."),
     NUMBER("web", "ingest loops", ingest_loops, "2", 1, 64,
@@ -179,6 +184,21 @@ static int on_option(void *data, const char *section, const char *key, const cha
                   reading->path, section, key);
 }
 
+static void check_binds(struct reading *reading)
+{
+    const struct qr_config *c = reading->config;
+    struct qr_binds binds;
+    char sentence[512];
+    if (qr_binds_read(&binds, c->bind_to, c->listen, sentence, sizeof sentence) != 0) {
+        refuse(reading, "%s: %s", reading->path, sentence);
+        return;
+    }
+    for (unsigned i = 0; i < binds.n; i++)
+        if (binds.at[i].force_tls && c->web_certificate[0] == '\0')
+            refuse(reading, "%s: [web] bind to: %s: ^SSL=force needs a certificate and a key.",
+                   reading->path, binds.at[i].address);
+}
+
 static void check_relations(struct reading *reading)
 {
     struct qr_config *c = reading->config;
@@ -203,6 +223,9 @@ static void check_relations(struct reading *reading)
                c->log_level);
     else if ((c->web_certificate[0] == '\0') != (c->web_key[0] == '\0'))
         refuse(reading, "%s: [web] certificate and key need each other.", reading->path);
+    else if (c->web_client_ca[0] != '\0' && c->web_certificate[0] == '\0')
+        refuse(reading, "%s: [web] client ca needs a certificate and a key.", reading->path);
+    check_binds(reading);
     if (c->member_name[0] == '\0')
         snprintf(c->member_name, sizeof c->member_name, "member-%u", c->member_id);
 }

@@ -8,10 +8,9 @@
  *   [cluster]  name, id, member <id> = host:port (the link address of each member),
  *              election timeout ms, heartbeat ms, snapshot threshold, snapshot trailing
  *   [tls]      ca, certificate, key                  between members
- *   [web]      certificate, key (of the public port), allow management from, ingest loops, tick ms
- *   [store]    window seconds, retention hours, disk reserve MiB
- *   [stream]   file                                  stream.conf with API keys
- *   [log]      level
+ *   [web]      bind to, certificate, key (of the public port), client ca, allow management from,
+ * ingest loops, tick ms [store]    window seconds, retention hours, disk reserve MiB [stream] file
+ * stream.conf with API keys [log]      level
  *
  * Relative paths are relative to the folder of quorate.conf.  Thread: any (immutable). */
 #ifndef QR_NODE_CONFIG_H
@@ -23,6 +22,7 @@
 #include "base/guid.h"
 #include "base/limits.h"
 #include "cluster/link.h"
+#include "node/bind.h"
 #include "storage/block_id.h"
 
 #define QR_PATH_BYTES_MAX 512
@@ -49,8 +49,10 @@ struct qr_config {
     char tls_certificate[QR_PATH_BYTES_MAX];
     char tls_key[QR_PATH_BYTES_MAX];
     /* [web] */
+    char bind_to[1024];
     char web_certificate[QR_PATH_BYTES_MAX];
     char web_key[QR_PATH_BYTES_MAX];
+    char web_client_ca[QR_PATH_BYTES_MAX];
     char allow_management[256];
     uint32_t ingest_loops;
     uint32_t tick_ms;

@@ -342,12 +342,13 @@ static void notice_vanished(struct qr_conn *conn)
         setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms);
 }
 
-void qr_conn_accept(struct qr_ingest *ingest, uv_stream_t *listener)
+void qr_conn_accept(struct qr_ingest *ingest, const struct qr_bind *bind, uv_stream_t *listener)
 {
     struct qr_conn *conn = calloc(1, sizeof *conn);
     if (conn == NULL)
         abort(); /* libuv calls for no other connection until this one is accepted */
     conn->ingest = ingest;
+    conn->bind = bind;
     qr_buf_init(&conn->in, 2 * QR_CHILD_INBUF_BYTES);
     qr_conn_out_limit(conn, OUT_BYTES_MAX);
     uv_tcp_init(listener->loop, &conn->tcp);

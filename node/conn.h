@@ -24,6 +24,7 @@
 #include "base/list.h"
 #include "base/slice.h"
 #include "base/tls.h"
+#include "node/bind.h"
 
 #define QR_CONN_VANISHED_MS 60000u
 
@@ -40,7 +41,8 @@ struct qr_conn_handler {
 
 struct qr_conn {
     struct qr_ingest *ingest;
-    struct qr_list node; /* In the ingest loop's list. */
+    const struct qr_bind *bind; /* Where it came in. */
+    struct qr_list node;        /* In the ingest loop's list. */
     const struct qr_conn_handler *handler;
     void *owner; /* The handler's. */
     uv_tcp_t tcp;
@@ -61,7 +63,13 @@ struct qr_conn {
 };
 
 /* Takes a new connection from the listener.  Owned by itself from then on. */
-void qr_conn_accept(struct qr_ingest *ingest, uv_stream_t *listener);
+void qr_conn_accept(struct qr_ingest *ingest, const struct qr_bind *bind, uv_stream_t *listener);
+
+/* It came without TLS to a port that takes nothing else: its handler says so, and no more. */
+static inline bool qr_conn_lacks_tls(const struct qr_conn *conn)
+{
+    return conn->bind->force_tls && conn->tls == NULL;
+}
 
 /* 0, or an error (then the connection is closing). */
 int qr_conn_write(struct qr_conn *conn, struct qr_slice bytes);

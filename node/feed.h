@@ -32,6 +32,7 @@
 #include "base/guid.h"
 #include "base/list.h"
 #include "base/mailbox.h"
+#include "base/tls.h"
 #include "cluster/claims.h"
 #include "proto/stream.h"
 #include "storage/jobs.h"
@@ -60,6 +61,9 @@ struct qr_feed {
     struct qr_claim machine; /* Which machine it is. */
     char peer[64];           /* Who it is, for the log. */
     bool self;               /* The member's own host. */
+    uint32_t key;            /* That it came with, in the log; 0: another's. */
+    bool has_certificate;    /* It came over TLS and showed one: its SHA-256. */
+    uint8_t certificate[QR_TLS_FINGERPRINT_BYTES];
 
     /* Written by the roster before `attached` is posted, constant afterwards. */
     uint32_t host;

@@ -23,12 +23,18 @@
 #define BACKLOG          4096
 #define BLOCKS_PER_BATCH 4096
 
+struct listener {
+    uv_tcp_t tcp;
+    struct qr_ingest *ingest;
+    const struct qr_bind *bind;
+};
+
 struct qr_ingest {
     struct qr_ingest_config config;
     uv_loop_t loop;
     uv_thread_t thread;
     struct qr_mailbox mailbox;
-    uv_tcp_t listener;
+    struct listener listeners[QR_BINDS_MAX];
     uv_timer_t tick;
     struct qr_message drain_message;
     struct qr_list conns;
@@ -374,18 +380,19 @@ const struct qr_clones *qr_ingest_clones(const struct qr_ingest *ingest)
 
 /* ---- start and drain ---- */
 
-static void on_connection(uv_stream_t *listener, int status)
+static void on_connection(uv_stream_t *stream, int status)
 {
-    struct qr_ingest *ingest = listener->data;
+    const struct listener *listener = stream->data;
     if (status == 0)
-        qr_conn_accept(ingest, listener);
+        qr_conn_accept(listener->ingest, listener->bind, stream);
 }
 
 static void run_drain(struct qr_message *message)
 {
     struct qr_ingest *ingest = QR_CONTAINER_OF(message, struct qr_ingest, drain_message);
     ingest->draining = true;
-    uv_close((uv_handle_t *)&ingest->listener, NULL);
+    for (unsigned i = 0; i < ingest->config.binds->n; i++)
+        uv_close((uv_handle_t *)&ingest->listeners[i].tcp, NULL);
     QR_LIST_FOREACH (node, &ingest->conns)
         qr_conn_close(QR_CONTAINER_OF(node, struct qr_conn, node));
 }
@@ -452,10 +459,19 @@ int qr_ingest_check_address(uv_loop_t *loop, const char *listen)
 
 static int listen_on(struct qr_ingest *ingest)
 {
-    int err = bind_to(&ingest->loop, &ingest->listener, ingest->config.listen, true);
-    ingest->listener.data = ingest;
-    if (err == 0)
-        err = uv_listen((uv_stream_t *)&ingest->listener, BACKLOG, on_connection);
+    int err = 0;
+    for (unsigned i = 0; i < ingest->config.binds->n && err == 0; i++) {
+        struct listener *listener = &ingest->listeners[i];
+        listener->ingest = ingest;
+        listener->bind = &ingest->config.binds->at[i];
+        err = bind_to(&ingest->loop, &listener->tcp, listener->bind->address, true);
+        listener->tcp.data = listener;
+        if (err == 0)
+            err = uv_listen((uv_stream_t *)&listener->tcp, BACKLOG, on_connection);
+        if (err != 0)
+            qr_error("cannot listen address=%s error=\"%s\"", listener->bind->address,
+                     qr_strerror(err));
+    }
     return err;
 }
 
@@ -490,7 +506,7 @@ int qr_ingest_start(struct qr_ingest **started, const struct qr_ingest_config *c
         err = uv_thread_create(&ingest->thread, thread_main, ingest);
     if (err != 0) {
         /* The process ends with this error: the loop's handles go with it. */
-        qr_error("cannot listen address=%s error=\"%s\"", config->listen, qr_strerror(err));
+        qr_error("an ingest loop cannot start error=\"%s\"", qr_strerror(err));
         return err;
     }
     *started = ingest;

@@ -22,6 +22,7 @@
 #include "base/mailbox.h"
 #include "node/admission.h"
 #include "node/api.h"
+#include "node/bind.h"
 #include "node/roster.h"
 #include "proto/history.h"
 #include "storage/jobs.h"
@@ -41,7 +42,7 @@ struct qr_ingest;
 
 struct qr_ingest_config {
     const struct qr_clock *clock;
-    const char *listen; /* host:port */
+    const struct qr_binds *binds; /* Where to listen, and what for. */
     uint32_t tick_ms;
     struct qr_roster *roster;
     struct qr_members *members;     /* Changes of them: node/manage. */

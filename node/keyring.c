@@ -14,6 +14,18 @@ static int64_t now_s(const struct qr_keyring *keyring)
 
 /* ---- tables ---- */
 
+/* Notes of use that were not read yet; both are in the order of the hashes. */
+static void carry_use(struct qr_key_table *to, const struct qr_key_table *from)
+{
+    for (uint32_t i = 0, k = 0; from != NULL && i < from->n_keys; i++) {
+        struct qr_table_key *old = &from->keys[i];
+        while (k < to->n_keys && memcmp(to->keys[k].hash, old->hash, sizeof old->hash) < 0)
+            k++;
+        if (old->used && k < to->n_keys && to->keys[k].id == old->id)
+            to->keys[k].used = true;
+    }
+}
+
 static int make_table(struct qr_keyring *keyring)
 {
     struct qr_key_table *made;
@@ -21,6 +33,7 @@ static int make_table(struct qr_keyring *keyring)
                                now_s(keyring));
     if (err != 0)
         return err; /* Tried again with the next tick. */
+    carry_use(made, keyring->table);
     qr_key_table_release(keyring->table);
     keyring->table = made;
     keyring->changed = false;
@@ -36,9 +49,19 @@ int qr_keyring_init(struct qr_keyring *keyring, struct qr_mailbox *mailbox, stru
     return make_table(keyring);
 }
 
+static bool publish(struct qr_keyring *keyring)
+{
+    keyring->changed = true;
+    if (keyring->hand_out == NULL || make_table(keyring) != 0)
+        return false;
+    keyring->changed = keyring->hand_out(keyring->data) != 0;
+    return !keyring->changed;
+}
+
 void qr_keyring_applied(struct qr_keyring *keyring, enum qr_command_type type)
 {
-    keyring->changed = keyring->changed || type == QR_COMMAND_KEYS;
+    if (type == QR_COMMAND_KEYS)
+        publish(keyring);
 }
 
 void qr_keyring_restored(struct qr_keyring *keyring)
@@ -102,7 +125,7 @@ bool qr_keyring_tick(struct qr_keyring *keyring)
     const struct qr_key_table *table = keyring->table;
     bool ends = table->next_end_s != 0 && now_s(keyring) >= table->next_end_s;
     bool due = qr_clock_mono_ms(keyring->clock) - keyring->published_ms >= QR_KEYRING_AUDIT_MS;
-    return (keyring->changed || ends || due) && make_table(keyring) == 0;
+    return (keyring->changed || ends || due) && publish(keyring);
 }
 
 /* ---- answers ---- */

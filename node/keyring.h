@@ -25,8 +25,11 @@ struct qr_keyring {
     const struct qr_clock *clock; /* The cluster's time. */
     struct qr_guid cluster_id;
     struct qr_key_table *table; /* The newest. */
-    bool changed;               /* The state has other keys than the table. */
-    bool telling;               /* A USED entry is on its way. */
+    /* Hands the table to the ingest loops, once they run: 0, or it is tried again. */
+    int (*hand_out)(void *data);
+    void *data;
+    bool changed; /* The state has other keys than the table. */
+    bool telling; /* A USED entry is on its way. */
     uint64_t published_ms;
 };
 
@@ -34,11 +37,12 @@ struct qr_keyring {
 int qr_keyring_init(struct qr_keyring *keyring, struct qr_mailbox *mailbox, struct qr_group *group,
                     const struct qr_clock *clock, const struct qr_guid *cluster_id);
 
-/* The group's events: an entry of this type was applied; the state was replaced. */
+/* The group's events: an entry of this type was applied, and the loops have the table before who
+ * asked has an answer; the state was replaced. */
 void qr_keyring_applied(struct qr_keyring *keyring, enum qr_command_type type);
 void qr_keyring_restored(struct qr_keyring *keyring);
 
-/* Call some times a second.  True: there is another table, and the loops shall have it. */
+/* Call some times a second.  True: the loops were handed another table. */
 bool qr_keyring_tick(struct qr_keyring *keyring);
 
 /* ---- what a person asks ---- */

@@ -68,6 +68,7 @@ struct qr_node {
     struct qr_self *self;
     struct qr_api api;
     struct qr_admission *admission;
+    struct qr_binds binds;
     struct qr_clones *clones; /* NULL: none. */
     struct qr_ingest *ingests[64];
     unsigned n_ingests;
@@ -296,18 +297,13 @@ static void follow_clones(struct qr_node *node)
 }
 
 /* What decides who is let in, to the loops that ask. */
-static int hand_out_admission(struct qr_node *node)
+static int hand_out_admission(void *data)
 {
+    struct qr_node *node = data;
     int err = 0;
     for (unsigned i = 0; i < node->n_ingests && err == 0; i++)
         err = qr_ingest_readmit(node->ingests[i], node->admission, node->keyring.table);
     return err;
-}
-
-static void follow_keys(struct qr_node *node)
-{
-    if (qr_keyring_tick(&node->keyring) && hand_out_admission(node) != 0)
-        qr_keyring_restored(&node->keyring); /* No memory: once more with the next beat. */
 }
 
 static void on_beat(uv_timer_t *timer)
@@ -319,7 +315,7 @@ static void on_beat(uv_timer_t *timer)
     qr_roster_tick(node->roster);
     qr_functions_tick(node->functions);
     decide_accepting(node, now_ms);
-    follow_keys(node);
+    qr_keyring_tick(&node->keyring);
     if (now_ms - node->last_picture_ms >= PICTURE_MS) {
         node->last_picture_ms = now_ms;
         qr_picture_publish(node->picture);
@@ -576,7 +572,9 @@ static int start_ingest(struct qr_node *node)
 {
     const struct qr_config *c = &node->config;
     char sentence[1024];
-    int err = qr_admission_read(&node->admission, c, sentence, sizeof sentence);
+    int err = qr_binds_read(&node->binds, c->bind_to, c->listen, sentence, sizeof sentence);
+    if (err == 0)
+        err = qr_admission_read(&node->admission, c, sentence, sizeof sentence);
     if (err != 0) {
         qr_error("%s", sentence);
         return err;
@@ -588,7 +586,7 @@ static int start_ingest(struct qr_node *node)
     node->api.version = "v1.37.1";
     struct qr_ingest_config config = {
         .clock = &node->agreed.clock,
-        .listen = c->listen,
+        .binds = &node->binds,
         .tick_ms = c->tick_ms,
         .roster = node->roster,
         .members = &node->members,
@@ -601,9 +599,12 @@ static int start_ingest(struct qr_node *node)
         .own_guid = node->api.host_guid,
         .conns_max = conns_max(c->ingest_loops),
     };
-    err = qr_ingest_check_address(node->loop, c->listen);
+    for (unsigned i = 0; i < node->binds.n && err == 0; i++)
+        err = qr_ingest_check_address(node->loop, node->binds.at[i].address);
     for (; node->n_ingests < c->ingest_loops && err == 0; node->n_ingests += err == 0)
         err = qr_ingest_start(&node->ingests[node->n_ingests], &config);
+    node->keyring.hand_out = hand_out_admission;
+    node->keyring.data = node;
     return err;
 }
 

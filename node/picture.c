@@ -137,6 +137,39 @@ static void take_placement(struct qr_status *status)
     }
 }
 
+static const struct qr_feed_admitted *find_admitted(const struct qr_feed_admitted *admitted,
+                                                    unsigned n, uint32_t host)
+{
+    unsigned low = 0, high = n;
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (admitted[middle].host < host)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < n && admitted[low].host == host ? &admitted[low] : NULL;
+}
+
+/* What the children of this member showed. */
+static void take_admitted(const struct qr_picture *picture, struct qr_status *status)
+{
+    struct qr_feed_admitted *admitted = calloc(status->n_children + 1, sizeof *admitted);
+    if (admitted == NULL)
+        return; /* The next picture has it. */
+    unsigned n = qr_roster_admitted(picture->sources.roster, admitted, status->n_children);
+    for (uint32_t i = 0; n > 0 && i < status->n_children; i++) {
+        struct qr_status_child *child = &status->children[i];
+        const struct qr_feed_admitted *found = find_admitted(admitted, n, child->host);
+        if (found == NULL)
+            continue;
+        child->key = found->key;
+        child->has_certificate = found->has_certificate;
+        memcpy(child->certificate, found->certificate, sizeof child->certificate);
+    }
+    free(admitted);
+}
+
 static void release_picture(void *picture)
 {
     qr_status_free(picture);
@@ -190,6 +223,7 @@ void qr_picture_publish(struct qr_picture *picture)
     uint64_t *slot = &picture->applied[picture->n_taken++ % SLACK_PICTURES];
     take_children(picture, status, *slot);
     take_clocks(picture, status);
+    take_admitted(picture, status);
     *slot = status->group.applied;
     take_placement(status);
     status->draining = s->members->drain;

@@ -767,6 +767,30 @@ unsigned qr_roster_clocks(const struct qr_roster *roster, struct qr_feed_clock *
     return n;
 }
 
+static int compare_hosts(const void *a, const void *b)
+{
+    const struct qr_feed_admitted *x = a, *y = b;
+    return x->host < y->host ? -1 : x->host > y->host;
+}
+
+unsigned qr_roster_admitted(const struct qr_roster *roster, struct qr_feed_admitted *admitted,
+                            unsigned max)
+{
+    unsigned n = 0;
+    QR_LIST_FOREACH (node, &roster->feeds) {
+        const struct qr_feed *feed = QR_CONTAINER_OF(node, struct qr_feed, node);
+        if (!feed->owned || feed->closing || n == max || (feed->key == 0 && !feed->has_certificate))
+            continue;
+        struct qr_feed_admitted *to = &admitted[n++];
+        to->host = feed->host;
+        to->key = feed->key;
+        to->has_certificate = feed->has_certificate;
+        memcpy(to->certificate, feed->certificate, sizeof to->certificate);
+    }
+    qsort(admitted, n, sizeof *admitted, compare_hosts);
+    return n;
+}
+
 void qr_roster_latency(struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us)
 {
     qr_latency_get(&roster->latency, p50_us, p99_us);

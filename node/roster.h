@@ -85,6 +85,17 @@ struct qr_feed_clock {
 unsigned qr_roster_clocks(const struct qr_roster *roster, struct qr_feed_clock *clocks,
                           unsigned max);
 
+/* What a child showed when it was let in. */
+struct qr_feed_admitted {
+    uint32_t host;
+    uint32_t key; /* In the log; 0: none of there. */
+    bool has_certificate;
+    uint8_t certificate[QR_TLS_FINGERPRINT_BYTES];
+};
+/* Of those children here that showed one or the other, by host; returns how many of `max`. */
+unsigned qr_roster_admitted(const struct qr_roster *roster, struct qr_feed_admitted *admitted,
+                            unsigned max);
+
 /* Socket to applied, of the last 1024 batches, in us. */
 void qr_roster_latency(struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us);
 

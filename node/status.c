@@ -397,6 +397,18 @@ static void add_member(struct qr_json *json, const struct qr_status *status,
     qr_json_end(json);
 }
 
+static void add_admitted(struct qr_json *json, const struct qr_status_child *child)
+{
+    char certificate[2 * QR_TLS_FINGERPRINT_BYTES + 1];
+    for (unsigned i = 0; i < QR_TLS_FINGERPRINT_BYTES; i++)
+        snprintf(certificate + 2 * (size_t)i, 3, "%02x", child->certificate[i]);
+    if (child->key != 0)
+        qr_json_u64(json, "key", child->key);
+    else
+        qr_json_null(json, "key");
+    qr_json_str(json, "certificate", child->has_certificate ? certificate : NULL);
+}
+
 static void add_child(struct qr_json *json, const struct qr_status_child *child)
 {
     qr_json_object(json, NULL);
@@ -413,6 +425,7 @@ static void add_child(struct qr_json *json, const struct qr_status_child *child)
     qr_json_u64(json, "gaps", child->n_gaps);
     qr_json_i64(json, "clock_ahead_s", child->clock_ahead_s);
     qr_json_u64(json, "rows_ahead", child->rows_ahead);
+    add_admitted(json, child);
     qr_json_str(json, "clone", child->clone);
     qr_json_end(json);
 }

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/guid.h"
+#include "base/tls.h"
 #include "cluster/group.h"
 #include "node/placement.h"
 
@@ -28,6 +29,9 @@ struct qr_status_child {
     uint64_t n_samples, n_gaps;
     int64_t clock_ahead_s; /* Its owner knows: 0 elsewhere, and when it is right. */
     uint64_t rows_ahead;   /* Refused as of the future. */
+    uint32_t key;          /* In the log, that it came with, on its owner; 0: none of there. */
+    bool has_certificate;  /* It showed one, on its owner: its SHA-256. */
+    uint8_t certificate[QR_TLS_FINGERPRINT_BYTES];
     char *clone; /* What is to be said of another machine with its GUID; NULL: nothing.  Owned. */
 };
 
@@ -75,7 +79,9 @@ int qr_status_verdict(const struct qr_status *status, char *sentence, size_t sen
  * voter, kind: voter|learner| spare, disk, applied, commit, last_contact_ms (null: never), hash,
  * clock_ahead_s (of the cluster's time; 0: it is right)}],
  *   children [{guid, hostname, own, owner (0: none), epoch, connected, charts, watermark,
- *     replication_factor, samples, gaps, clock_ahead_s, rows_ahead, clone (a sentence, or null)}],
+ *     replication_factor, samples, gaps, clock_ahead_s, rows_ahead, key (its id) and certificate
+ *     (64 hex digits) that it came with (null: none, or another member owns it), clone (a sentence,
+ *     or null)}],
  * counters {..} 0 or UV_ENOMEM. */
 int qr_status_json(const struct qr_status *status, struct qr_buf *out);
 

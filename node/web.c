@@ -175,6 +175,18 @@ static void refuse(struct web *web, int status, const char *sentence)
     send_answer(web, false);
 }
 
+/* Who may not come in here so.  NULL: may. */
+static const char *refusal_of(const struct web *web)
+{
+    const struct qr_conn *conn = web->conn;
+    if (qr_conn_lacks_tls(conn))
+        return "This port takes TLS only: ask with https.";
+    bool manages = qr_manage_takes(&web->request);
+    if ((conn->bind->roles & qr_roles_for(web->request.path, manages)) == 0)
+        return "You are not allowed to access this resource.";
+    return NULL;
+}
+
 static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
 {
     struct web *web = conn->owner;
@@ -191,6 +203,12 @@ static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
     if (used < 0) {
         refuse(web, status != 0 ? status : 400,
                sentence != NULL ? sentence : qr_strerror((int)used));
+        return (ssize_t)in.len;
+    }
+    const char *refusal = refusal_of(web);
+    if (refusal != NULL) {
+        qr_http_request_release(&web->request);
+        refuse(web, 403, refusal);
         return (ssize_t)in.len;
     }
     qr_ingest_counters(web->ingest)->http_requests++;

@@ -231,7 +231,8 @@ static void serves_without_a_client_certificate(void **state)
     struct qr_tls_context *server, *client;
     struct ends ends;
     int results[2];
-    assert_int_equal(qr_tls_context_server(&server, file(0, "a.crt"), file(1, "a.key"), reason), 0);
+    assert_int_equal(
+        qr_tls_context_server(&server, file(0, "a.crt"), file(1, "a.key"), NULL, reason), 0);
     assert_int_equal(qr_tls_context_client(&client, NULL, reason), 0);
     open_ends(&ends, server, client);
     shake_hands(&ends, results, 0);
@@ -243,6 +244,53 @@ static void serves_without_a_client_certificate(void **state)
     assert_int_equal(qr_tls_read(ends.tls[1], bytes, sizeof bytes, &n), 0); /* past the tickets */
     assert_int_equal(n, 1);
     close_ends(&ends);
+}
+
+static struct qr_tls_context *asking_server(void)
+{
+    struct qr_tls_context *server;
+    char reason[QR_TLS_REASON_BYTES];
+    assert_int_equal(qr_tls_context_server(&server, file(0, "a.crt"), file(1, "a.key"),
+                                           file(2, "ca.crt"), reason),
+                     0);
+    return server;
+}
+
+/* A client may show a certificate, and then it must be one of the CA's. */
+static void tells_clients_by_their_certificates(void **state)
+{
+    (void)state;
+    char reason[QR_TLS_REASON_BYTES];
+    uint8_t a[QR_TLS_FINGERPRINT_BYTES], b[QR_TLS_FINGERPRINT_BYTES];
+    struct qr_tls_context *client;
+    struct ends ends;
+    int results[2];
+    assert_int_equal(qr_tls_context_client(&client, NULL, reason), 0);
+    open_ends(&ends, asking_server(), client);
+    shake_hands(&ends, results, 0);
+    assert_int_equal(results[0], 0);
+    assert_int_equal(qr_tls_peer_fingerprint(ends.tls[0], a), QR_E_UNKNOWN);
+    close_ends(&ends);
+
+    open_ends(&ends, asking_server(), mutual("b"));
+    shake_hands(&ends, results, 0);
+    assert_int_equal(results[0], 0);
+    assert_int_equal(qr_tls_peer_fingerprint(ends.tls[0], b), 0);
+    assert_int_equal(qr_tls_peer_fingerprint(ends.tls[1], a), 0);
+    assert_memory_not_equal(a, b, sizeof a);
+    close_ends(&ends);
+
+    assert_int_equal(qr_tls_context_mutual(&client, file(2, "ca.crt"), file(0, "foreign.crt"),
+                                           file(1, "foreign.key"), reason),
+                     0);
+    open_ends(&ends, asking_server(), client);
+    shake_hands(&ends, results, 0);
+    assert_int_equal(results[0], QR_E_TLS);
+    assert_int_equal(qr_tls_peer_fingerprint(ends.tls[0], a), QR_E_UNKNOWN);
+    close_ends(&ends);
+    assert_int_equal(qr_tls_context_server(&client, file(0, "a.crt"), file(1, "a.key"),
+                                           "/nowhere/ca.crt", reason),
+                     QR_E_TLS);
 }
 
 static void garbage_is_an_error_with_a_sentence(void **state)
@@ -285,6 +333,7 @@ int main(void)
         cmocka_unit_test(refuses_a_foreign_certificate),
         cmocka_unit_test(members_want_a_certificate),
         cmocka_unit_test(serves_without_a_client_certificate),
+        cmocka_unit_test(tells_clients_by_their_certificates),
         cmocka_unit_test(garbage_is_an_error_with_a_sentence),
         cmocka_unit_test(bad_files_are_named),
     };

@@ -227,8 +227,10 @@ static void start_ingest(void)
     assert_int_equal(qr_admission_read(&admission, &config, sentence, sizeof sentence), 0);
     assert_int_equal(qr_key_table_new(&keys, &(struct qr_guid){{0}}, &none, 0), 0);
     snprintf(address, sizeof address, "127.0.0.1:%u", qr_free_ports(1));
+    static struct qr_binds binds;
+    assert_int_equal(qr_binds_read(&binds, "", address, sentence, sizeof sentence), 0);
     const struct qr_ingest_config c = {.clock = &qr_clock_system,
-                                       .listen = address,
+                                       .binds = &binds,
                                        .tick_ms = 50,
                                        .roster = &roster,
                                        .api = &api,

@@ -65,6 +65,16 @@ int qr_group_propose(struct qr_group *g, enum qr_command_type type, struct qr_sl
     return 0;
 }
 
+static unsigned n_handed_out;
+static int hands_out;
+
+static int on_hand_out(void *data)
+{
+    assert_ptr_equal(data, &group);
+    n_handed_out++;
+    return hands_out;
+}
+
 /* What waits is applied. */
 static int apply(void)
 {
@@ -182,13 +192,18 @@ static void there_is_another_table_when_who_is_let_in_changes(void **state)
 {
     (void)state;
     assert_false(qr_keyring_tick(&keyring));
+    unsigned n = n_handed_out;
     ask_and_apply(QR_KEY_ADD, "", 1);
-    assert_true(qr_keyring_tick(&keyring));
-    assert_false(qr_keyring_tick(&keyring));
+    assert_int_equal(n_handed_out, n + 1); /* before the answer */
     assert_int_equal(keyring.table->n_keys, 1);
     qr_keyring_applied(&keyring, QR_COMMAND_SAMPLES);
+    assert_int_equal(n_handed_out, n + 1);
     assert_false(qr_keyring_tick(&keyring));
+    /* What could not be handed out is so later. */
+    hands_out = UV_ENOMEM;
     ask_and_apply(QR_KEY_ROTATE, "1", 2);
+    assert_false(qr_keyring_tick(&keyring));
+    hands_out = 0;
     assert_true(qr_keyring_tick(&keyring));
     assert_int_equal(in_table(1)->standing, QR_KEY_OVERLAPS);
     /* The overlap ends by the cluster's time. */
@@ -271,7 +286,10 @@ static int setup(void **state)
         (struct qr_group){.clock = {mono_ms, real_us}, .now_s = NOW, .now_ms = 1000, .ready = true};
     if (uv_loop_init(&loop) != 0 || qr_mailbox_init(&mailbox, &loop) != 0)
         return -1;
-    return qr_keyring_init(&keyring, &mailbox, &group, &group.clock, &cluster_id);
+    int err = qr_keyring_init(&keyring, &mailbox, &group, &group.clock, &cluster_id);
+    keyring.hand_out = on_hand_out;
+    keyring.data = &group;
+    return err;
 }
 
 static int teardown(void **state)

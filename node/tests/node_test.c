@@ -58,12 +58,14 @@ static void configure(struct qr_config *config)
     write_stream_conf("[" KEY "]\n    enabled = yes\n");
     snprintf(path, sizeof path, "%s/quorate.conf", dir);
     qr_write_file(path,
-                  "[member]\nid = 1\nlisten = 127.0.0.1:%u\nlink = 127.0.0.1:%u\n"
+                  "[member]\nid = 1\nlink = 127.0.0.1:%u\n"
                   "[cluster]\nid = 6b0c9a1e-7a55-4c62-9d11-0f7d5d0a7f01\n"
                   "member 1 = 127.0.0.1:%u\n"
                   "[web]\ncertificate = member.crt\nkey = member.key\ntick ms = 50\n"
+                  "client ca = ca.crt\nbind to = 127.0.0.1:%u "
+                  "127.0.0.1:%u=streaming|dashboard^SSL=force 127.0.0.1:%u=management\n"
                   "[store]\ndisk reserve MiB = 8\n[log]\nlevel = warn\n",
-                  port, port + 100, port + 100);
+                  port + 100, port + 100, port, port + 1, port + 2);
     assert_int_equal(qr_config_read(config, path, sentence, sizeof sentence), 0);
 }
 
@@ -473,16 +475,28 @@ static bool hear_tls(struct tls_client *client, const char *text)
     }
 }
 
-static void open_tls(struct tls_client *client)
+/* With the member's own certificate, or with none. */
+static void open_tls_to(struct tls_client *client, uint16_t to, bool shows)
 {
     struct qr_tls_context *context;
-    char reason[QR_TLS_REASON_BYTES];
-    assert_int_equal(qr_tls_context_client(&context, NULL, reason), 0);
-    client->fd = dial();
+    char reason[QR_TLS_REASON_BYTES], ca[300], cert[300], key[300];
+    snprintf(ca, sizeof ca, "%s/ca.crt", dir);
+    snprintf(cert, sizeof cert, "%s/member.crt", dir);
+    snprintf(key, sizeof key, "%s/member.key", dir);
+    if (shows)
+        assert_int_equal(qr_tls_context_mutual(&context, ca, cert, key, reason), 0);
+    else
+        assert_int_equal(qr_tls_context_client(&context, NULL, reason), 0);
+    client->fd = dial_to(to);
     client->n_heard = 0;
     assert_int_equal(qr_tls_new(&client->tls, context, QR_TLS_CLIENT), 0);
     qr_tls_context_free(context);
     assert_true(hear_tls(client, "")); /* the handshake */
+}
+
+static void open_tls(struct tls_client *client)
+{
+    open_tls_to(client, port, false);
 }
 
 static void say_tls(struct tls_client *client, const char *text)
@@ -733,6 +747,94 @@ static void keys_of_the_log_let_in_and_shut_out(void **state)
     json_decref(ask_keys(NULL, "revoke&key=3"));
 }
 
+/* ---- where it listens ---- */
+
+static bool hears(uint16_t to, const char *request, const char *expected)
+{
+    char heard[65536];
+    int fd = dial_to(to);
+    say(fd, request);
+    bool heard_it = hear(fd, expected, heard, sizeof heard);
+    close(fd);
+    return heard_it;
+}
+
+static void each_port_takes_what_it_is_for(void **state)
+{
+    (void)state;
+    static struct tls_client client;
+    char request[1024];
+    /* Without TLS, where it must be. */
+    assert_true(hears(port + 1, "GET /api/v1/info HTTP/1.1\r\n\r\n", "ask with https"));
+    make_request(request, sizeof request, GUID "f", KEY, 15352);
+    int fd = dial_to(port + 1);
+    say(fd, request);
+    assert_true(ends(fd)); /* without an answer that would ban the member */
+    close(fd);
+    /* With it. */
+    open_tls_to(&client, port + 1, false);
+    say_tls(&client, request);
+    assert_true(hear_tls(&client, "version=15296"));
+    close_tls(&client);
+    open_tls_to(&client, port + 1, false);
+    say_tls(&client, "GET /api/v1/info HTTP/1.1\r\n\r\n");
+    assert_true(hear_tls(&client, "\"version\""));
+    close_tls(&client);
+    open_tls_to(&client, port + 1, false);
+    say_tls(&client, "GET /api/quorate/v1/keys HTTP/1.1\r\n\r\n");
+    assert_true(hear_tls(&client, "You are not allowed"));
+    close_tls(&client);
+    /* A port for management only. */
+    assert_true(hears(port + 2, "GET /api/quorate/v1/keys HTTP/1.1\r\n\r\n", "\"bindings\""));
+    assert_true(hears(port + 2, "GET /api/quorate/v1/status HTTP/1.1\r\n\r\n", "\"verdict\""));
+    assert_true(hears(port + 2, "GET /api/v1/info HTTP/1.1\r\n\r\n", "You are not allowed"));
+    assert_true(hears(port + 2, request, "not permitted"));
+}
+
+/* The member's own certificate is of the CA, too; what it is called there does not matter. */
+static bool shows_certificate(void *data)
+{
+    json_t *root = status(), *child;
+    size_t i;
+    json_array_foreach(json_object_get(root, "children"), i, child)
+    {
+        const char *text = json_string_value(json_object_get(child, "certificate"));
+        if (text != NULL)
+            snprintf(data, 65, "%s", text);
+    }
+    json_decref(root);
+    return strlen(data) == 64;
+}
+
+static void a_machine_may_be_bound_to_its_certificate(void **state)
+{
+    (void)state;
+    static struct tls_client client;
+    char request[1024], certificate_of[65] = "";
+    make_request(request, sizeof request, GUID "0", KEY, 15352);
+    open_tls_to(&client, port, true);
+    say_tls(&client, request);
+    assert_true(hear_tls(&client, "version=15296"));
+    assert_true(qr_wait_for(shows_certificate, certificate_of, DEADLINE_MS, 50));
+    json_decref(ask_keys(NULL, "bind&machine_guid=" GUID "0&certificate=%s", certificate_of));
+    /* It stays, and may come again; without the certificate it may not. */
+    int fd = dial();
+    say(fd, request);
+    char heard[256];
+    assert_true(hear(fd, "not permitted", heard, sizeof heard));
+    close(fd);
+    say_tls(&client, definition);
+    say_tls(&client, "CHART_DEFINITION_END 0 0 1\n");
+    assert_true(hear_tls(&client, "REPLAY_CHART"));
+    close_tls(&client);
+    json_decref(ask_keys(NULL, "bind&machine_guid=" GUID "0&certificate=%064d", 1));
+    open_tls_to(&client, port, true);
+    say_tls(&client, request);
+    assert_true(hear_tls(&client, "not permitted"));
+    close_tls(&client);
+    json_decref(ask_keys(NULL, "unbind&machine_guid=" GUID "0"));
+}
+
 static void nobody_else_may_listen_on_its_address(void **state)
 {
     (void)state;
@@ -846,7 +948,7 @@ static int setup(void **state)
     struct qr_config config;
     signal(SIGPIPE, SIG_IGN); /* as the program does */
     qr_temp_dir(dir, "node-test");
-    port = qr_free_ports(1);
+    port = qr_free_ports(3);
     make_certificate_of(1);
     configure(&config);
     uv_loop_init(&loop);
@@ -880,6 +982,8 @@ int main(void)
         cmocka_unit_test(a_client_that_has_said_all_is_answered),
         cmocka_unit_test(it_reads_again_whom_it_lets_in),
         cmocka_unit_test(keys_of_the_log_let_in_and_shut_out),
+        cmocka_unit_test(each_port_takes_what_it_is_for),
+        cmocka_unit_test(a_machine_may_be_bound_to_its_certificate),
         cmocka_unit_test(nobody_else_may_listen_on_its_address),
         cmocka_unit_test(strangers_leave_descriptors_to_the_log),
         cmocka_unit_test(a_child_of_an_earlier_life_is_not_connected),
