@@ -92,8 +92,7 @@ static void add_all(enum cell_workload workload)
     }
 }
 
-/* Few cells of both workloads.  Members and full disks have scenarios of their own; wrong clocks
- * and full disks still leave holes in some runs of --all. */
+/* Few cells of both workloads.  Members have a scenario of their own. */
 static void add_short(void)
 {
     static const struct {
@@ -101,7 +100,9 @@ static void add_short(void)
         const char *a, *b;
     } few[] = {{CELL_REPLAYS, "kill", "partition"},
                {CELL_STREAMS, "pause", "slow"},
-               {CELL_REPLAYS, "flip", NULL}};
+               {CELL_REPLAYS, "flip", NULL},
+               {CELL_STREAMS, "clock", NULL},
+               {CELL_STREAMS, "full", "clock"}};
     for (size_t i = 0; i < sizeof few / sizeof *few; i++)
         add_cell(few[i].workload, fault_find(few[i].a),
                  few[i].b != NULL ? fault_find(few[i].b) : NULL);
@@ -312,7 +313,7 @@ static int usage(int status)
            "  --workload W    streams, or replays: with replays and late data (default: both)\n"
            "  --fault A[,B]   one kind, or two at once\n"
            "  --all           each kind alone and each pair\n"
-           "  --short         three cells, of the kinds that are always well; what CI runs\n"
+           "  --short         five cells, of the kinds that are always well; what CI runs\n"
            "  --seconds N     of faults in each cell (15)\n"
            "  --seed S        of the order of faults and of the children's values (1)\n"
            "  --port N        of the first member, where there are no network namespaces\n"
