@@ -1,7 +1,9 @@
 /* Odd lives of children: what changes while they stream.  Every second of every one of them is
  * compared on every member, and so are the neighbours'. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ha-tests/odd_child.h"
@@ -270,6 +272,53 @@ static void virtual_nodes_are_hosts_of_their_own(void **state)
     }
 }
 
+static bool is_marked(void *data)
+{
+    (void)data;
+    for (unsigned id = 1; id <= stage.cluster.n; id++) {
+        qr_fetch_get(&stage.cluster.fetch, 3000, "%s/host/%s/api/v1/info",
+                     stage.cluster.members[id].url, child.guid);
+        json_t *info = qr_fetch_json(&stage.cluster.fetch);
+        const json_t *labels = json_object_get(info, "host_labels");
+        const char *mark = json_string_value(json_object_get(labels, "_is_ephemeral"));
+        const char *own = json_string_value(json_object_get(labels, "room"));
+        bool marked = mark != NULL && strcmp(mark, "true") == 0 && own != NULL;
+        json_decref(info);
+        if (!marked)
+            return false;
+    }
+    return true;
+}
+
+/* stream.conf of the member that it streams to says so. */
+static void an_ephemeral_node_is_marked(void **state)
+{
+    (void)state;
+    char path[512];
+    begin_life("ephemeral");
+    odd_disconnect(&child);
+    snprintf(path, sizeof path, "%s/stream.conf", stage.cluster.members[2].dir);
+    FILE *file = fopen(path, "a");
+    expect(&stage, file != NULL);
+    fprintf(file, "[%s]\ntype = machine\nis ephemeral node = yes\n", child.guid);
+    fclose(file);
+    qr_process_signal(&stage.cluster.members[2].process, SIGHUP);
+    struct timespec pause = {0, 200000000};
+    bool marked = false; /* When the file has been read is not told. */
+    for (int i = 0; i < 20 && !marked; i++) {
+        odd_connect(&child, 2, "ephemeral");
+        stranger_print(child.fd, "LABEL \"room\" = 1 \"north\"\nLABEL \"_is_ephemeral\" = 1 "
+                                 "\"false\"\nOVERWRITE labels\n");
+        odd_define(&child, "line", "", DIM("a", "a", PLAIN));
+        collect(3, true, false, false);
+        marked = qr_wait_for(is_marked, NULL, 1500, 100);
+        odd_check(&child, abcd);
+        odd_disconnect(&child);
+        nanosleep(&pause, NULL);
+    }
+    expect(&stage, marked);
+}
+
 /* ---- a definition longer than an entry of the log ---- */
 
 static bool is_in_log(void *data)
@@ -319,6 +368,7 @@ int main(void)
         cmocka_unit_test(charts_change_type_go_and_come_back),
         cmocka_unit_test(a_child_is_renamed),
         cmocka_unit_test(virtual_nodes_are_hosts_of_their_own),
+        cmocka_unit_test(an_ephemeral_node_is_marked),
         cmocka_unit_test(a_chart_that_is_too_long_is_refused_by_name),
         cmocka_unit_test(the_neighbours_lack_nothing),
     };

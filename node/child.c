@@ -233,6 +233,11 @@ static void on_labels(void *data, const struct qr_stream_label *labels, uint32_t
     struct session *s = data;
     struct qr_feed_note *note = note_of(s);
     struct qr_buf body = {0};
+    struct qr_stream_label marked[QR_LABELS_MAX + 1];
+    if (s->ephemeral) {
+        n = qr_host_info_mark_ephemeral(marked, labels, n);
+        labels = marked;
+    }
     if (note == NULL ||
         qr_host_info_encode(&body, &s->handshake, labels, n, s->claimed ? &s->claim : NULL) != 0) {
         qr_buf_release(&body);
@@ -491,6 +496,7 @@ static int open_stream(struct session *s, uint32_t caps, const struct qr_stream_
         .payload_end = qr_child_on_payload_end,
     };
     s->caps = caps;
+    s->ephemeral = policy->ephemeral;
     int err = qr_stream_new(&s->stream, &stream_config, &handler);
     enum qr_compression compression = qr_caps_compression(caps);
     if (err == 0 && compression != QR_COMPRESSION_NONE)

@@ -93,6 +93,18 @@ int qr_host_info_encode(struct qr_buf *out, const struct qr_handshake *h,
     return err;
 }
 
+uint32_t qr_host_info_mark_ephemeral(struct qr_stream_label *to, const struct qr_stream_label *from,
+                                     uint32_t n)
+{
+    uint32_t n_kept = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (!qr_slice_is(from[i].name, QR_LABEL_EPHEMERAL))
+            to[n_kept++] = from[i];
+    to[n_kept++] =
+        (struct qr_stream_label){qr_slice_str(QR_LABEL_EPHEMERAL), qr_slice_str("true"), 2};
+    return n_kept;
+}
+
 static size_t chart_bytes(const struct qr_stream_chart *c)
 {
     size_t bytes = c->id.len + c->name.len + c->title.len + c->units.len + c->family.len +

@@ -12,6 +12,14 @@ int qr_host_info_encode(struct qr_buf *out, const struct qr_handshake *handshake
                         const struct qr_stream_label *labels, uint32_t n_labels,
                         const struct qr_guid *claim);
 
+/* How Netdata's parents mark a host that comes and goes. */
+#define QR_LABEL_EPHEMERAL "_is_ephemeral"
+
+/* Copies labels and says in one more, whatever the child said itself, that the host is ephemeral.
+ * `to` has room for n + 1; returns how many there are. */
+uint32_t qr_host_info_mark_ephemeral(struct qr_stream_label *to, const struct qr_stream_label *from,
+                                     uint32_t n);
+
 /* Appends the encoded definition of a chart. */
 int qr_chart_info_encode(struct qr_buf *out, const struct qr_stream_chart *chart);
 

@@ -166,10 +166,9 @@ static int check_forwarding(const struct line *line, struct qr_stream_section *s
                             "leave it out");
 }
 
-static int check_ephemeral(const struct line *line, struct qr_stream_section *section)
+static int set_ephemeral(const struct line *line, struct qr_stream_section *section)
 {
-    (void)section;
-    return refuse_yes(line, "this build does not mark nodes as ephemeral: say no, or leave it out");
+    return set_flag(line, &section->has_ephemeral, &section->ephemeral);
 }
 
 static int check_db(const struct line *line, struct qr_stream_section *section)
@@ -219,7 +218,7 @@ static const struct row {
     {RECEIVER, NULL, {"proxy destination", "default proxy destination"}},
     {RECEIVER, NULL, {"proxy api key", "default proxy api key"}},
     {RECEIVER, NULL, {"proxy send charts matching", "default proxy send charts matching"}},
-    {RECEIVER, check_ephemeral, {"is ephemeral node"}},
+    {RECEIVER, set_ephemeral, {"is ephemeral node"}},
     {SENDER, check_forwarding, {"enabled"}},
     {SENDER, NULL, {"destination"}},
     {SENDER, NULL, {"api key"}},
@@ -416,6 +415,8 @@ static void refine(struct qr_stream_policy *policy, const struct qr_stream_secti
         policy->compression = section->compression;
     if (section->has_order)
         policy->compressions = section->order;
+    if (section->has_ephemeral)
+        policy->ephemeral = section->ephemeral;
     if (section->period_s != 0)
         policy->period_s = section->period_s;
     if (section->step_s != 0)

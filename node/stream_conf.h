@@ -23,6 +23,7 @@ struct qr_stream_section {
     bool has_type, is_machine;
     bool has_enabled, enabled;
     bool has_replication, replication;
+    bool has_ephemeral, ephemeral;
     bool has_compression, compression;
     bool has_order;
     struct qr_compression_order order;
@@ -38,6 +39,7 @@ struct qr_stream_conf {
 /* What a child may do, once let in. */
 struct qr_stream_policy {
     bool replication, compression;
+    bool ephemeral; /* The host is marked: it comes and goes. */
     uint32_t period_s, step_s;
     uint32_t update_every; /* Instead of what the child says of itself; 0: as it says. */
     struct qr_compression_order compressions;

@@ -12,6 +12,24 @@ static const char request[] =
     "&abbrev_timezone=UTC&utc_offset=3600&hops=2&ver=15352&NETDATA_SYSTEM_OS_NAME=Debian"
     "&NETDATA_SYSTEM_ARCHITECTURE=x86_64 HTTP/1.1\r\nUser-Agent: netdata/v1.37.1\r\n\r\n";
 
+static void an_ephemeral_host_is_marked_whatever_it_says(void **state)
+{
+    (void)state;
+    const struct qr_stream_label labels[] = {
+        {qr_slice_str("a"), qr_slice_str("1"), 1},
+        {qr_slice_str(QR_LABEL_EPHEMERAL), qr_slice_str("false"), 1},
+        {qr_slice_str("b"), qr_slice_str("2"), 1},
+    };
+    struct qr_stream_label marked[4];
+    assert_int_equal(qr_host_info_mark_ephemeral(marked, labels, 0), 1);
+    assert_slice(marked[0].name, "_is_ephemeral");
+    assert_int_equal(qr_host_info_mark_ephemeral(marked, labels, 3), 3);
+    assert_slice(marked[0].name, "a");
+    assert_slice(marked[1].name, "b");
+    assert_slice(marked[2].name, "_is_ephemeral");
+    assert_slice(marked[2].value, "true");
+}
+
 static void keeps_what_a_child_says_of_itself(void **state)
 {
     (void)state;
@@ -99,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_what_a_child_says_of_itself),
+        cmocka_unit_test(an_ephemeral_host_is_marked_whatever_it_says),
         cmocka_unit_test(keeps_a_chart_with_its_dimensions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,14 +14,15 @@
 #define BOX "44444444-2222-3333-4444-555555555555"
 #define BAD "55555555-2222-3333-4444-555555555555"
 
-static const char text[] = "[stream]\n enabled = no\n"
-                           "[" KEY "]\n enabled = yes\n"
-                           "[" OFF "]\n enabled = no\n"
-                           "[" NET "]\n type = api\n enabled = yes\n allow from = !10.0.0.9 10.*\n"
-                           " replication period = 2h\n seconds per replication step = 60\n"
-                           "[" BOX "]\n type = machine\n enable replication = no\n"
-                           " compression algorithms order = gzip lz4\n"
-                           "[" BAD "]\n type = machine\n enabled = no\n";
+static const char text[] =
+    "[stream]\n enabled = no\n"
+    "[" KEY "]\n enabled = yes\n"
+    "[" OFF "]\n enabled = no\n"
+    "[" NET "]\n type = api\n enabled = yes\n allow from = !10.0.0.9 10.*\n"
+    " replication period = 2h\n seconds per replication step = 60\n"
+    "[" BOX "]\n type = machine\n enable replication = no\n is ephemeral node = yes\n"
+    " compression algorithms order = gzip lz4\n"
+    "[" BAD "]\n type = machine\n enabled = no\n";
 
 static char path[] = "/tmp/quorate-stream-XXXXXX";
 static struct qr_stream_conf conf;
@@ -65,10 +66,12 @@ static void the_machine_refines_the_key(void **state)
     struct qr_stream_policy policy;
     assert_int_equal(check(NET, "any", "10.1.1.1", &policy), 0);
     assert_true(policy.replication);
+    assert_false(policy.ephemeral);
     assert_int_equal(policy.period_s, 7200);
     assert_int_equal(policy.step_s, 60);
     assert_int_equal(check(KEY, BOX, "10.1.1.1", &policy), 0);
     assert_false(policy.replication);
+    assert_true(policy.ephemeral);
     assert_int_equal(policy.period_s, 86400);
     assert_int_equal(policy.compressions.all[0], QR_COMPRESSION_GZIP);
     assert_int_equal(policy.compressions.all[1], QR_COMPRESSION_LZ4);
@@ -119,7 +122,7 @@ static void refuses_a_file_with_a_sentence(void **state)
                                       "[" KEY "]\ndefault memory mode = none\n",
                                       "[" KEY "]\ndb = tape\n",
                                       "[" KEY "]\ndefault proxy enabled = yes\n",
-                                      "[" KEY "]\nis ephemeral node = yes\n",
+                                      "[" KEY "]\nis ephemeral node = perhaps\n",
                                       "[" KEY "]\nenabled = yes\n[stream]\nenabled = yes\n",
 
                                       "[" KEY "]\nenabled = perhaps\n",
