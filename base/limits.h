@@ -56,8 +56,11 @@ static_assert(QR_CHILD_INBUF_BYTES >= QR_REQUEST_BYTES_MAX, "a whole request lin
 /* A call's words: 1.37 takes lines of 15 KiB. */
 #define QR_FUNCTION_CALL_BYTES_MAX 8192u
 #define QR_FUNCTION_TIMEOUT_S_MAX  600u
-/* What is sent along with a call: a configuration, some KiB. */
-#define QR_FUNCTION_PAYLOAD_BYTES_MAX (1024u * 1024)
+/* What is sent along with a call: a configuration, some KiB.  It crosses a member link in one
+ * frame, with the call's words. */
+#define QR_FUNCTION_PAYLOAD_BYTES_MAX (960u * 1024)
+static_assert(QR_FUNCTION_PAYLOAD_BYTES_MAX + 4 * QR_FUNCTION_CALL_BYTES_MAX <= 1024u * 1024,
+              "a call and its payload fit a frame");
 /* The body of one answer, as 1.37's parents; and of all that a member has in work. */
 #define QR_FUNCTION_RESULT_BYTES_MAX  (10u * 1024 * 1024)
 #define QR_FUNCTION_RESULTS_BYTES_MAX (64u * 1024 * 1024)

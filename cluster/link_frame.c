@@ -26,7 +26,7 @@ static const struct {
     [QR_LINK_BLOCK_GET] = {"BLOCK_GET", 4096},
     [QR_LINK_BLOCK_PART] = {"BLOCK_PART", 1024 * 1024 + 4096},
     [QR_LINK_PLACE] = {"PLACE", 4096},
-    [QR_LINK_FUNCTION] = {"FUNCTION", 1024 * 1024 + 32 * 1024},
+    [QR_LINK_FUNCTION] = {"FUNCTION", 1024 * 1024},
 };
 
 size_t qr_link_payload_max(enum qr_link_type type)

@@ -84,7 +84,7 @@ static void each_type_has_its_limit(void **state)
             int err = qr_link_frame_decode(&frame, &used, qr_slice_of(bytes, sizeof bytes));
             assert_int_equal(err, over ? QR_E_LIMIT : max ? QR_E_PARTIAL : 0);
         }
-        assert_true(type == QR_LINK_RAFT || max <= 1024 * 1024 + 32 * 1024);
+        assert_true(type == QR_LINK_RAFT || max <= 1024 * 1024 + 4096);
     }
 }
 
