@@ -181,7 +181,7 @@ static const char *refusal_of(const struct web *web)
     const struct qr_conn *conn = web->conn;
     if (qr_conn_lacks_tls(conn))
         return "This port takes TLS only: ask with https.";
-    bool manages = qr_manage_takes(&web->request);
+    bool manages = qr_manage_takes(&web->request) || qr_api_functions_wanted(&web->request);
     if ((conn->bind->roles & qr_roles_for(web->request.path, manages)) == 0)
         return "You are not allowed to access this resource.";
     return NULL;
