@@ -366,6 +366,21 @@ static void note_clock(struct session *s, const struct qr_stream_stats *stats)
     }
 }
 
+/* For the status: how much of the past is asked for still, and how much it was at most. */
+static void note_replay(struct session *s, const struct qr_stream_stats *stats)
+{
+    struct qr_feed *feed = &s->feed;
+    uint64_t all_s = atomic_load_explicit(&feed->replay_all_s, memory_order_relaxed);
+    bool ended = stats->replay_left_s == 0;
+    if (!ended && all_s == 0)
+        atomic_store_explicit(&feed->replay_since_ms,
+                              qr_clock_mono_ms(qr_ingest_config(s->ingest)->clock),
+                              memory_order_relaxed);
+    if (ended || stats->replay_left_s > all_s)
+        atomic_store_explicit(&feed->replay_all_s, stats->replay_left_s, memory_order_relaxed);
+    atomic_store_explicit(&feed->replay_left_s, stats->replay_left_s, memory_order_relaxed);
+}
+
 static void count_rows(struct session *s)
 {
     struct qr_stream_stats stats;
@@ -377,6 +392,7 @@ static void count_rows(struct session *s)
     s->last_rows = rows;
     s->last_replayed = stats.rows_replayed;
     note_clock(s, &stats);
+    note_replay(s, &stats);
 }
 
 void qr_child_tick(struct qr_child *child)

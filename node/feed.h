@@ -70,8 +70,10 @@ struct qr_feed {
     uint32_t epoch;
 
     /* Written by the session, read by the roster. */
-    _Atomic int64_t clock_ahead_s; /* Of the child's clock, as last seen. */
-    _Atomic uint64_t rows_ahead;   /* Refused as of the future (proto/horizon). */
+    _Atomic int64_t clock_ahead_s;                /* Of the child's clock, as last seen. */
+    _Atomic uint64_t replay_left_s, replay_all_s; /* Seconds of its charts' past, while any wait. */
+    _Atomic uint64_t replay_since_ms;             /* When that began (mono); 0: nothing waits. */
+    _Atomic uint64_t rows_ahead;                  /* Refused as of the future (proto/horizon). */
 
     /* The session's. */
     uint32_t block_seq; /* Of the last block it sealed in this epoch. */

@@ -123,6 +123,49 @@ static void take_clocks(const struct qr_picture *picture, struct qr_status *stat
     }
 }
 
+/* At the rate so far. */
+static uint64_t replay_eta_s(const struct qr_feed_replay *replay, uint64_t now_ms)
+{
+    uint64_t done_s = replay->all_s - replay->left_s;
+    if (done_s == 0 || now_ms <= replay->since_ms)
+        return UINT64_MAX;
+    return replay->left_s * (now_ms - replay->since_ms) / done_s / 1000 + 1;
+}
+
+/* They are sorted by host. */
+static const struct qr_feed_replay *find_replay(const struct qr_feed_replay *replays, unsigned n,
+                                                uint32_t host)
+{
+    unsigned low = 0, high = n;
+    while (low < high) {
+        unsigned mid = (low + high) / 2;
+        if (replays[mid].host < host)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < n && replays[low].host == host ? &replays[low] : NULL;
+}
+
+static void take_replays(const struct qr_picture *picture, struct qr_status *status)
+{
+    uint64_t now_ms = qr_clock_mono_ms(picture->sources.clock);
+    struct qr_feed_replay *replays = calloc(status->n_children + 1, sizeof *replays);
+    unsigned n = 0;
+    if (replays != NULL)
+        n = qr_roster_replays(picture->sources.roster, replays, status->n_children);
+    for (uint32_t i = 0; i < status->n_children && n > 0; i++) {
+        struct qr_status_child *child = &status->children[i];
+        const struct qr_feed_replay *replay = find_replay(replays, n, child->host);
+        if (replay == NULL)
+            continue;
+        child->replay_left_s = replay->left_s;
+        child->replay_all_s = replay->all_s;
+        child->replay_eta_s = replay_eta_s(replay, now_ms);
+    }
+    free(replays);
+}
+
 static void take_placement(struct qr_status *status)
 {
     struct qr_placement *placement = &status->placement;
@@ -224,6 +267,7 @@ void qr_picture_publish(struct qr_picture *picture)
     take_children(picture, status, *slot);
     take_clocks(picture, status);
     take_admitted(picture, status);
+    take_replays(picture, status);
     *slot = status->group.applied;
     take_placement(status);
     status->draining = s->members->drain;

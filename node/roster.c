@@ -752,6 +752,31 @@ unsigned qr_roster_n_children(const struct qr_roster *roster)
     return n;
 }
 
+static int compare_replays(const void *a, const void *b)
+{
+    const struct qr_feed_replay *x = a;
+    const struct qr_feed_replay *y = b;
+    return (x->host > y->host) - (x->host < y->host);
+}
+
+unsigned qr_roster_replays(const struct qr_roster *roster, struct qr_feed_replay *replays,
+                           unsigned max)
+{
+    unsigned n = 0;
+    QR_LIST_FOREACH (node, &roster->feeds) {
+        const struct qr_feed *feed = QR_CONTAINER_OF(node, struct qr_feed, node);
+        struct qr_feed_replay replay = {
+            feed->host, atomic_load_explicit(&feed->replay_left_s, memory_order_relaxed),
+            atomic_load_explicit(&feed->replay_all_s, memory_order_relaxed),
+            atomic_load_explicit(&feed->replay_since_ms, memory_order_relaxed)};
+        if (feed->owned && n < max && replay.left_s > 0 && replay.all_s >= replay.left_s)
+            replays[n++] = replay;
+    }
+    if (n > 1)
+        qsort(replays, n, sizeof *replays, compare_replays);
+    return n;
+}
+
 unsigned qr_roster_clocks(const struct qr_roster *roster, struct qr_feed_clock *clocks,
                           unsigned max)
 {

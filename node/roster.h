@@ -96,6 +96,16 @@ struct qr_feed_admitted {
 unsigned qr_roster_admitted(const struct qr_roster *roster, struct qr_feed_admitted *admitted,
                             unsigned max);
 
+/* Of a child that is connected here and replays its past. */
+struct qr_feed_replay {
+    uint32_t host;
+    uint64_t left_s, all_s; /* Seconds of its charts to be asked for still; the most there were. */
+    uint64_t since_ms;      /* When that began (mono). */
+};
+/* Those there are, ascending by host, at most max. */
+unsigned qr_roster_replays(const struct qr_roster *roster, struct qr_feed_replay *replays,
+                           unsigned max);
+
 /* Socket to applied, of the last 1024 batches, in us. */
 void qr_roster_latency(struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us);
 

@@ -409,6 +409,23 @@ static void add_admitted(struct qr_json *json, const struct qr_status_child *chi
     qr_json_str(json, "certificate", child->has_certificate ? certificate : NULL);
 }
 
+static void add_replay(struct qr_json *json, const struct qr_status_child *child)
+{
+    if (child->replay_left_s == 0) {
+        qr_json_null(json, "replay");
+        return;
+    }
+    uint64_t done_s = child->replay_all_s - child->replay_left_s;
+    qr_json_object(json, "replay");
+    qr_json_u64(json, "left_s", child->replay_left_s);
+    qr_json_u64(json, "permille", done_s * 1000 / child->replay_all_s);
+    if (child->replay_eta_s == UINT64_MAX)
+        qr_json_null(json, "eta_s");
+    else
+        qr_json_u64(json, "eta_s", child->replay_eta_s);
+    qr_json_end(json);
+}
+
 static void add_child(struct qr_json *json, const struct qr_status_child *child)
 {
     qr_json_object(json, NULL);
@@ -427,6 +444,7 @@ static void add_child(struct qr_json *json, const struct qr_status_child *child)
     qr_json_u64(json, "rows_ahead", child->rows_ahead);
     add_admitted(json, child);
     qr_json_str(json, "clone", child->clone);
+    add_replay(json, child);
     qr_json_end(json);
 }
 

@@ -32,6 +32,9 @@ struct qr_status_child {
     uint32_t key;          /* In the log, that it came with, on its owner; 0: none of there. */
     bool has_certificate;  /* It showed one, on its owner: its SHA-256. */
     uint8_t certificate[QR_TLS_FINGERPRINT_BYTES];
+    /* Its owner knows: seconds of its charts' past that it is asked for still, of so many. */
+    uint64_t replay_left_s, replay_all_s;
+    uint64_t replay_eta_s; /* UINT64_MAX: not known yet. */
     char *clone; /* What is to be said of another machine with its GUID; NULL: nothing.  Owned. */
 };
 
@@ -81,7 +84,8 @@ int qr_status_verdict(const struct qr_status *status, char *sentence, size_t sen
  *   children [{guid, hostname, own, owner (0: none), epoch, connected, charts, watermark,
  *     replication_factor, samples, gaps, clock_ahead_s, rows_ahead, key (its id) and certificate
  *     (64 hex digits) that it came with (null: none, or another member owns it), clone (a sentence,
- *     or null)}],
+ *     or null), replay {left_s, permille, eta_s (null: not known)} or null (nothing, or asked of
+ *     another member than its owner)}],
  * counters {..} 0 or UV_ENOMEM. */
 int qr_status_json(const struct qr_status *status, struct qr_buf *out);
 

@@ -603,3 +603,15 @@ int qr_replication_rend(struct qr_replication *r, const struct qr_replication_en
     end_whole_part(r, &end);
     return 0;
 }
+
+int64_t qr_replication_left_s(const struct qr_replication *r)
+{
+    int64_t left_s = 0;
+    if (r->phase == QR_REPLICATION_ASKING && r->last_s > r->cursor_s)
+        left_s = r->last_s - r->cursor_s;
+    if (r->has_part)
+        left_s += r->part.before_s - r->part.after_s;
+    for (uint32_t i = 0; i < r->n_parts; i++)
+        left_s += r->parts[i].before_s - r->parts[i].after_s;
+    return left_s;
+}

@@ -198,6 +198,10 @@ struct qr_replication_end {
 int qr_replication_rend(struct qr_replication *replication, const struct qr_replication_end *end,
                         uint64_t now_ms);
 
+/* Seconds of the past that are known to be asked for still: of the catch-up, as far as the child
+ * has them, and of open parts.  0: nothing, or not known yet. */
+int64_t qr_replication_left_s(const struct qr_replication *replication);
+
 /* Ask before qr_replication_rend: whether R* lines that come now set the chart's clock
  * (proto/arithmetic): not so for a chart that streams, nor for the answer to a part. */
 static inline bool qr_replication_sets_clock(const struct qr_replication *replication)

@@ -394,6 +394,7 @@ void qr_stream_get_stats(const struct qr_stream *stream, struct qr_stream_stats 
     stats->charts = stream->charts.n;
     for (uint32_t i = 0; i < stream->charts.n; i++) {
         enum qr_replication_phase phase = stream->charts.at[i]->replication.phase;
+        stats->replay_left_s += (uint64_t)qr_replication_left_s(&stream->charts.at[i]->replication);
         stats->charts_replicating +=
             phase == QR_REPLICATION_WAITING || phase == QR_REPLICATION_ASKING;
     }

@@ -204,6 +204,7 @@ struct qr_stream_stats {
     int64_t clock_ahead_s;   /* Of the child's clock, as last seen; exact to some seconds. */
     uint64_t labels_dropped; /* Beyond QR_LABELS_MAX. */
     uint32_t charts, charts_replicating;
+    uint64_t replay_left_s;  /* Of all charts: seconds of the past to be asked for still. */
     uint64_t charts_refused; /* Times that one was: see the handler's `refused`. */
 };
 void qr_stream_get_stats(const struct qr_stream *stream, struct qr_stream_stats *stats);

@@ -173,6 +173,16 @@ static void render_children(const json_t *children, const json_t *now, struct qr
             qr_buf_printf(out, "%s: its clock is %lld s %s%s\n", text_of(child, "hostname"),
                           llabs((long long)ahead_s), ahead_s > 0 ? "ahead" : "behind",
                           ahead_s > 0 && n_refused > 0 ? ", its rows are refused" : "");
+        const json_t *replay = json_object_get(child, "replay");
+        const json_t *eta = json_object_get(replay, "eta_s");
+        json_int_t permille = json_integer_value(json_object_get(replay, "permille"));
+        if (json_is_object(replay))
+            qr_buf_printf(out, "%s: replays its past, %lld.%lld %%", text_of(child, "hostname"),
+                          (long long)permille / 10, (long long)permille % 10);
+        if (json_is_object(replay) && json_is_integer(eta))
+            qr_buf_printf(out, ", about %lld s", (long long)json_integer_value(eta));
+        if (json_is_object(replay))
+            qr_buf_add_str(out, "\n");
         const char *clone = json_string_value(json_object_get(child, "clone"));
         if (clone != NULL)
             qr_buf_printf(out, "%s: %s\n", text_of(child, "hostname"), clone);

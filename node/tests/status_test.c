@@ -307,6 +307,28 @@ static void json_says_all_that_operators_ask(void **state)
     qr_status_free(status);
 }
 
+static void a_replay_has_its_progress(void **state)
+{
+    struct qr_status *status = healthy();
+    status->children[0].replay_left_s = 150;
+    status->children[0].replay_all_s = 600;
+    status->children[0].replay_eta_s = 4;
+    status->children[1].replay_left_s = status->children[1].replay_all_s = 9;
+    status->children[1].replay_eta_s = UINT64_MAX;
+    json_t *root = json_of(status);
+    const json_t *children = json_object_get(root, "children");
+    const json_t *first = json_object_get(json_array_get(children, 0), "replay");
+    const json_t *second = json_object_get(json_array_get(children, 1), "replay");
+    assert_int_equal(json_integer_value(json_object_get(first, "left_s")), 150);
+    assert_int_equal(json_integer_value(json_object_get(first, "permille")), 750);
+    assert_int_equal(json_integer_value(json_object_get(first, "eta_s")), 4);
+    assert_int_equal(json_integer_value(json_object_get(second, "permille")), 0);
+    assert_true(json_is_null(json_object_get(second, "eta_s")));
+    assert_true(json_is_null(json_object_get(json_array_get(children, 2), "replay")));
+    json_decref(root);
+    qr_status_free(status);
+}
+
 static void hostile_names_stay_json(void **state)
 {
     (void)state;
@@ -323,6 +345,7 @@ int main(void)
         cmocka_unit_test(the_verdict_names_the_thing_and_the_remedy),
         cmocka_unit_test(a_short_sentence_is_cut),
         cmocka_unit_test(json_says_all_that_operators_ask),
+        cmocka_unit_test(a_replay_has_its_progress),
         cmocka_unit_test(hostile_names_stay_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

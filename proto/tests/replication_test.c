@@ -188,6 +188,32 @@ static void goes_on_from_the_end_of_the_answer(void **state)
     qr_replication_release(&one.planner);
 }
 
+static void tells_how_much_is_left(void **state)
+{
+    static const struct qr_stream_hole holes[] = {{1500, 1600}, {1800, 1810}};
+    struct one one;
+    one_start(&one, false);
+    qr_replication_definition(&one.planner, 1, 1000, 4000, 4000);
+    assert_int_equal(qr_replication_left_s(&one.planner), 0); /* it is not known yet */
+    resume(&one, 3000, holes, 2);
+    assert_int_equal(qr_replication_left_s(&one.planner), 1000 + 110);
+    assert_asks(&one, 0, false, 3000, 3600);
+    answer(&one, 3000, 3600, 3600, false, 4000);
+    assert_int_equal(qr_replication_left_s(&one.planner), 400 + 110);
+    assert_asks(&one, 0, true, 3600, 4000);
+    answer(&one, 3600, 4000, 4000, true, 4000);
+    assert_int_equal(qr_replication_left_s(&one.planner), 110);
+    assert_asks(&one, 1, false, 1500, 1600);
+    answer(&one, 1500, 1540, 1540, false, 4000);
+    assert_int_equal(qr_replication_left_s(&one.planner), 60 + 10);
+    assert_asks(&one, 1, false, 1540, 1600);
+    answer(&one, 1540, 1600, 1600, false, 4000);
+    assert_asks(&one, 1, false, 1800, 1810);
+    answer(&one, 1800, 1810, 1810, false, 4000);
+    assert_int_equal(qr_replication_left_s(&one.planner), 0);
+    qr_replication_release(&one.planner);
+}
+
 static void asks_for_holes_once_it_streams(void **state)
 {
     (void)state;
@@ -789,6 +815,7 @@ int main(void)
         cmocka_unit_test(asks_by_the_rules),
         cmocka_unit_test(goes_on_from_the_end_of_the_answer),
         cmocka_unit_test(asks_for_holes_once_it_streams),
+        cmocka_unit_test(tells_how_much_is_left),
         cmocka_unit_test(heals_a_truncated_answer),
         cmocka_unit_test(asks_for_a_sample_that_came_in_between),
         cmocka_unit_test(asks_again_if_the_flag_was_lost),

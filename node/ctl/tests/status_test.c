@@ -65,6 +65,19 @@ static void names_wrong_clocks(void **state)
     assert_null(strstr(out.base, "d: its clock"));
 }
 
+static void shows_how_far_a_replay_is(void **state)
+{
+    assert_int_equal(
+        render("{\"verdict\":{\"level\":0,\"sentence\":\"x\"},\"members\":[],\"children\":["
+               "{\"hostname\":\"a\",\"replay\":{\"left_s\":9,\"permille\":755,\"eta_s\":4}},"
+               "{\"hostname\":\"b\",\"replay\":{\"left_s\":9,\"permille\":0,\"eta_s\":null}},"
+               "{\"hostname\":\"c\",\"replay\":null}]}"),
+        0);
+    assert_non_null(strstr(out.base, "a: replays its past, 75.5 %, about 4 s\n"
+                                     "b: replays its past, 0.0 %\n"));
+    assert_null(strstr(out.base, "c: replays"));
+}
+
 static void is_tolerant(void **state)
 {
     (void)state;
@@ -85,6 +98,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shows_verdict_members_and_children),
         cmocka_unit_test(names_wrong_clocks),
+        cmocka_unit_test(shows_how_far_a_replay_is),
         cmocka_unit_test(is_tolerant),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
