@@ -25,6 +25,17 @@ void qr_buf_clear(struct qr_buf *buf)
     buf->failed = false;
 }
 
+void qr_buf_trim(struct qr_buf *buf)
+{
+    if (buf->len == 0 || buf->len == buf->capacity)
+        return;
+    char *base = realloc(buf->base, buf->len);
+    if (base == NULL)
+        return;
+    buf->base = base;
+    buf->capacity = buf->len;
+}
+
 static int fail(struct qr_buf *buf, int error)
 {
     buf->failed = true;

@@ -29,6 +29,9 @@ void qr_buf_release(struct qr_buf *buf);
 /* Empties it and keeps its memory. */
 void qr_buf_clear(struct qr_buf *buf);
 
+/* Gives back the room behind the content, if the allocator can. */
+void qr_buf_trim(struct qr_buf *buf);
+
 /* Room for `len` more bytes at base + len.  0, UV_ENOMEM or QR_E_LIMIT. */
 int qr_buf_reserve(struct qr_buf *buf, size_t len);
 

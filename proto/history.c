@@ -220,6 +220,7 @@ void qr_history_fold(struct qr_history *h)
     size_t n_new = n_growing - h->growing.len;
     if (qr_buf_add(&h->growing, h->window->text + h->window->end - n_new, n_new) != 0)
         return;
+    qr_buf_trim(&h->growing);
     drop_window(h);
 }
 

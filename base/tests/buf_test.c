@@ -144,11 +144,26 @@ static void what_it_writes_the_cursor_reads(void **state)
     qr_buf_release(&buf);
 }
 
+static void gives_back_room(void **state)
+{
+    struct qr_buf buf;
+    qr_buf_init(&buf, 0);
+    qr_buf_trim(&buf); /* nothing to give */
+    assert_int_equal(qr_buf_reserve(&buf, 5000), 0);
+    assert_int_equal(qr_buf_add_str(&buf, "kept"), 0);
+    qr_buf_trim(&buf);
+    assert_int_equal(buf.capacity, 4);
+    assert_int_equal(qr_buf_add_str(&buf, " and more"), 0);
+    assert_memory_equal(buf.base, "kept and more", 13);
+    qr_buf_release(&buf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(appends_integers_little_endian),
         cmocka_unit_test(encodes_varints_minimally),
+        cmocka_unit_test(gives_back_room),
         cmocka_unit_test(keeps_to_its_maximum),
         cmocka_unit_test(leaves_the_content_alone_when_an_append_fails),
         cmocka_unit_test(survives_a_failed_allocation),
