@@ -7,8 +7,8 @@
  *       that was asked, while it runs
  *
  * All of them also below /host/NAME-OR-GUID, and the first two below /api/v3 as Netdata 2.x has
- * them.  POST /api/v3/function (or v1) sends its body along.  The function `config` changes a
- * child's configuration: only POST may call it.
+ * them.  The function `config` changes a child's configuration: that takes a POST with a body,
+ * which node/http does not let through to here, so it is refused.
  *
  * Netdata 1.37.1 answers all this with 403, unless it comes through its cloud.  Here it is for
  * whoever may manage the cluster (node/manage), and never for a page of a browser: functions show
