@@ -173,7 +173,8 @@ bool qr_api_functions_handle(struct qr_api_functions *api)
         return refuse(api, 400, QR_HTTP_TEXT, "The transaction is missing, or no UUID.");
     if (api->ask.what == QR_FUNCTIONS_CALL && !api->request->post &&
         names(api->ask.call.function, "config"))
-        return refuse(api, 403, QR_HTTP_TEXT, "A configuration is changed by a request with a body only.");
+        return refuse(api, 403, QR_HTTP_TEXT,
+                      "A configuration is changed by a request with a body only.");
     qr_functions_ask(api->functions, &api->ask);
     return false;
 }
