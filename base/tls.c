@@ -154,6 +154,32 @@ int qr_tls_context_client(struct qr_tls_context **context, const char *ca_file,
     return finish_context(context, made, err);
 }
 
+int qr_tls_context_upstream(struct qr_tls_context **context, const char *ca_file,
+                            const char *ca_path, char reason[QR_TLS_REASON_BYTES])
+{
+    struct qr_tls_context *made;
+    snprintf(reason, QR_TLS_REASON_BYTES, "out of memory");
+    ERR_clear_error();
+    int err = make_context(&made, SSL_CTX_new(TLS_client_method()), TLS1_2_VERSION);
+    if (err != 0)
+        return err;
+    SSL_CTX_set_verify(made->ssl, SSL_VERIFY_PEER, NULL);
+    int found = ca_file == NULL && ca_path == NULL
+                    ? SSL_CTX_set_default_verify_paths(made->ssl)
+                    : SSL_CTX_load_verify_locations(made->ssl, ca_file, ca_path);
+    if (found != 1) {
+        char text[128];
+        qr_tls_library_error(text, sizeof text);
+        snprintf(reason, QR_TLS_REASON_BYTES, "cannot read authorities of %s: %s",
+                 ca_file != NULL   ? ca_file
+                 : ca_path != NULL ? ca_path
+                                   : "this machine",
+                 text);
+        err = QR_E_TLS;
+    }
+    return finish_context(context, made, err);
+}
+
 void qr_tls_context_free(struct qr_tls_context *context)
 {
     if (context == NULL)

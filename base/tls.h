@@ -57,6 +57,12 @@ int qr_tls_context_server(struct qr_tls_context **context, const char *cert_file
 int qr_tls_context_client(struct qr_tls_context **context, const char *ca_file,
                           char reason[QR_TLS_REASON_BYTES]);
 
+/* For calls to Netdata parents, client only: TLS 1.2 or 1.3.  Their certificate must come from an
+ * authority of the file or the folder (OpenSSL's hashed names), with neither (NULL) from one of the
+ * machine's; the name in it is not checked.  Errors as above. */
+int qr_tls_context_upstream(struct qr_tls_context **context, const char *ca_file,
+                            const char *ca_path, char reason[QR_TLS_REASON_BYTES]);
+
 /* Sessions keep what they need of it. */
 void qr_tls_context_free(struct qr_tls_context *context);
 

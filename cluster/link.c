@@ -378,6 +378,8 @@ static int on_frame(struct qr_link_conn *conn, const struct qr_link_frame *frame
 
 static bool we_dial(const struct peer *peer)
 {
+    if (peer->link->shared.tls == NULL)
+        return false;
     return !peer->guest && peer->link->config.member_id > peer->member.id;
 }
 
@@ -598,13 +600,14 @@ static void share(struct qr_link *link)
 /* Handles are open: from here a failure closes through the loop. */
 static int start(struct qr_link *link)
 {
-    int err = listen_on(link);
+    int err = link->config.listen_address != NULL ? listen_on(link) : 0;
     if (err != 0) {
         qr_error("member link cannot listen reason=\"%s\" address=%s", qr_strerror(err),
                  link->config.listen_address);
         return err;
     }
-    note_address(link);
+    if (link->config.listen_address != NULL)
+        note_address(link);
     link->ticked_ms = qr_clock_mono_ms(link->config.clock);
     uv_timer_start(&link->tick, on_tick, link->config.heartbeat_ms, link->config.heartbeat_ms);
     return 0;
@@ -622,7 +625,9 @@ int qr_link_open(struct qr_link **out, const struct qr_link_config *config)
     share(link);
     qr_list_init(&link->conns);
     qr_list_init(&link->strangers);
-    int err = qr_tls_context_mutual(&link->shared.tls, config->ca_file, config->cert_file,
+    int err = 0;
+    if (config->listen_address != NULL)
+        err = qr_tls_context_mutual(&link->shared.tls, config->ca_file, config->cert_file,
                                     config->key_file, reason);
     if (err == 0)
         err = uv_tcp_init(config->loop, &link->listener);

@@ -68,7 +68,7 @@ struct qr_link_config {
     uint32_t member_id;
     uint64_t incarnation;
     struct qr_guid cluster_id;
-    const char *listen_address; /* host:port */
+    const char *listen_address; /* host:port; NULL: alone, neither listens nor dials */
     const char *ca_file, *cert_file, *key_file;
     uint32_t heartbeat_ms;
     uint32_t election_timeout_ms;

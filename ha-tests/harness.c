@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -54,6 +55,8 @@ static void start_load(struct stage *stage, const struct stage_options *options)
     snprintf(stage->load_json, sizeof stage->load_json, "%s/loadgen.json", stage->cluster.dir);
     snprintf(log, sizeof log, "%s/loadgen.log", stage->cluster.dir);
     qr_cluster_destinations(&stage->cluster, stage->first, ',', to, sizeof to);
+    if (options->also != NULL)
+        snprintf(to + strlen(to), sizeof to - strlen(to), ",%s", options->also);
     snprintf(hosts, sizeof hosts, "%u", stage->model.n_hosts);
     snprintf(charts, sizeof charts, "%u", stage->model.n_charts);
     snprintf(dims, sizeof dims, "%u", stage->model.n_dims);

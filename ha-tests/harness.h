@@ -33,6 +33,7 @@ struct stage_options {
     unsigned first_not_leader; /* The lists of children begin with a follower, else the leader. */
     int64_t history_s;         /* STAGE_HISTORY_S */
     const char *loadgen[16];   /* More options for it. */
+    const char *also;          /* More destinations, behind the members. */
 };
 
 struct stage {

@@ -35,6 +35,21 @@ static int read_file(struct qr_admission *admission, const char *path, char *sen
     return 0;
 }
 
+static int read_upstream_tls(struct qr_admission *admission, char *sentence, size_t sentence_bytes)
+{
+    const struct qr_stream_sender *sender = &admission->stream_conf.sender;
+    char reason[QR_TLS_REASON_BYTES];
+    if (!qr_stream_conf_forwards(&admission->stream_conf))
+        return 0;
+    int err = sender->skip_verification
+                  ? qr_tls_context_client(&admission->upstream_tls, NULL, reason)
+                  : qr_tls_context_upstream(&admission->upstream_tls, sender->ca_file,
+                                            sender->ca_path, reason);
+    if (err != 0)
+        snprintf(sentence, sentence_bytes, "[stream]: %s", reason);
+    return err;
+}
+
 int qr_admission_read(struct qr_admission **admission, const struct qr_config *config,
                       char *sentence, size_t sentence_bytes)
 {
@@ -47,6 +62,8 @@ int qr_admission_read(struct qr_admission **admission, const struct qr_config *c
     int err = read_file(read, config->stream_file, sentence, sentence_bytes);
     if (err == 0)
         err = read_tls(read, config, sentence, sentence_bytes);
+    if (err == 0)
+        err = read_upstream_tls(read, sentence, sentence_bytes);
     if (err != 0) {
         qr_admission_release(read);
         return err;
@@ -67,6 +84,7 @@ void qr_admission_release(struct qr_admission *admission)
         return;
     qr_stream_conf_release(&admission->stream_conf);
     qr_tls_context_free(admission->tls);
+    qr_tls_context_free(admission->upstream_tls);
     free(admission);
 }
 

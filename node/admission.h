@@ -29,7 +29,8 @@ struct qr_admission {
     _Atomic unsigned holders;
     bool has_file; /* There is a stream.conf. */
     struct qr_stream_conf stream_conf;
-    struct qr_tls_context *tls; /* NULL: plain only. */
+    struct qr_tls_context *tls;          /* NULL: plain only. */
+    struct qr_tls_context *upstream_tls; /* As [stream] says; NULL: nothing is streamed on. */
 };
 
 /* Reads the files that `config` names; the caller holds the result.  No stream.conf is one without

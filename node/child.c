@@ -1,6 +1,7 @@
 #include "node/child.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 #include "node/clones.h"
 #include "node/host_info.h"
 #include "node/ingest.h"
+#include "node/nearer.h"
 #include "node/outbox.h"
 #include "proto/caps.h"
 #include "proto/frame.h"
@@ -549,6 +551,8 @@ static int accept_child(struct session *s, const struct qr_stream_policy *policy
     qr_conn_idle_limit(s->conn, SILENCE_MS);
     s->feed.guid = s->handshake.machine_guid;
     s->feed.machine = *machine;
+    snprintf(s->feed.api_key, sizeof s->feed.api_key, "%.*s", (int)s->handshake.api_key_text.len,
+             s->handshake.api_key_text.base);
     s->feed.home = qr_ingest_mailbox(s->ingest);
     s->feed.handler = &feed_handler;
     s->feed.session = s;
@@ -576,6 +580,20 @@ void qr_child_readmit(struct qr_child *child)
     struct qr_admitted admitted;
     if (s->conn != NULL && check_admission(s, &admitted) != 0)
         qr_child_close(child, admitted.reason);
+}
+
+/* Does another stream of this host count, not this one?  Why, and what it is told; NULL: no. */
+static const char *check_nearer(const struct session *s, const char **reply)
+{
+    const struct qr_ingest_config *config = qr_ingest_config(s->ingest);
+    struct qr_nearer_known known;
+    int slot = qr_store_enter(config->api->store);
+    bool some = qr_nearer_look(config->api->store, atomic_load(&config->api->status),
+                               &s->handshake.machine_guid, &known);
+    const char *reason =
+        qr_nearer_refusal(some ? &known : NULL, &config->cluster_id, &s->handshake, reply);
+    qr_store_leave(config->api->store, slot);
+    return reason;
 }
 
 static ssize_t on_request_bytes(struct qr_conn *conn, struct qr_slice in)
@@ -611,6 +629,9 @@ static ssize_t on_request_bytes(struct qr_conn *conn, struct qr_slice in)
         qr_clones_find(qr_ingest_clones(s->ingest), &s->handshake.machine_guid, machine.machine);
     if (reason != NULL)
         return refuse(s, QR_HANDSHAKE_ALREADY, reason);
+    const char *reply;
+    if ((reason = check_nearer(s, &reply)) != NULL)
+        return refuse(s, reply, reason);
     int err = accept_child(s, &admitted.policy, &machine);
     return err != 0 ? err : used;
 }

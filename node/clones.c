@@ -35,7 +35,9 @@ static uint64_t add_text(uint64_t hash, struct qr_slice text)
 void qr_clones_identify(struct qr_claim *claim, const struct qr_handshake *h, const char *address)
 {
     uint64_t hash = add_text(h->hops, h->hostname);
-    hash = add_text(hash, qr_slice_str(address));
+    if (h->hops <=
+        1) /* Else it is the address of whoever streams it on: any member of a cluster. */
+        hash = add_text(hash, qr_slice_str(address));
     hash = add_text(hash, h->os);
     for (unsigned i = 0; i < QR_SYSINFO_NR; i++)
         if (tells_machines_apart((enum qr_sysinfo)i))

@@ -19,7 +19,7 @@
 struct qr_clones;
 
 /* Which machine this is: all that an agent says of itself and that stays as it is while the machine
- * does, and its address. */
+ * does, and its address, unless somebody streams it on. */
 void qr_clones_identify(struct qr_claim *claim, const struct qr_handshake *handshake,
                         const char *address);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 #include "base/compiler.h"
 #include "base/error.h"
@@ -199,12 +200,28 @@ static void check_binds(struct reading *reading)
                    reading->path, binds.at[i].address);
 }
 
+/* Nothing is said of a cluster: this is one of its own, of a single member (node/alone). */
+static void become_alone(struct qr_config *c)
+{
+    char host[sizeof c->member_name];
+    size_t bytes = sizeof host;
+    c->alone = c->member_id == 0 && c->n_members == 0 && c->cluster_id_text[0] == '\0';
+    if (!c->alone)
+        return;
+    c->member_id = 1;
+    c->n_members = 1;
+    c->members[0] = (struct qr_link_member){.id = 1, .address = "127.0.0.1:19998"};
+    if (c->member_name[0] == '\0' && uv_os_gethostname(host, &bytes) == 0)
+        snprintf(c->member_name, sizeof c->member_name, "%s", host);
+}
+
 static void check_relations(struct reading *reading)
 {
     struct qr_config *c = reading->config;
+    become_alone(c);
     if (c->member_id == 0)
         refuse(reading, "%s: [member] id is missing.", reading->path);
-    else if (qr_guid_parse(&c->cluster_id, qr_slice_str(c->cluster_id_text)) != 0)
+    else if (!c->alone && qr_guid_parse(&c->cluster_id, qr_slice_str(c->cluster_id_text)) != 0)
         refuse(reading, "%s: [cluster] id is not a UUID; `quoratectl init` makes one.",
                reading->path);
     else if (c->n_members == 0)

@@ -16,6 +16,7 @@
 #ifndef QR_NODE_CONFIG_H
 #define QR_NODE_CONFIG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -40,6 +41,7 @@ struct qr_config {
     struct qr_guid cluster_id;
     struct qr_link_member members[QR_MEMBERS_MAX];
     uint32_t n_members;
+    bool alone;
     uint32_t election_timeout_ms;
     uint32_t heartbeat_ms;
     uint32_t snapshot_threshold;
@@ -67,7 +69,9 @@ struct qr_config {
     char log_level[16];
 };
 
-/* Reads and checks `path`.  0, or QR_E_CONFIG or a libuv error with a sentence in `sentence` that
+/* Without a member's id, a cluster's id and a list of members it is a cluster of one: alone, member
+ * 1, named as the machine, its cluster id still to be found (node/alone).
+ * Reads and checks `path`.  0, or QR_E_CONFIG or a libuv error with a sentence in `sentence` that
  * names file, line and remedy. */
 int qr_config_read(struct qr_config *config, const char *path, char *sentence,
                    size_t sentence_bytes);

@@ -64,6 +64,7 @@ struct qr_feed {
     uint32_t key;            /* That it came with, in the log; 0: another's. */
     bool has_certificate;    /* It came over TLS and showed one: its SHA-256. */
     uint8_t certificate[QR_TLS_FINGERPRINT_BYTES];
+    char api_key[40]; /* With which it came; "": our own. */
 
     /* Written by the roster before `attached` is posted, constant afterwards. */
     uint32_t host;

@@ -12,6 +12,7 @@
 #include "node/config.h"
 #include "node/ingest.h"
 #include "node/node.h"
+#include "node/upstream.h"
 
 static const char usage[] =
     "Usage: quorated -c FILE\n"
@@ -91,8 +92,8 @@ static int run(const struct qr_config *config)
 static void size_pool(const struct qr_config *config)
 {
     char text[16];
-    unsigned n =
-        QR_INGEST_LANES * config->ingest_loops + QR_ROSTER_LANES + 5 /* store, snapshot */ + 4;
+    unsigned n = QR_INGEST_LANES * config->ingest_loops + QR_ROSTER_LANES + QR_UPSTREAM_LANES +
+                 5 /* store, snapshot */ + 4;
     snprintf(text, sizeof text, "%u", n);
     setenv("UV_THREADPOOL_SIZE", text, 0);
 }

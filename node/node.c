@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "node/admission.h"
+#include "node/alone.h"
 #include "node/api.h"
 #include "node/bodies.h"
 #include "node/catchup.h"
@@ -30,6 +31,7 @@
 #include "node/picture.h"
 #include "node/roster.h"
 #include "node/self.h"
+#include "node/upstream.h"
 
 #define BEAT_MS    100
 #define PICTURE_MS 500
@@ -66,6 +68,7 @@ struct qr_node {
     struct qr_catchup *catchup;
     struct qr_picture *picture;
     struct qr_self *self;
+    struct qr_upstream *upstream;
     struct qr_api api;
     struct qr_admission *admission;
     struct qr_binds binds;
@@ -306,6 +309,14 @@ static int hand_out_admission(void *data)
     return err;
 }
 
+/* Only while the log is heard of is it known who owns what. */
+static void follow_hosts(struct qr_node *node)
+{
+    struct qr_group_status status;
+    qr_group_get_status(node->group, &status);
+    qr_upstream_follow(node->upstream, node->accepting && status.ready && status.leader != 0);
+}
+
 static void on_beat(uv_timer_t *timer)
 {
     struct qr_node *node = timer->data;
@@ -316,6 +327,7 @@ static void on_beat(uv_timer_t *timer)
     qr_functions_tick(node->functions);
     decide_accepting(node, now_ms);
     qr_keyring_tick(&node->keyring);
+    follow_hosts(node);
     if (now_ms - node->last_picture_ms >= PICTURE_MS) {
         node->last_picture_ms = now_ms;
         qr_picture_publish(node->picture);
@@ -410,7 +422,7 @@ static int open_link(struct qr_node *node)
         .member_id = c->member_id,
         .incarnation = node->incarnation,
         .cluster_id = c->cluster_id,
-        .listen_address = c->link,
+        .listen_address = c->alone ? NULL : c->link,
         .ca_file = c->tls_ca,
         .cert_file = c->tls_certificate,
         .key_file = c->tls_key,
@@ -597,6 +609,7 @@ static int start_ingest(struct qr_node *node)
         .keys = node->keyring.table,
         .allow_management = c->allow_management,
         .own_guid = node->api.host_guid,
+        .cluster_id = c->cluster_id,
         .conns_max = conns_max(c->ingest_loops),
     };
     for (unsigned i = 0; i < node->binds.n && err == 0; i++)
@@ -619,6 +632,7 @@ static int start_self(struct qr_node *node)
         .store = node->store,
         .ingests = node->ingests,
         .n_ingests = node->n_ingests,
+        .upstream = node->upstream,
         .guid = node->api.host_guid,
         .hostname = node->config.member_name,
         .loop_busy_us = loop_busy_us,
@@ -634,6 +648,7 @@ static int start_self(struct qr_node *node)
         .roster = node->roster,
         .catchup = node->catchup,
         .peer_disk = node->peer_disk,
+        .upstream = node->upstream,
         .api = &node->api,
         .ingests = node->ingests,
         .n_ingests = node->n_ingests,
@@ -641,6 +656,24 @@ static int start_self(struct qr_node *node)
     };
     int err = qr_self_start(&node->self, &sources);
     return err != 0 ? err : qr_picture_new(&node->picture, &picture);
+}
+
+static unsigned list_hosts(const void *data, struct qr_roster_host *hosts, unsigned max)
+{
+    return qr_roster_hosts(data, hosts, max);
+}
+
+static int start_upstream(struct qr_node *node)
+{
+    struct qr_upstream_config config = {
+        .clock = &qr_clock_system,
+        .home = &node->mailbox,
+        .store = node->store,
+        .hosts = list_hosts,
+        .data = node->roster,
+        .cluster_id = node->config.cluster_id,
+    };
+    return qr_upstream_new(&node->upstream, &config, node->admission);
 }
 
 static void start_timers(struct qr_node *node)
@@ -666,6 +699,8 @@ int qr_node_start(struct qr_node **started, uv_loop_t *loop, const struct qr_con
     int err = uv_loop_configure(loop, UV_METRICS_IDLE_TIME);
     if (err == 0)
         err = make_dirs(node);
+    if (err == 0 && config->alone)
+        err = qr_alone_id(config->data, &node->config.cluster_id);
     if (err == 0)
         err = qr_incarnation_next(config->data, &node->incarnation);
     if (err == 0)
@@ -680,6 +715,8 @@ int qr_node_start(struct qr_node **started, uv_loop_t *loop, const struct qr_con
         err = open_keepers(node);
     if (err == 0)
         err = start_ingest(node);
+    if (err == 0)
+        err = start_upstream(node);
     if (err == 0)
         err = start_self(node);
     if (err != 0)
@@ -722,6 +759,8 @@ void qr_node_reload(struct qr_node *node)
     qr_admission_release(node->admission);
     node->admission = read;
     err = hand_out_admission(node);
+    if (err == 0)
+        err = qr_upstream_readmit(node->upstream, node->admission);
     if (err != 0)
         qr_error("reloaded in part only: reload again error=\"%s\"", qr_strerror(err));
     else

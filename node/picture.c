@@ -11,11 +11,20 @@
  * what it tells of itself is that old. */
 #define SLACK_PICTURES 4
 
+/* When something was last heard of a host. */
+struct heard {
+    uint64_t n_samples;
+    uint64_t at_ms;
+    bool connected;
+};
+
 struct qr_picture {
     struct qr_picture_sources sources;
     uint64_t started_ms;
     uint64_t applied[SLACK_PICTURES]; /* Our applied index, the last pictures' */
     unsigned n_taken;
+    struct heard *heard; /* By host id. */
+    uint32_t n_heard;
 };
 
 int qr_picture_new(struct qr_picture **picture, const struct qr_picture_sources *sources)
@@ -61,7 +70,36 @@ static char *describe_clone(const struct qr_claims *claims, int64_t now_us)
     return strdup(sentence);
 }
 
-static void take_child(const struct qr_picture *picture, const struct qr_status *status,
+/* Since its last samples, or since it came or left; 0 if there is no memory to know it. */
+static uint64_t count_quiet(struct qr_picture *picture, const struct qr_host *host, bool connected)
+{
+    uint64_t now_ms = qr_clock_mono_ms(picture->sources.clock);
+    if (host->id >= picture->n_heard) {
+        uint32_t n = host->id * 2 + 16;
+        struct heard *grown = realloc(picture->heard, n * sizeof *grown);
+        if (grown == NULL)
+            return 0;
+        memset(grown + picture->n_heard, 0, (n - picture->n_heard) * sizeof *grown);
+        picture->heard = grown;
+        picture->n_heard = n;
+    }
+    struct heard *heard = &picture->heard[host->id];
+    uint64_t n_samples = atomic_load(&host->n_samples);
+    if (heard->at_ms == 0 || heard->n_samples != n_samples || heard->connected != connected)
+        *heard = (struct heard){n_samples, now_ms, connected};
+    return now_ms - heard->at_ms;
+}
+
+static void take_upstream(const struct qr_picture *picture, struct qr_status_child *child)
+{
+    const struct qr_forwarder_status *upstream =
+        qr_upstream_status(picture->sources.upstream, child->host);
+    child->has_upstream = upstream != NULL;
+    if (upstream != NULL)
+        child->upstream = *upstream;
+}
+
+static void take_child(struct qr_picture *picture, const struct qr_status *status,
                        uint64_t old_index, struct qr_host *host, struct qr_status_child *child)
 {
     const struct qr_picture_sources *s = &picture->sources;
@@ -76,6 +114,10 @@ static void take_child(const struct qr_picture *picture, const struct qr_status 
     /* The log does not hear of a death: a child of a dead member is not connected. */
     child->connected = atomic_load(&host->connected) && member_is_up(&status->group, owner.member);
     child->own = is_member_guid(def);
+    child->hops = def->hops;
+    child->update_every = def->update_every;
+    child->quiet_ms = count_quiet(picture, host, child->connected);
+    take_upstream(picture, child);
     child->replication_factor =
         count_replicas(&status->group, newest < old_index ? newest : old_index);
     child->charts = atomic_load(&host->n_charts);
@@ -85,8 +127,7 @@ static void take_child(const struct qr_picture *picture, const struct qr_status 
                                   qr_clock_real_us(s->clock));
 }
 
-static void take_children(const struct qr_picture *picture, struct qr_status *status,
-                          uint64_t old_index)
+static void take_children(struct qr_picture *picture, struct qr_status *status, uint64_t old_index)
 {
     struct qr_store *store = picture->sources.store;
     int slot = qr_store_enter(store);

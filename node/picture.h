@@ -11,6 +11,7 @@
 #include "node/ingest.h"
 #include "node/members.h"
 #include "node/peer_disk.h"
+#include "node/upstream.h"
 
 struct qr_picture;
 
@@ -23,6 +24,7 @@ struct qr_picture_sources {
     struct qr_roster *roster;
     const struct qr_catchup *catchup;
     struct qr_peer_disk *peer_disk;
+    const struct qr_upstream *upstream;
     struct qr_api *api;
     struct qr_ingest *const *ingests;
     unsigned n_ingests;

@@ -816,6 +816,23 @@ unsigned qr_roster_admitted(const struct qr_roster *roster, struct qr_feed_admit
     return n;
 }
 
+unsigned qr_roster_hosts(const struct qr_roster *roster, struct qr_roster_host *hosts, unsigned max)
+{
+    unsigned n = 0;
+    QR_LIST_FOREACH (node, &roster->feeds) {
+        const struct qr_feed *feed = QR_CONTAINER_OF(node, struct qr_feed, node);
+        if (!feed->owned || feed->closing)
+            continue;
+        if (n < max) {
+            hosts[n] =
+                (struct qr_roster_host){.id = feed->host, .epoch = feed->epoch, .guid = feed->guid};
+            memcpy(hosts[n].api_key, feed->api_key, sizeof hosts[n].api_key);
+        }
+        n++;
+    }
+    return n;
+}
+
 void qr_roster_latency(struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us)
 {
     qr_latency_get(&roster->latency, p50_us, p99_us);

@@ -106,6 +106,16 @@ struct qr_feed_replay {
 unsigned qr_roster_replays(const struct qr_roster *roster, struct qr_feed_replay *replays,
                            unsigned max);
 
+/* The hosts whose data come through this member now: their sessions, to stream them on.  Returns
+ * how many there are; copies at most `max`. */
+struct qr_roster_host {
+    uint32_t id, epoch;
+    struct qr_guid guid;
+    char api_key[40];
+};
+unsigned qr_roster_hosts(const struct qr_roster *roster, struct qr_roster_host *hosts,
+                         unsigned max);
+
 /* Socket to applied, of the last 1024 batches, in us. */
 void qr_roster_latency(struct qr_roster *roster, uint64_t *p50_us, uint64_t *p99_us);
 

@@ -32,6 +32,8 @@ struct figures {
     uint64_t hosts, charts, dims, samples, duplicates, blocks, missing, bad_pages;
     uint64_t ingest_samples, ingest_rows, replayed_rows, children, conns, requests;
     uint64_t child_refused;
+    uint64_t upstream_hosts, upstream_streaming, upstream_lag_s, upstream_lag_samples;
+    uint64_t upstream_rows, upstream_replayed, upstream_bytes;
 };
 
 struct dim {
@@ -156,6 +158,36 @@ static const struct chart charts[] = {
      "ingest",
      0,
      {RATE("requests", requests, 1), RATE("refused", child_refused, 1)}},
+    {"quorate.upstream",
+     "Hosts that this member streams on",
+     "hosts",
+     "upstream",
+     0,
+     {GAUGE("all", upstream_hosts, 1), GAUGE("streaming", upstream_streaming, 1)}},
+    {"quorate.upstream_lag",
+     "How far behind the far side is, at most",
+     "s",
+     "upstream",
+     0,
+     {GAUGE("seconds", upstream_lag_s, 1)}},
+    {"quorate.upstream_lag_samples",
+     "Samples that the far side does not have yet",
+     "samples",
+     "upstream",
+     0,
+     {GAUGE("samples", upstream_lag_samples, 1)}},
+    {"quorate.upstream_rows",
+     "Rows streamed on",
+     "rows/s",
+     "upstream",
+     0,
+     {RATE("live", upstream_rows, 1), RATE("replayed", upstream_replayed, 1)}},
+    {"quorate.upstream_bytes",
+     "Traffic to the far side",
+     "KiB/s",
+     "upstream",
+     1,
+     {RATE("sent", upstream_bytes, KIB)}},
     {"quorate.store",
      "Samples stored by this member",
      "samples/s",
@@ -442,6 +474,19 @@ static uint64_t figure(const struct figures *figures, size_t at)
     return *(const uint64_t *)(const void *)((const char *)figures + at);
 }
 
+static void read_upstream(struct figures *f, const struct qr_self_sources *sources)
+{
+    struct qr_upstream_totals totals;
+    qr_upstream_get_totals(sources->upstream, &totals);
+    f->upstream_hosts = totals.n_hosts;
+    f->upstream_streaming = totals.n_streaming;
+    f->upstream_lag_s = (uint64_t)totals.lag_s;
+    f->upstream_lag_samples = totals.lag_samples;
+    f->upstream_rows = totals.rows_live;
+    f->upstream_replayed = totals.rows_replayed;
+    f->upstream_bytes = totals.bytes_wire;
+}
+
 static void add_rows(struct qr_self *self, const struct figures *now, int64_t end_s)
 {
     for (unsigned i = 0; i < QR_COUNT(charts); i++) {
@@ -511,6 +556,7 @@ void qr_self_collect(struct qr_self *self)
     read_cluster(&now, &self->sources);
     read_store(&now, &self->sources);
     read_ingest(&now, &self->sources);
+    read_upstream(&now, &self->sources);
     if (self->has_last && self->last_end_s > 0) {
         add_rows(self, &now, end_s);
         send_rows(self);

@@ -16,6 +16,7 @@
 #include "cluster/link.h"
 #include "node/ingest.h"
 #include "node/roster.h"
+#include "node/upstream.h"
 #include "storage/store.h"
 
 struct qr_self;
@@ -29,6 +30,7 @@ struct qr_self_sources {
     struct qr_store *store;
     struct qr_ingest *const *ingests;
     unsigned n_ingests;
+    const struct qr_upstream *upstream;
     struct qr_guid guid;
     const char *hostname;
     uint64_t (*loop_busy_us)(void *data);  /* Time the consensus loop worked. */

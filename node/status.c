@@ -426,6 +426,30 @@ static void add_replay(struct qr_json *json, const struct qr_status_child *child
     qr_json_end(json);
 }
 
+static const char *forward_state_name(enum qr_forwarder_state state)
+{
+    static const char *const names[] = {"waiting", "connecting", "handshake", "streaming",
+                                        "ending"};
+    return names[state];
+}
+
+static void add_upstream(struct qr_json *json, const struct qr_forwarder_status *upstream)
+{
+    qr_json_object(json, "upstream");
+    qr_json_str(json, "state", forward_state_name(upstream->state));
+    qr_json_str(json, "destination", upstream->destination);
+    qr_json_str(json, "reason", upstream->reason);
+    qr_json_u64(json, "connects", upstream->n_connects);
+    qr_json_i64(json, "lag_s", upstream->relay.lag_s);
+    qr_json_u64(json, "lag_samples", upstream->relay.lag_samples);
+    qr_json_u64(json, "charts", upstream->relay.n_charts);
+    qr_json_u64(json, "live", upstream->relay.n_live);
+    qr_json_u64(json, "rows", upstream->relay.rows_live);
+    qr_json_u64(json, "replayed_rows", upstream->relay.rows_replayed);
+    qr_json_u64(json, "bytes", upstream->relay.bytes_wire);
+    qr_json_end(json);
+}
+
 static void add_child(struct qr_json *json, const struct qr_status_child *child)
 {
     qr_json_object(json, NULL);
@@ -445,6 +469,11 @@ static void add_child(struct qr_json *json, const struct qr_status_child *child)
     add_admitted(json, child);
     qr_json_str(json, "clone", child->clone);
     add_replay(json, child);
+    qr_json_u64(json, "hops", child->hops);
+    if (child->has_upstream)
+        add_upstream(json, &child->upstream);
+    else
+        qr_json_null(json, "upstream");
     qr_json_end(json);
 }
 

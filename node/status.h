@@ -13,6 +13,7 @@
 #include "base/guid.h"
 #include "base/tls.h"
 #include "cluster/group.h"
+#include "node/forward_status.h"
 #include "node/placement.h"
 
 struct qr_status_child {
@@ -24,6 +25,9 @@ struct qr_status_child {
     bool connected;
     bool own; /* The host of a member itself. */
     uint32_t charts;
+    uint32_t hops;               /* 1: it streams to us itself; more: somebody streams it on. */
+    uint32_t update_every;       /* s */
+    uint64_t quiet_ms;           /* Since it last sent anything, came or left. */
     int64_t watermark_s;         /* Newest of its charts. */
     uint32_t replication_factor; /* Members that hold its newest applied data. */
     uint64_t n_samples, n_gaps;
@@ -36,6 +40,8 @@ struct qr_status_child {
     uint64_t replay_left_s, replay_all_s;
     uint64_t replay_eta_s; /* UINT64_MAX: not known yet. */
     char *clone; /* What is to be said of another machine with its GUID; NULL: nothing.  Owned. */
+    bool has_upstream; /* This member streams it on. */
+    struct qr_forwarder_status upstream;
 };
 
 struct qr_status {
@@ -85,7 +91,9 @@ int qr_status_verdict(const struct qr_status *status, char *sentence, size_t sen
  *     replication_factor, samples, gaps, clock_ahead_s, rows_ahead, key (its id) and certificate
  *     (64 hex digits) that it came with (null: none, or another member owns it), clone (a sentence,
  *     or null), replay {left_s, permille, eta_s (null: not known)} or null (nothing, or asked of
- *     another member than its owner)}],
+ *     another member than its owner), hops, upstream (null: this member does not stream it on)
+ *     {state, destination, reason, connects, lag_s, lag_samples, charts, live, rows, replayed_rows,
+ *     bytes}}],
  * counters {..} 0 or UV_ENOMEM. */
 int qr_status_json(const struct qr_status *status, struct qr_buf *out);
 

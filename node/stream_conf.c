@@ -10,8 +10,10 @@
 
 #include "base/compiler.h"
 #include "base/error.h"
+#include "base/guid.h"
 #include "base/log.h"
 #include "base/pattern.h"
+#include "node/destination.h"
 #include "node/ini.h"
 
 #define PERIOD_S         86400u
@@ -89,6 +91,47 @@ static int set_seconds(const struct line *line, uint32_t *seconds)
     return refuse(line, "not a duration such as 600, 10m or 1d");
 }
 
+static int set_number(const struct line *line, uint32_t min, uint32_t max, uint32_t *number)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(line->value, &end, 10);
+    if (errno != 0 || end == line->value || *end != '\0' || line->value[0] == '-' || value < min ||
+        value > max)
+        return refuse(line, "not a number, or not one that is taken here");
+    *number = (uint32_t)value;
+    return 1;
+}
+
+/* 10485760, 10MiB, 512KiB. */
+static int set_bytes(const struct line *line, uint32_t *bytes)
+{
+    static const struct {
+        const char *unit;
+        uint64_t bytes;
+    } units[] = {{"", 1},           {"B", 1},          {"KiB", 1024},      {"K", 1024},
+                 {"KB", 1000},      {"MiB", 1u << 20}, {"M", 1u << 20},    {"MB", 1000000},
+                 {"GiB", 1u << 30}, {"G", 1u << 30},   {"GB", 1000000000u}};
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(line->value, &end, 10);
+    for (size_t i = 0; i < QR_COUNT(units); i++) {
+        if (errno != 0 || end == line->value || line->value[0] == '-' ||
+            strcmp(end, units[i].unit) != 0 || number > UINT32_MAX / units[i].bytes)
+            continue;
+        *bytes = (uint32_t)(number * units[i].bytes);
+        return 1;
+    }
+    return refuse(line, "not a size such as 10485760 or 10MiB");
+}
+
+static int set_string(const struct line *line, char **string)
+{
+    free(*string);
+    *string = strdup(line->value);
+    return *string != NULL ? 1 : refuse(line, "no memory to keep it");
+}
+
 /* ---- options that do something here ---- */
 
 typedef int (*set_fn)(const struct line *line, struct qr_stream_section *section);
@@ -109,9 +152,7 @@ static int set_enabled(const struct line *line, struct qr_stream_section *sectio
 
 static int set_allow_from(const struct line *line, struct qr_stream_section *section)
 {
-    free(section->allow_from);
-    section->allow_from = strdup(line->value);
-    return section->allow_from != NULL ? 1 : refuse(line, "no memory to keep it");
+    return set_string(line, &section->allow_from);
 }
 
 static int set_update_every(const struct line *line, struct qr_stream_section *section)
@@ -149,6 +190,122 @@ static int set_step(const struct line *line, struct qr_stream_section *section)
     return set_seconds(line, &section->step_s);
 }
 
+/* ---- where hosts are streamed on ---- */
+
+static struct qr_stream_sender *sender_of(const struct line *line)
+{
+    return &line->reading->conf->sender;
+}
+
+/* Of the section, or of [stream], which is no section. */
+static struct qr_stream_forwarding *forwarding_of(const struct line *line,
+                                                  struct qr_stream_section *section)
+{
+    return section != NULL ? &section->forwarding : &sender_of(line)->forwarding;
+}
+
+static int set_forwards(const struct line *line, struct qr_stream_section *section)
+{
+    struct qr_stream_forwarding *forwarding = forwarding_of(line, section);
+    return set_flag(line, &forwarding->has_enabled, &forwarding->enabled);
+}
+
+static int set_destination(const struct line *line, struct qr_stream_section *section)
+{
+    struct qr_destination list[QR_DESTINATIONS_MAX];
+    const char *why;
+    if (qr_destinations_parse(list, qr_slice_str(line->value), "19999", &why) < 0)
+        return refuse(line, why);
+    return set_string(line, &forwarding_of(line, section)->destination);
+}
+
+static int set_api_key(const struct line *line, struct qr_stream_section *section)
+{
+    struct qr_guid key;
+    if (line->value[0] != '\0' && qr_guid_parse(&key, qr_slice_str(line->value)) != 0)
+        return refuse(line, "not a UUID");
+    return set_string(line, &forwarding_of(line, section)->api_key);
+}
+
+static int set_charts(const struct line *line, struct qr_stream_section *section)
+{
+    return set_string(line, &forwarding_of(line, section)->charts);
+}
+
+static int set_timeout(const struct line *line, struct qr_stream_section *section)
+{
+    (void)section;
+    return set_seconds(line, &sender_of(line)->timeout_s);
+}
+
+static int set_default_port(const struct line *line, struct qr_stream_section *section)
+{
+    (void)section;
+    return set_number(line, 1, 65535, &sender_of(line)->default_port);
+}
+
+static int set_buffer(const struct line *line, struct qr_stream_section *section)
+{
+    (void)section;
+    return set_bytes(line, &sender_of(line)->buffer_bytes);
+}
+
+static int set_reconnect(const struct line *line, struct qr_stream_section *section)
+{
+    (void)section;
+    return set_seconds(line, &sender_of(line)->reconnect_delay_s);
+}
+
+static int set_compresses(const struct line *line, struct qr_stream_section *section)
+{
+    bool has;
+    (void)section;
+    return set_flag(line, &has, &sender_of(line)->compression);
+}
+
+static int set_skip(const struct line *line, struct qr_stream_section *section)
+{
+    bool has;
+    (void)section;
+    return set_flag(line, &has, &sender_of(line)->skip_verification);
+}
+
+static int set_brotli(const struct line *line, struct qr_stream_section *section)
+{
+    (void)section;
+    return set_number(line, 0, 11, &sender_of(line)->brotli_level);
+}
+
+static int set_zstd(const struct line *line, struct qr_stream_section *section)
+{
+    (void)section;
+    return set_number(line, 1, 22, &sender_of(line)->zstd_level);
+}
+
+static int set_gzip(const struct line *line, struct qr_stream_section *section)
+{
+    (void)section;
+    return set_number(line, 1, 9, &sender_of(line)->gzip_level);
+}
+
+static int set_lz4(const struct line *line, struct qr_stream_section *section)
+{
+    (void)section;
+    return set_number(line, 1, 65537, &sender_of(line)->lz4_acceleration);
+}
+
+static int set_ca_path(const struct line *line, struct qr_stream_section *section)
+{
+    (void)section;
+    return set_string(line, &sender_of(line)->ca_path);
+}
+
+static int set_ca_file(const struct line *line, struct qr_stream_section *section)
+{
+    (void)section;
+    return set_string(line, &sender_of(line)->ca_file);
+}
+
 /* ---- options that are refused where they would promise something ---- */
 
 static int refuse_yes(const struct line *line, const char *why)
@@ -159,11 +316,10 @@ static int refuse_yes(const struct line *line, const char *why)
     return yes == 0 ? 1 : refuse(line, why);
 }
 
-static int check_forwarding(const struct line *line, struct qr_stream_section *section)
+static int check_h2o(const struct line *line, struct qr_stream_section *section)
 {
     (void)section;
-    return refuse_yes(line, "this build does not forward children to another parent: say no, or "
-                            "leave it out");
+    return refuse_yes(line, "no Netdata has that server any more: say no, or leave it out");
 }
 
 static int set_ephemeral(const struct line *line, struct qr_stream_section *section)
@@ -214,29 +370,29 @@ static const struct row {
      {"postpone alerts on connect", "postpone alarms on connect seconds",
       "default postpone alarms on connect seconds"}},
     {RECEIVER, NULL, {"health log retention", "default health log history"}},
-    {RECEIVER, check_forwarding, {"proxy enabled", "default proxy enabled"}},
-    {RECEIVER, NULL, {"proxy destination", "default proxy destination"}},
-    {RECEIVER, NULL, {"proxy api key", "default proxy api key"}},
-    {RECEIVER, NULL, {"proxy send charts matching", "default proxy send charts matching"}},
+    {RECEIVER, set_forwards, {"proxy enabled", "default proxy enabled"}},
+    {RECEIVER, set_destination, {"proxy destination", "default proxy destination"}},
+    {RECEIVER, set_api_key, {"proxy api key", "default proxy api key"}},
+    {RECEIVER, set_charts, {"proxy send charts matching", "default proxy send charts matching"}},
     {RECEIVER, set_ephemeral, {"is ephemeral node"}},
-    {SENDER, check_forwarding, {"enabled"}},
-    {SENDER, NULL, {"destination"}},
-    {SENDER, NULL, {"api key"}},
-    {SENDER, NULL, {"timeout", "timeout seconds"}},
-    {SENDER, NULL, {"default port"}},
-    {SENDER, NULL, {"buffer size", "buffer size bytes"}},
-    {SENDER, NULL, {"reconnect delay", "reconnect delay seconds"}},
+    {SENDER, set_forwards, {"enabled"}},
+    {SENDER, set_destination, {"destination"}},
+    {SENDER, set_api_key, {"api key"}},
+    {SENDER, set_timeout, {"timeout", "timeout seconds"}},
+    {SENDER, set_default_port, {"default port"}},
+    {SENDER, set_buffer, {"buffer size", "buffer size bytes"}},
+    {SENDER, set_reconnect, {"reconnect delay", "reconnect delay seconds"}},
     {SENDER, NULL, {"initial clock resync iterations"}},
-    {SENDER, NULL, {"send charts matching"}},
-    {SENDER, NULL, {"enable compression"}},
-    {SENDER, NULL, {"brotli compression level"}},
-    {SENDER, NULL, {"zstd compression level"}},
-    {SENDER, NULL, {"gzip compression level"}},
-    {SENDER, NULL, {"lz4 compression acceleration"}},
-    {SENDER, NULL, {"parent using h2o"}},
-    {SENDER, NULL, {"ssl skip certificate verification"}},
-    {SENDER, NULL, {"CApath"}},
-    {SENDER, NULL, {"CAfile"}},
+    {SENDER, set_charts, {"send charts matching"}},
+    {SENDER, set_compresses, {"enable compression"}},
+    {SENDER, set_brotli, {"brotli compression level"}},
+    {SENDER, set_zstd, {"zstd compression level"}},
+    {SENDER, set_gzip, {"gzip compression level"}},
+    {SENDER, set_lz4, {"lz4 compression acceleration"}},
+    {SENDER, check_h2o, {"parent using h2o"}},
+    {SENDER, set_skip, {"ssl skip certificate verification"}},
+    {SENDER, set_ca_path, {"CApath"}},
+    {SENDER, set_ca_file, {"CAfile"}},
 };
 
 const char *const *qr_stream_conf_names(size_t i)
@@ -303,13 +459,53 @@ static int on_option(void *data, const char *name, const char *key, const char *
     return row->set == NULL ? 1 : row->set(&line, section);
 }
 
+static const struct qr_stream_sender sender_defaults = {
+    .timeout_s = 300,
+    .reconnect_delay_s = 5,
+    .default_port = 19999,
+    .buffer_bytes = 10u << 20,
+    .compression = true,
+    .zstd_level = 3,
+    .brotli_level = 3,
+    .gzip_level = 3,
+    .lz4_acceleration = 1,
+};
+
+/* Who is to be streamed on must have somewhere to go. */
+static void check_forwarding(struct reading *reading, const char *name,
+                             const struct qr_stream_forwarding *own)
+{
+    const struct qr_stream_forwarding *general = &reading->conf->sender.forwarding;
+    bool on = own->has_enabled ? own->enabled : general->enabled;
+    const char *destination = own->destination != NULL ? own->destination : general->destination;
+    const char *api_key = own->api_key != NULL ? own->api_key : general->api_key;
+    const char *lacks = destination == NULL || destination[0] == '\0' ? "destination"
+                        : api_key == NULL || api_key[0] == '\0'       ? "api key"
+                                                                      : NULL;
+    if (!on || lacks == NULL || reading->failed)
+        return;
+    snprintf(reading->sentence, reading->sentence_bytes,
+             "%s: [%s] children are to be streamed on, but there is no `%s`.", reading->path, name,
+             lacks);
+    reading->failed = true;
+}
+
+static void check_all_forwarding(struct reading *reading)
+{
+    check_forwarding(reading, "stream", &reading->conf->sender.forwarding);
+    for (size_t i = 0; i < reading->conf->n; i++)
+        check_forwarding(reading, reading->conf->sections[i].name,
+                         &reading->conf->sections[i].forwarding);
+}
+
 int qr_stream_conf_read(struct qr_stream_conf *conf, const char *path, char *sentence,
                         size_t sentence_bytes)
 {
-    struct qr_stream_conf read = {0};
+    struct qr_stream_conf read = {.sender = sender_defaults};
     struct reading reading = {&read, path, sentence, sentence_bytes, false};
     if (qr_ini_parse(path, on_option, &reading, sentence, sentence_bytes) != 0)
         reading.failed = true;
+    check_all_forwarding(&reading);
     if (reading.failed) {
         qr_stream_conf_release(&read);
         return QR_E_CONFIG;
@@ -318,11 +514,21 @@ int qr_stream_conf_read(struct qr_stream_conf *conf, const char *path, char *sen
     return 0;
 }
 
+static void release_forwarding(struct qr_stream_forwarding *forwarding)
+{
+    free(forwarding->destination);
+    free(forwarding->api_key);
+    free(forwarding->charts);
+}
+
 void qr_stream_conf_release(struct qr_stream_conf *conf)
 {
     for (size_t i = 0; i < conf->n; i++)
         qr_stream_section_release(&conf->sections[i]);
     free(conf->sections);
+    release_forwarding(&conf->sender.forwarding);
+    free(conf->sender.ca_path);
+    free(conf->sender.ca_file);
     *conf = (struct qr_stream_conf){0};
 }
 
@@ -331,6 +537,7 @@ void qr_stream_conf_release(struct qr_stream_conf *conf)
 void qr_stream_section_release(struct qr_stream_section *section)
 {
     free(section->allow_from);
+    release_forwarding(&section->forwarding);
     *section = (struct qr_stream_section){0};
 }
 
@@ -458,4 +665,44 @@ int qr_stream_conf_check(const struct qr_stream_conf *conf, const struct qr_stre
     if (machine != NULL)
         refine(policy, machine);
     return 0;
+}
+
+/* ---- streamed on ---- */
+
+static void refine_forwarding(struct qr_stream_forwarding *to,
+                              const struct qr_stream_forwarding *from)
+{
+    if (from->has_enabled)
+        to->enabled = from->enabled;
+    if (from->destination != NULL)
+        to->destination = from->destination;
+    if (from->api_key != NULL)
+        to->api_key = from->api_key;
+    if (from->charts != NULL)
+        to->charts = from->charts;
+}
+
+bool qr_stream_conf_target(const struct qr_stream_conf *conf, struct qr_slice api_key,
+                           struct qr_slice machine_guid, struct qr_stream_target *target)
+{
+    struct qr_stream_forwarding all = conf->sender.forwarding;
+    const struct qr_stream_section *key = find(conf, api_key);
+    const struct qr_stream_section *machine = find(conf, machine_guid);
+    if (key != NULL)
+        refine_forwarding(&all, &key->forwarding);
+    if (machine != NULL)
+        refine_forwarding(&all, &machine->forwarding);
+    if (!all.enabled || all.destination == NULL || all.api_key == NULL)
+        return false;
+    *target = (struct qr_stream_target){all.destination, all.api_key,
+                                        all.charts != NULL ? all.charts : "*"};
+    return true;
+}
+
+bool qr_stream_conf_forwards(const struct qr_stream_conf *conf)
+{
+    bool some = conf->sender.forwarding.enabled;
+    for (size_t i = 0; i < conf->n && !some; i++)
+        some = conf->sections[i].forwarding.enabled;
+    return some;
 }

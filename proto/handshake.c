@@ -42,6 +42,7 @@ static const char *const sysinfo_names[QR_SYSINFO_NR] = {
     [QR_SYSINFO_CPU_FREQ] = "NETDATA_SYSTEM_CPU_FREQ",
     [QR_SYSINFO_RAM_TOTAL] = "NETDATA_SYSTEM_TOTAL_RAM",
     [QR_SYSINFO_DISK_SPACE] = "NETDATA_SYSTEM_TOTAL_DISK_SIZE",
+    [QR_SYSINFO_QUORATE_PATH] = "QUORATE_PATH",
 };
 
 const char *qr_handshake_sysinfo_name(enum qr_sysinfo which)

@@ -45,6 +45,7 @@ enum qr_sysinfo {
     QR_SYSINFO_CPU_FREQ,
     QR_SYSINFO_RAM_TOTAL,
     QR_SYSINFO_DISK_SPACE,
+    QR_SYSINFO_QUORATE_PATH, /* Ours: ids of the Quorate clusters that it came through. */
     QR_SYSINFO_NR
 };
 

@@ -179,6 +179,8 @@ static void note_times(struct qr_chart *chart, int64_t end_s, bool stored)
     /* Last, and with release: who sees this watermark sees the cells up to it. */
     if (end_s > atomic_load_explicit(&chart->watermark_s, memory_order_relaxed))
         atomic_store_explicit(&chart->watermark_s, end_s, memory_order_release);
+    else if (stored)
+        atomic_fetch_add_explicit(&chart->n_late, 1, memory_order_relaxed);
     if (end_s > atomic_load_explicit(&chart->host->watermark_s, memory_order_relaxed))
         atomic_store_explicit(&chart->host->watermark_s, end_s, memory_order_relaxed);
 }

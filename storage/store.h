@@ -51,6 +51,8 @@ struct qr_chart {
     _Atomic int64_t watermark_s; /* End time of the newest applied point; 0: none. */
     _Atomic uint64_t n_samples;  /* Applied, not counting refused duplicates. */
     _Atomic int64_t told_s;      /* When the log had its last row; 0: never. */
+    _Atomic uint32_t n_late;     /* Rows at or behind the watermark that brought something; this
+                                  * member's own count. */
     struct qr_chart_head *head;
     struct qr_entry_base *base; /* Of the next row in the log; the writer's. */
 };

@@ -90,16 +90,41 @@ static void write_conf(const struct qr_cluster *cluster, const struct qr_cluster
         snprintf(web + strlen(web), sizeof web - strlen(web), "allow management from = *\n");
     const char *data = o->data_dirs != NULL ? o->data_dirs[id - 1] : NULL;
     snprintf(path, sizeof path, "%s/quorate.conf", member->dir);
-    qr_write_file(path,
-                  "[member]\nid = %u\nname = member-%u\ndata = %s\nlisten = %s\nlink = %s\n\n"
-                  "[cluster]\nname = test\nid = %s\n%s%s\n"
-                  "[tls]\nca = ../ca.crt\ncertificate = member.crt\nkey = member.key\n\n"
-                  "[web]\n%s\n[store]\n%s\n[log]\nlevel = %s\n",
-                  id, id, data != NULL ? data : "data", member->http, member->link,
-                  cluster->cluster_id, peers, timing, web, store,
-                  o->log_level != NULL ? o->log_level : "info");
-    snprintf(path, sizeof path, "%s/stream.conf", member->dir);
-    qr_write_file(path, "[%s]\n    enabled = yes\n    allow from = *\n", cluster->api_key);
+    if (o->alone)
+        qr_write_file(path,
+                      "[member]\nname = member-%u\nlisten = %s\n[web]\n%s\n[store]\n%s\n"
+                      "[log]\nlevel = %s\n",
+                      id, member->http, web, store, o->log_level != NULL ? o->log_level : "info");
+    else
+        qr_write_file(path,
+                      "[member]\nid = %u\nname = member-%u\ndata = %s\nlisten = %s\nlink = %s\n\n"
+                      "[cluster]\nname = test\nid = %s\n%s%s\n"
+                      "[tls]\nca = ../ca.crt\ncertificate = member.crt\nkey = member.key\n\n"
+                      "[web]\n%s\n[store]\n%s\n[log]\nlevel = %s\n",
+                      id, id, data != NULL ? data : "data", member->http, member->link,
+                      cluster->cluster_id, peers, timing, web, store,
+                      o->log_level != NULL ? o->log_level : "info");
+}
+
+static void write_stream_conf(const struct qr_cluster *cluster, unsigned id,
+                              const char *destinations, const char *api_key)
+{
+    char path[512], upstream[2048] = "";
+    if (destinations != NULL)
+        snprintf(upstream, sizeof upstream,
+                 "[stream]\n    enabled = yes\n    destination = %s\n    api key = %s\n"
+                 "    reconnect delay = 1\n    timeout = 10\n",
+                 destinations, api_key);
+    snprintf(path, sizeof path, "%s/stream.conf", cluster->members[id].dir);
+    qr_write_file(path, "%s[%s]\n    enabled = yes\n    allow from = *\n", upstream,
+                  cluster->api_key);
+}
+
+void qr_cluster_set_upstream(struct qr_cluster *cluster, const char *destinations,
+                             const char *api_key)
+{
+    for (unsigned id = 1; id <= cluster->n + cluster->n_spare; id++)
+        write_stream_conf(cluster, id, destinations, api_key);
 }
 
 static void place_member(struct qr_cluster *cluster, const struct qr_cluster_options *o,
@@ -129,6 +154,8 @@ int qr_cluster_create(struct qr_cluster *cluster, const struct qr_cluster_option
     assert(n_all <= QR_CLUSTER_MEMBERS_MAX);
     find_program(cluster, options->bin_dir);
     random_uuid(cluster->api_key);
+    if (options->api_key != NULL)
+        snprintf(cluster->api_key, sizeof cluster->api_key, "%s", options->api_key);
     random_uuid(cluster->cluster_id);
     cluster->base_port = options->base_port != 0 ? options->base_port : qr_free_ports(n_all);
     qr_temp_dir(cluster->dir, options->name);
@@ -140,6 +167,7 @@ int qr_cluster_create(struct qr_cluster *cluster, const struct qr_cluster_option
     err = make_certificates(cluster);
     for (unsigned id = 1; err == 0 && id <= n_all; id++)
         write_conf(cluster, options, id);
+    qr_cluster_set_upstream(cluster, options->upstream, options->upstream_key);
     return err;
 }
 

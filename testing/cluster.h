@@ -33,6 +33,10 @@ struct qr_cluster_options {
     const char *const *hosts; /* n addresses */
     const int *netns_fds;
     const char *const *data_dirs; /* NULL, or a folder for each member, NULL: the usual one */
+    const char *api_key;          /* NULL: a random one. */
+    bool alone;                   /* A cluster of one that nobody has set up, as a proxy is. */
+    const char *upstream; /* NULL, or "HOST:PORT HOST:PORT ..": hosts are streamed on there .. */
+    const char *upstream_key; /* .. with this API key. */
     /* NULL, or for each member what its environment has more, "NAME=VALUE" .. NULL; borrowed */
     const char *const *const *environments;
 };
@@ -63,6 +67,10 @@ struct qr_cluster {
 int qr_cluster_create(struct qr_cluster *cluster, const struct qr_cluster_options *options);
 /* Ends all members; removes the folder unless `keep`. */
 void qr_cluster_release(struct qr_cluster *cluster, bool keep);
+
+/* From the next start or SIGHUP of its members: hosts are streamed on to these, with that key. */
+void qr_cluster_set_upstream(struct qr_cluster *cluster, const char *destinations,
+                             const char *api_key);
 
 int qr_cluster_start(struct qr_cluster *cluster, unsigned id);
 int qr_cluster_start_all(struct qr_cluster *cluster);

@@ -70,20 +70,20 @@ static void write_stream_conf(const struct qr_netdata *netdata,
 {
     char path[512];
     snprintf(path, sizeof path, "%s/etc/stream.conf", netdata->dir);
+    char accepts[256] = "";
     if (options->parent)
-        qr_write_file(path,
-                      "[%s]\n enabled = yes\n allow from = *\n default memory mode = dbengine\n"
-                      " health enabled by default = no\n",
-                      options->api_key);
-    else
-        qr_write_file(path,
-                      "[stream]\n enabled = %s\n destination = %s\n api key = %s\n"
-                      " timeout seconds = 60\n reconnect delay seconds = %u\n"
-                      " enable compression = yes\n",
-                      options->destinations != NULL ? "yes" : "no",
-                      options->destinations != NULL ? options->destinations : "",
-                      options->api_key != NULL ? options->api_key : "",
-                      options->reconnect_delay_s > 0 ? options->reconnect_delay_s : 5);
+        snprintf(accepts, sizeof accepts,
+                 "[%s]\n enabled = yes\n allow from = *\n default memory mode = dbengine\n"
+                 " health enabled by default = no\n",
+                 options->api_key);
+    qr_write_file(path,
+                  "[stream]\n enabled = %s\n destination = %s\n api key = %s\n"
+                  " timeout seconds = 60\n reconnect delay seconds = %u\n"
+                  " enable compression = yes\n%s",
+                  options->destinations != NULL ? "yes" : "no",
+                  options->destinations != NULL ? options->destinations : "",
+                  options->api_key != NULL ? options->api_key : "",
+                  options->reconnect_delay_s > 0 ? options->reconnect_delay_s : 5, accepts);
 }
 
 /* A counter, a gauge and an algorithm of each other kind, once a second. */
@@ -174,7 +174,7 @@ int qr_netdata_restart(struct qr_netdata *netdata)
 {
     char name[sizeof netdata->process.name];
     memcpy(name, netdata->process.name, sizeof name);
-    qr_process_stop(&netdata->process, STOP_MS);
+    qr_process_stop(&netdata->process, STOP_MS); /* nothing, if it was killed before */
     return run(netdata, name);
 }
 

@@ -13,9 +13,9 @@
 
 struct qr_netdata_options {
     const char *name;
-    const char *destinations; /* "HOST:PORT HOST:PORT ..", NULL: does not stream. */
-    const char *api_key;      /* To send, or to accept. */
-    bool parent;
+    const char *destinations;   /* "HOST:PORT HOST:PORT ..", NULL: does not stream. */
+    const char *api_key;        /* To send, or to accept. */
+    bool parent;                /* With destinations: a proxy. */
     uint32_t reconnect_delay_s; /* 0: 5 */
     uint32_t tiers;             /* Of its database; 0: 1 */
 };

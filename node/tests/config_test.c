@@ -91,6 +91,22 @@ static void refuses_with_a_sentence_that_names_the_thing(void **state)
     assert_non_null(strstr(sentence, "/nowhere/q.conf"));
 }
 
+static void without_a_cluster_it_is_one_of_its_own(void **state)
+{
+    (void)state;
+    struct qr_config c;
+    assert_int_equal(read_text(&c, "# nothing\n"), 0);
+    assert_true(c.alone);
+    assert_int_equal(c.member_id, 1);
+    assert_int_equal(c.n_members, 1);
+    assert_true(c.member_name[0] != '\0');
+    /* Half of a cluster is a mistake. */
+    assert_int_equal(read_text(&c, "[member]\nid = 2\n"), QR_E_CONFIG);
+    assert_int_equal(read_text(&c, "[cluster]\nmember 1 = a:1\n"), QR_E_CONFIG);
+    assert_int_equal(read_text(&c, good), 0);
+    assert_false(c.alone);
+}
+
 static void prints_a_sample_that_is_read_back(void **state)
 {
     (void)state;
@@ -123,6 +139,7 @@ int main(void)
         cmocka_unit_test(reads_options_and_fills_in_defaults),
         cmocka_unit_test(a_list_without_this_member_is_of_those_to_join),
         cmocka_unit_test(refuses_with_a_sentence_that_names_the_thing),
+        cmocka_unit_test(without_a_cluster_it_is_one_of_its_own),
         cmocka_unit_test(prints_a_sample_that_is_read_back),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -229,6 +229,10 @@ static void start_ingest(void)
     snprintf(address, sizeof address, "127.0.0.1:%u", qr_free_ports(1));
     static struct qr_binds binds;
     assert_int_equal(qr_binds_read(&binds, "", address, sentence, sizeof sentence), 0);
+    /* An empty one: no child is known. */
+    const struct qr_store_config store = {.disk = &qr_disk_files, .dir = dir, .window_s = 600};
+    const struct qr_store_events events = {0};
+    assert_int_equal(qr_store_open(&api.store, &store, &events), 0);
     const struct qr_ingest_config c = {.clock = &qr_clock_system,
                                        .binds = &binds,
                                        .tick_ms = 50,

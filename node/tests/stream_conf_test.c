@@ -113,8 +113,6 @@ static void reads_the_policy_of_a_key_in_the_log(void **state)
     }
 }
 
-#define FORWARDS 5u /* Of the files below: its mistake is in [stream]. */
-
 static void refuses_a_file_with_a_sentence(void **state)
 {
     (void)state;
@@ -123,8 +121,14 @@ static void refuses_a_file_with_a_sentence(void **state)
                                       "[" KEY "]\ndb = tape\n",
                                       "[" KEY "]\ndefault proxy enabled = yes\n",
                                       "[" KEY "]\nis ephemeral node = perhaps\n",
+                                      "[" KEY "]\nproxy destination = unix:/a\n",
                                       "[" KEY "]\nenabled = yes\n[stream]\nenabled = yes\n",
-
+                                      "[stream]\nenabled = yes\ndestination = a\n",
+                                      "[stream]\nenabled = yes\napi key = " KEY "\n",
+                                      "[stream]\napi key = secret\n",
+                                      "[stream]\nbuffer size = 10 apples\n",
+                                      "[stream]\ndefault port = 65536\n",
+                                      "[stream]\nparent using h2o = yes\n",
                                       "[" KEY "]\nenabled = perhaps\n",
                                       "[" KEY "]\nreplication period = soon\n",
                                       "[" KEY "]\ncompression algorithms order = lz4 bzip2\n",
@@ -140,7 +144,7 @@ static void refuses_a_file_with_a_sentence(void **state)
         fputs(bad[i], file);
         fclose(file);
         assert_int_equal(qr_stream_conf_read(&c, other, sentence, sizeof sentence), QR_E_CONFIG);
-        assert_non_null(strstr(sentence, i == FORWARDS ? "[stream] enabled" : KEY));
+        assert_non_null(strstr(sentence, strstr(bad[i], "[stream]") != NULL ? "[stream]" : KEY));
     }
     unlink(other);
 }
@@ -150,7 +154,7 @@ static void takes_every_option_that_netdata_has(void **state)
 {
     (void)state;
     static const char whole[] =
-        "stray = yes\n[stream]\n enabled = no\n destination = tls:parent1:19999 parent2\n"
+        "stray = yes\n[stream]\n enabled = no\n destination = tcp:parent1:19999 parent2\n"
         " timeout seconds = 60\n buffer size bytes = 10485760\n CAfile = /etc/ca.pem\n"
         "[" KEY "]\n enabled = yes\n allow from = *\n default history = 3600\n"
         " default memory mode = dbengine\n health enabled by default = auto\n"
@@ -193,6 +197,66 @@ static void takes_a_section_for_each_machine(void **state)
     assert_int_equal(c.n, 3000);
     qr_stream_conf_release(&c);
     unlink(other);
+}
+
+static int read_text(struct qr_stream_conf *c, const char *content)
+{
+    char other[] = "/tmp/quorate-stream-XXXXXX", sentence[512];
+    int fd = mkstemp(other);
+    assert_true(fd >= 0);
+    FILE *file = fdopen(fd, "w");
+    fputs(content, file);
+    fclose(file);
+    int err = qr_stream_conf_read(c, other, sentence, sizeof sentence);
+    unlink(other);
+    if (err != 0)
+        print_message("%s\n", sentence);
+    return err;
+}
+
+static bool target_of(const struct qr_stream_conf *c, const char *key, const char *guid,
+                      struct qr_stream_target *target)
+{
+    return qr_stream_conf_target(c, qr_slice_str(key), qr_slice_str(guid), target);
+}
+
+static void says_where_a_host_is_streamed_on(void **state)
+{
+    (void)state;
+    struct qr_stream_conf c;
+    struct qr_stream_target target;
+    assert_int_equal(
+        read_text(&c, "[stream]\n enabled = yes\n destination = a b\n api key = " KEY "\n"
+                      " timeout seconds = 60\n buffer size = 2MiB\n reconnect delay = 7\n"
+                      " default port = 1\n enable compression = no\n zstd compression level = 9\n"
+                      " ssl skip certificate verification = yes\n CApath = /p\n CAfile = /f\n"
+                      "[" NET "]\n enabled = yes\n proxy enabled = no\n"
+                      "[" BOX "]\n type = machine\n proxy enabled = yes\n"
+                      " proxy destination = c:5:SSL\n proxy send charts matching = !x* *\n"),
+        0);
+    assert_true(target_of(&c, "", "any", &target));
+    assert_string_equal(target.destination, "a b");
+    assert_string_equal(target.api_key, KEY);
+    assert_string_equal(target.charts, "*");
+    assert_false(target_of(&c, NET, "any", &target));
+    assert_true(target_of(&c, NET, BOX, &target)); /* The machine goes before its key. */
+    assert_string_equal(target.destination, "c:5:SSL");
+    assert_string_equal(target.charts, "!x* *");
+    assert_int_equal(c.sender.timeout_s, 60);
+    assert_int_equal(c.sender.buffer_bytes, 2u << 20);
+    assert_int_equal(c.sender.reconnect_delay_s, 7);
+    assert_int_equal(c.sender.default_port, 1);
+    assert_int_equal(c.sender.zstd_level, 9);
+    assert_true(c.sender.skip_verification && !c.sender.compression);
+    assert_string_equal(c.sender.ca_path, "/p");
+    assert_string_equal(c.sender.ca_file, "/f");
+    assert_true(qr_stream_conf_forwards(&c));
+    qr_stream_conf_release(&c);
+    assert_int_equal(
+        read_text(&c, "[stream]\n enabled = no\n destination = a\n api key = " KEY "\n"), 0);
+    assert_false(target_of(&c, KEY, "any", &target));
+    assert_false(qr_stream_conf_forwards(&c));
+    qr_stream_conf_release(&c);
 }
 
 /* docs/stream-conf.md has a row for each option, with all its names. */
@@ -248,6 +312,7 @@ int main(void)
         cmocka_unit_test(refuses_a_file_with_a_sentence),
         cmocka_unit_test(takes_every_option_that_netdata_has),
         cmocka_unit_test(takes_a_section_for_each_machine),
+        cmocka_unit_test(says_where_a_host_is_streamed_on),
         cmocka_unit_test(the_guide_lists_every_option),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,0 +1,115 @@
+/* A second cluster: every child of the first is streamed on to it by its owner there; owners and
+ * receivers die, the far side is away, and children move between the two. */
+#include <signal.h>
+#include <stdio.h>
+
+#include "ha-tests/streamed_on.h"
+
+#define MOVE_MS   30000
+#define RETURN_MS 30000
+#define AWAY_S    8
+#define MOVES_KEY "0e3a3c5c-7c1f-4c1e-9d1b-5a0a8f5d2b11"
+
+static struct stage near, far;
+
+static int tear_down(void **state)
+{
+    (void)state;
+    far.failed = near.failed = near.failed || far.failed;
+    stage_down(&near);
+    stage_down(&far);
+    return 0;
+}
+
+static void up(const char *near_name, const char *far_name, unsigned n_far)
+{
+    struct stage_options near_options = {.name = near_name, .n_hosts = 4, .n_charts = 10};
+    struct stage_options far_options = {.name = far_name, .cluster.n = n_far};
+    near_options.n_dims = 4;
+    streamed_on_up(&near, &far, &near_options, &far_options);
+}
+
+static unsigned owner_of_first(struct stage *stage)
+{
+    char guid[QR_GUID_TEXT_LEN + 1];
+    stage_guid(stage, 0, guid);
+    return qr_cluster_owner(&stage->cluster, guid);
+}
+
+static void the_next_owner_goes_on_where_the_far_side_is(void **state)
+{
+    (void)state;
+    up("second-owner", "second-owner-far", 1);
+    unsigned owner = owner_of_first(&near);
+    qr_cluster_kill(&near.cluster, owner);
+    streamed_on_wait(&near, MOVE_MS);
+    expect(&near, owner_of_first(&near) != owner);
+    expect(&near, qr_cluster_start(&near.cluster, owner) == 0);
+    expect(&near, qr_cluster_wait_caught_up(&near.cluster, RETURN_MS));
+    streamed_on_check(&near, &far);
+}
+
+static bool shows_lag(void *data)
+{
+    return streamed_on_lag_s(data) >= AWAY_S;
+}
+
+static void a_far_member_dies_and_then_all_of_them(void **state)
+{
+    (void)state;
+    up("second-far", "second-far-far", 3);
+    unsigned owner = owner_of_first(&far);
+    qr_cluster_kill(&far.cluster, owner);
+    expect(&far, qr_cluster_wait_leader(&far.cluster, MOVE_MS) != 0);
+    streamed_on_wait(&near, MOVE_MS);
+    expect(&far, qr_cluster_start(&far.cluster, owner) == 0);
+    streamed_on_check(&near, &far);
+    for (unsigned id = 1; id <= 3; id++)
+        qr_cluster_kill(&far.cluster, id);
+    uint64_t since_ms = qr_real_ms();
+    expect(&near, qr_wait_for(shows_lag, &near, MOVE_MS, 100));
+    print_message("ha %s: lag %lld s, %.1f s after the far side died\n", near.name,
+                  (long long)streamed_on_lag_s(&near), (double)(qr_real_ms() - since_ms) / 1000);
+    expect(&far, qr_cluster_start_all(&far.cluster) == 0);
+    streamed_on_wait(&near, MOVE_MS);
+    streamed_on_check(&near, &far);
+}
+
+/* Each streams its hosts on to the other, and the children have members of both in their lists: a
+ * break moves each of them to the other cluster, and the next one back. */
+static void children_move_between_the_two(void **state)
+{
+    (void)state;
+    struct stage_options near_options = {.name = "second-moves", .n_hosts = 3, .n_charts = 8};
+    struct stage_options far_options = {.name = "second-moves-far", .cluster.n = 1};
+    char to_near[32], to_far[256];
+    near_options.cluster.n = 1;
+    far_options.cluster.api_key = near_options.cluster.api_key = MOVES_KEY;
+    stage_members_up(&far, &far_options);
+    near_options.cluster.base_port = qr_free_ports(1);
+    snprintf(to_near, sizeof to_near, "127.0.0.1:%u", near_options.cluster.base_port);
+    qr_cluster_set_upstream(&far.cluster, to_near, MOVES_KEY);
+    qr_process_signal(&far.cluster.members[1].process, SIGHUP);
+    qr_cluster_destinations(&far.cluster, 1, ' ', to_far, sizeof to_far);
+    near_options.also = to_far; /* host i begins at the i-th of both */
+    near_options.cluster.upstream = to_far;
+    near_options.cluster.upstream_key = MOVES_KEY;
+    stage_up(&near, &near_options);
+    streamed_on_adopt(&far, &near);
+    streamed_on_check(&near, &far);
+    for (int move = 0; move < 4; move++) {
+        qr_process_signal(&near.load, SIGUSR1);
+        stage_wait_live(&near, MOVE_MS);
+        streamed_on_check(&near, &far);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(the_next_owner_goes_on_where_the_far_side_is, tear_down),
+        cmocka_unit_test_teardown(a_far_member_dies_and_then_all_of_them, tear_down),
+        cmocka_unit_test_teardown(children_move_between_the_two, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
