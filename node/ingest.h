@@ -29,9 +29,9 @@
 
 #define QR_INGEST_CREDITS      4u
 #define QR_INGEST_CREDITS_LIVE 1u /* Of these, what refills may not take. */
-/* Children whose LZ4 text stays unpacked between two messages: 18 MiB.  The others pay some 50 us a
- * message. */
-#define QR_INGEST_WINDOWS 128u
+/* Children whose LZ4 text stays unpacked between two messages, some 150 KiB each; that of a silent
+ * one never does.  More than these at once pay some 50 us a message. */
+#define QR_INGEST_WINDOWS 4096u
 #define QR_INGEST_LANES   4u /* Workers that an ingest loop keeps busy at most. */
 
 struct qr_conn;
