@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <uv.h>
 #include <zstd.h>
 
@@ -39,6 +40,21 @@ struct qr_history {
     struct qr_buf growing;    /* Text behind the packed spans, as of the last folding. */
 };
 
+/* Mapped, so that a folded one is the kernel's at once: malloc would keep it, and thousands are
+ * folded when children fall silent. */
+static struct window *map_window(void)
+{
+    void *w = mmap(NULL, sizeof(struct window), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                   -1, 0);
+    return w != MAP_FAILED ? w : NULL;
+}
+
+static void unmap_window(struct window *w)
+{
+    if (w != NULL)
+        munmap(w, sizeof *w);
+}
+
 int qr_history_pool_new(struct qr_history_pool **pool, unsigned n_open)
 {
     struct qr_history_pool *p = calloc(1, sizeof *p);
@@ -62,7 +78,7 @@ void qr_history_pool_free(struct qr_history_pool *pool)
     assert(pool->n_open == 0);
     ZSTD_freeCCtx(pool->packer);
     ZSTD_freeDCtx(pool->unpacker);
-    free(pool->spare);
+    unmap_window(pool->spare);
     free(pool);
 }
 
@@ -88,7 +104,7 @@ static void drop_window(struct qr_history *h)
     if (h->pool != NULL && h->pool->spare == NULL)
         h->pool->spare = h->window;
     else
-        free(h->window);
+        unmap_window(h->window);
     h->window = NULL;
     if (h->pool != NULL)
         h->pool->n_open--;
@@ -133,7 +149,7 @@ static int open_window(struct qr_history *h)
 {
     struct window *w = h->pool != NULL ? h->pool->spare : NULL;
     if (w == NULL)
-        w = malloc(sizeof *w);
+        w = map_window();
     else
         h->pool->spare = NULL;
     if (w == NULL)
