@@ -283,8 +283,7 @@ static int64_t read_rows(struct qr_relay *relay, const struct qr_chart *chart, i
         relay->failed = UV_ENOMEM;
         return after_s;
     }
-    int more;
-    while ((more = qr_query_next(query, &slab)) > 0) {
+    while (qr_query_next(query, &slab) > 0) {
         for (uint32_t i = 0; i < slab.n_rows; i++) {
             struct qr_stream_row row = {.update_every = reading->update_every,
                                         .n = reading->n_dims};
