@@ -1,5 +1,6 @@
 #include "node/destination.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,6 +21,29 @@ static bool ends_with(struct qr_slice text, const char *suffix)
 {
     size_t n = strlen(suffix);
     return text.len >= n && memcmp(text.base + text.len - n, suffix, n) == 0;
+}
+
+static bool is_name(unsigned char c)
+{
+    return isalnum(c) || c == '.' || c == '-' || c == '_';
+}
+
+/* A name or an IPv4 address; in brackets, an IPv6 address, perhaps with its zone. */
+static bool is_host(struct qr_slice text)
+{
+    bool bracket = text.len > 2 && text.base[0] == '[' && text.base[text.len - 1] == ']';
+    bool colon = false, zone = false;
+    if (bracket)
+        text = qr_slice_of(text.base + 1, text.len - 2);
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.base[i];
+        bool begins_zone = c == '%' && colon && !zone;
+        zone = zone || begins_zone;
+        colon = colon || c == ':';
+        if (bracket && !zone ? !isxdigit(c) && c != ':' && c != '.' : !is_name(c) && !begins_zone)
+            return false;
+    }
+    return text.len > 0 && colon == bracket;
 }
 
 /* Where the host ends: behind its bracket, or at the first '%' or ':'. */
@@ -70,7 +94,7 @@ int qr_destination_parse(struct qr_destination *destination, struct qr_slice tex
     size_t host = host_end(text);
     struct qr_slice rest = qr_slice_of(text.base + host, text.len - host);
     int skipped = take_interface(&parsed, rest);
-    if (host == 0 || skipped < 0)
+    if (!is_host(qr_slice_of(text.base, host)) || skipped < 0)
         return QR_E_CONFIG;
     rest = qr_slice_of(rest.base + skipped, rest.len - (size_t)skipped);
     bool has_port = rest.len > 0;
@@ -113,11 +137,18 @@ int qr_destinations_parse(struct qr_destination *list, struct qr_slice text,
     }
 }
 
+/* A host of such a name needs its protocol before it. */
+static bool is_protocol(const char *host)
+{
+    return strcmp(host, "tcp") == 0 || strcmp(host, "udp") == 0 || strcmp(host, "unix") == 0;
+}
+
 void qr_destination_format(const struct qr_destination *destination, char *text, size_t text_bytes)
 {
     bool bracket = strchr(destination->address.host, ':') != NULL;
     bool bound = destination->interface[0] != '\0';
-    snprintf(text, text_bytes, "%s%s%s%s%s:%s%s", bracket ? "[" : "", destination->address.host,
-             bracket ? "]" : "", bound ? "%" : "", destination->interface,
-             destination->address.port, destination->tls ? ":SSL" : "");
+    snprintf(text, text_bytes, "%s%s%s%s%s%s:%s%s",
+             is_protocol(destination->address.host) ? "tcp:" : "", bracket ? "[" : "",
+             destination->address.host, bracket ? "]" : "", bound ? "%" : "",
+             destination->interface, destination->address.port, destination->tls ? ":SSL" : "");
 }
