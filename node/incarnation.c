@@ -54,10 +54,8 @@ int qr_incarnation_next(const char *dir, uint64_t *incarnation)
 {
     char path[1000];
     snprintf(path, sizeof path, "%s/incarnation", dir);
-    uint64_t last = read_last(path), next = last + 1;
-    uint64_t now = (uint64_t)qr_clock_real_us(&qr_clock_system);
-    if (next < now)
-        next = now;
+    uint64_t last = read_last(path);
+    uint64_t next = last != 0 ? last + 1 : (uint64_t)qr_clock_real_us(&qr_clock_system);
     if (QR_PLANT(incarnation_reused) && last != 0)
         next = last;
     int err = write_next(dir, path, next);

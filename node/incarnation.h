@@ -1,7 +1,9 @@
 /* node/incarnation.h — a number that grows with each start of this member, kept in its data folder.
  *
  * Entries carry it, so that those of an earlier life of the process are told from this one's.
- * At least the clock's microseconds, so that it also grows when the folder was lost.
+ * It begins with the clock's microseconds, so that it also grows when the folder was lost; and only
+ * begins so: a clock that is ahead for a while must not raise it beyond what the clock says when
+ * the folder is lost later.
  * Thread: before the loops start. */
 #ifndef QR_NODE_INCARNATION_H
 #define QR_NODE_INCARNATION_H
