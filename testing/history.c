@@ -498,6 +498,8 @@ static void finish(struct history *history)
             fail(history, "%s: misses %s", kind_names[k], missing.name);
         qr_store_sweep(member->store);
         check_queries(member, true);
+        if (!qr_history_admin_check(&history->log.admin, member->machine))
+            fail(history, "%s: other API keys than were made", kind_names[k]);
     }
     compare_hashes(history);
     compare_files(history);
@@ -529,6 +531,7 @@ bool qr_history_run(uint64_t seed, enum qr_history_packing packing,
         start_member(history, (enum kind)k);
     history->log.store = history->members[STEADY].store;
     history->log.glue = &history->members[STEADY].glue;
+    history->log.machine = history->members[STEADY].machine;
     history->log.ownership = &history->members[STEADY].machine->ownership;
     history->log.applied = apply_newest;
     history->log.data = history;

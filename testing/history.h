@@ -5,8 +5,9 @@
  * A history is what three proposers, their children and a leader might write: definitions that
  * change, ticks with gaps, resets and anomalies, hostile values, replays of old slabs, repeated and
  * missing blocks, blocks of owners that were fenced, children whose clocks jump, charts of a second
- * and of an hour, of one dimension and of hundreds; seals, late generations, names, retention.  All
- * of it goes through the real machine (cluster/machine, node/glue, storage/store) as bytes.
+ * and of an hour, of one dimension and of hundreds; seals, late generations, names, retention;
+ * members that start again, changes of members, API keys.  All of it goes through the real machine
+ * (cluster/machine, node/glue, storage/store) as bytes.
  *
  * Each history is lived through by members of these kinds:
  *

@@ -51,6 +51,8 @@ void qr_history_log_init(struct qr_history_log *log, uint64_t seed)
     memset(log, 0, sizeof *log);
     qr_rng_seed(&log->rng, seed);
     log->table.waits_for_merges = one_in(log, 2);
+    for (uint32_t member = 1; member <= QR_HISTORY_PROPOSERS; member++)
+        log->incarnations[member] = 1;
     log->now_s = begin_s[pick(log, QR_COUNT(begin_s))] + (int64_t)pick(log, 120);
     for (uint32_t h = 0; h < QR_HISTORY_HOSTS; h++) {
         struct qr_history_host *host = &log->hosts[h];
@@ -84,7 +86,7 @@ void qr_history_log_release(struct qr_history_log *log)
 
 /* ---- entries ---- */
 
-static void push(struct qr_history_log *log, struct qr_slice bytes)
+void qr_history_log_push(struct qr_history_log *log, struct qr_slice bytes)
 {
     if (log->n == log->capacity) {
         log->capacity = log->capacity != 0 ? log->capacity * 2 : 256;
@@ -97,21 +99,20 @@ static void push(struct qr_history_log *log, struct qr_slice bytes)
     log->applied(log->data);
 }
 
-/* Takes the body. */
-static void append(struct qr_history_log *log, enum qr_command_type type, uint32_t member,
-                   struct qr_buf *body)
+void qr_history_log_append(struct qr_history_log *log, enum qr_command_type type, uint32_t member,
+                           struct qr_buf *body)
 {
     struct qr_buf entry = {0};
     const struct qr_command command = {.type = type,
                                        .member = member,
-                                       .incarnation = 1,
+                                       .incarnation = log->incarnations[member],
                                        .sequence = ++log->sequences[member],
                                        .time_us =
                                            log->now_s * 1000000 + (int64_t)pick(log, 1000000),
                                        .body = qr_buf_slice(body)};
     int err = qr_command_encode(&entry, &command);
     assert(err == 0);
-    push(log, qr_buf_slice(&entry));
+    qr_history_log_push(log, qr_buf_slice(&entry));
     qr_buf_release(&entry);
     qr_buf_release(body);
 }
@@ -120,7 +121,7 @@ static void append_time(struct qr_history_log *log, enum qr_command_type type, i
 {
     struct qr_buf body = {0};
     qr_time_body_encode(&body, time_s);
-    append(log, type, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS), &body);
+    qr_history_log_append(log, type, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS), &body);
 }
 
 /* ---- definitions ---- */
@@ -131,7 +132,7 @@ static void own_host(struct qr_history_log *log, struct qr_history_host *host, u
     struct qr_claim claim = {.machine = 1 + member};
     snprintf(claim.hostname, sizeof claim.hostname, "machine-%u", member);
     qr_own_body_encode(&body, &host->guid, qr_rng_next(&log->rng), &claim);
-    append(log, QR_COMMAND_OWN, member, &body);
+    qr_history_log_append(log, QR_COMMAND_OWN, member, &body);
     if (qr_ownership_get(log->ownership, host->id).epoch == host->epoch)
         return; /* Members are machines here: it was found to be a clone. */
     host->stale_member = host->member;
@@ -170,7 +171,7 @@ static void define_host(struct qr_history_log *log, struct qr_history_host *host
                                     .program_version = "v1.37.1"};
     int err = qr_host_def_encode(&body, &def);
     assert(err == 0);
-    append(log, QR_COMMAND_HOST, member, &body);
+    qr_history_log_append(log, QR_COMMAND_HOST, member, &body);
     if (host->id != 0)
         return;
     host->id = qr_store_host_by_guid(log->store, &host->guid)->id;
@@ -253,8 +254,8 @@ static void define_charts(struct qr_history_log *log, struct qr_history_host *ho
         qr_charts_body_add(&body, qr_buf_slice(&def));
         qr_buf_release(&def);
     }
-    append(log, QR_COMMAND_CHARTS, stale ? host->stale_member : host->member,
-           qr_charts_body_finish(&body));
+    qr_history_log_append(log, QR_COMMAND_CHARTS, stale ? host->stale_member : host->member,
+                          qr_charts_body_finish(&body));
     qr_charts_body_release(&body);
     look_at_charts(log, host);
 }
@@ -276,7 +277,7 @@ static void host_state(struct qr_history_log *log, struct qr_history_host *host)
     }
     struct qr_buf body = {0};
     qr_host_state_encode(&body, &state);
-    append(log, QR_COMMAND_HOST_STATE, host->member, &body);
+    qr_history_log_append(log, QR_COMMAND_HOST_STATE, host->member, &body);
 }
 
 /* ---- samples ---- */
@@ -376,7 +377,7 @@ static void append_blocks(struct qr_history_log *log, uint32_t member,
         qr_history_pack(&body, &plain, true);
         qr_buf_release(&plain);
     }
-    append(log, QR_COMMAND_SAMPLES, member, &body);
+    qr_history_log_append(log, QR_COMMAND_SAMPLES, member, &body);
 }
 
 static void start_block(const struct qr_history_host *host, struct qr_entry_block *block)
@@ -587,7 +588,7 @@ static void vote_on_files(struct qr_history_log *log)
         const struct qr_sealed sealed = {files[i].id, files[i].bytes, files[i].hash};
         struct qr_buf body = {0};
         qr_sealed_encode(&body, &sealed);
-        append(log, QR_COMMAND_SEALED, member, &body);
+        qr_history_log_append(log, QR_COMMAND_SEALED, member, &body);
     }
 }
 
@@ -620,7 +621,8 @@ static void retain(struct qr_history_log *log)
     if (log->table.waits_for_merges)
         wait_for_merges(log, &retention);
     qr_retain_body_encode(&body, &retention);
-    append(log, QR_COMMAND_RETAIN, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS), &body);
+    qr_history_log_append(log, QR_COMMAND_RETAIN, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS),
+                          &body);
     qr_history_table_retain(&log->table, qr_store_edge(log->store, 0));
 }
 
@@ -636,7 +638,8 @@ static void merge(struct qr_history_log *log)
     if (!one_in(log, 5) && qr_store_merge_due(log->store, log->now_s, &id))
         merge = (struct qr_merge_body){id.tier, id.shard, id.start_s};
     qr_merge_body_encode(&body, &merge);
-    append(log, QR_COMMAND_MERGE, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS), &body);
+    qr_history_log_append(log, QR_COMMAND_MERGE, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS),
+                          &body);
 }
 
 /* What the leader's catalog has no more. */
@@ -681,7 +684,8 @@ static void forget(struct qr_history_log *log)
             forget.what[forget.n++] = (struct qr_forgotten){host->id + 1, 12345};
     }
     qr_forget_encode(&body, &forget);
-    append(log, QR_COMMAND_FORGET, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS), &body);
+    qr_history_log_append(log, QR_COMMAND_FORGET, 1 + (uint32_t)pick(log, QR_HISTORY_PROPOSERS),
+                          &body);
     look_for_forgotten(log);
 }
 
@@ -691,7 +695,7 @@ static void repeat(struct qr_history_log *log)
     uint32_t i = log->n - 1 - (uint32_t)pick(log, log->n < 20 ? log->n : 20);
     struct qr_buf copy = {0};
     qr_buf_add(&copy, log->entries[i].base, log->entries[i].len);
-    push(log, qr_buf_slice(&copy));
+    qr_history_log_push(log, qr_buf_slice(&copy));
     qr_buf_release(&copy);
     /* A RETAIN that a merge held back goes on now, over what has come since. */
     if (qr_store_edge(log->store, 0) > log->table.retain_s) {
@@ -737,7 +741,7 @@ static void garble(struct qr_history_log *log)
     struct qr_owner before[QR_HISTORY_HOSTS];
     for (uint32_t h = 0; h < QR_HISTORY_HOSTS; h++)
         before[h] = qr_ownership_get(log->ownership, log->hosts[h].id);
-    append(log, command.type, command.member, &body);
+    qr_history_log_append(log, command.type, command.member, &body);
     for (uint32_t h = 0; h < QR_HISTORY_HOSTS; h++) {
         struct qr_owner after = qr_ownership_get(log->ownership, log->hosts[h].id);
         /* A turned bit of its number can make a block the next one; its values are right then. */
@@ -790,6 +794,7 @@ void qr_history_log_step(struct qr_history_log *log)
         retain(log);
     if (one_in(log, 50))
         forget(log);
+    qr_history_admin_step(log);
     if (log->n > 0 && one_in(log, 30))
         repeat(log);
     if (log->n > 0 && one_in(log, 25))

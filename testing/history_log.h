@@ -8,9 +8,11 @@
 #include <stdbool.h>
 
 #include "base/rng.h"
+#include "cluster/command.h"
 #include "cluster/ownership.h"
 #include "node/glue.h"
 #include "storage/entry.h"
+#include "testing/history_admin.h"
 #include "testing/history_table.h"
 
 #define QR_HISTORY_WINDOW_S  10
@@ -45,14 +47,17 @@ struct qr_history_log {
     struct qr_buf *entries; /* The i-th has index i + 1. */
     uint32_t n, capacity;
     uint64_t sequences[QR_HISTORY_PROPOSERS + 1];
+    uint64_t incarnations[QR_HISTORY_PROPOSERS + 1];
     struct qr_history_host hosts[QR_HISTORY_HOSTS];
     struct qr_history_table table;
-    uint64_t n_unexpected; /* Blocks of which the leader thought otherwise than it must. */
+    struct qr_history_admin admin;
+    uint64_t n_unexpected; /* Entries of which the leader thought otherwise than it must. */
     bool unknown;          /* Rows were taken that the table does not know. */
     bool packed_otherwise; /* Batches are compressed by another algorithm. */
     /* The leader: */
     struct qr_store *store;
     const struct qr_glue *glue;
+    const struct qr_machine *machine;
     const struct qr_ownership *ownership;
     void (*applied)(void *data); /* Apply the newest entry. */
     void *data;
@@ -62,5 +67,11 @@ void qr_history_log_init(struct qr_history_log *log, uint64_t seed);
 void qr_history_log_release(struct qr_history_log *log);
 /* What happens next: one entry or some, each of them applied by the leader. */
 void qr_history_log_step(struct qr_history_log *log);
+
+/* The next entry of this member.  Takes the body. */
+void qr_history_log_append(struct qr_history_log *log, enum qr_command_type type, uint32_t member,
+                           struct qr_buf *body);
+/* Any bytes. */
+void qr_history_log_push(struct qr_history_log *log, struct qr_slice bytes);
 
 #endif
