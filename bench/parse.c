@@ -92,7 +92,8 @@ static void speak(struct speech *speech, const struct qr_model *model, uint32_t 
     must(speech->ends != NULL && qr_model_sender_new(&sender, &config) == 0,
          "no memory for a child");
     if (compression != QR_COMPRESSION_NONE)
-        must(qr_compressor_new(&speech->compressor, compression) == 0, "no memory to compress");
+        must(qr_compressor_new(&speech->compressor, compression, NULL) == 0,
+             "no memory to compress");
     qr_model_sender_connect(sender, caps);
     for (unsigned i = 0; i < seconds; i++) {
         qr_model_sender_collect(sender, FIRST_S + i);

@@ -320,7 +320,7 @@ static size_t make_bomb(enum qr_compression kind, char *frame)
         struct qr_compressor *compressor;
         static char text[QR_COMPRESSION_TEXT_BYTES_MAX];
         memset(text, 'a', sizeof text);
-        expect(&stage, qr_compressor_new(&compressor, kind) == 0);
+        expect(&stage, qr_compressor_new(&compressor, kind, NULL) == 0);
         for (int i = 0; i < 100; i++) {
             static char packed[QR_FRAME_BYTES_MAX];
             uint32_t n = qr_compress(compressor, qr_slice_of(text, sizeof text), packed);

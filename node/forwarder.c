@@ -76,6 +76,7 @@ static int make_relay(struct forwarder *f)
         .guid = f->face.host.guid,
         .since_s = f->face.host.since_s,
         .charts = f->charts,
+        .levels = &f->admission->stream_conf.sender.levels,
     };
     return qr_relay_new(&f->relay, &config);
 }
@@ -179,6 +180,7 @@ bool qr_forwarder_fits(const struct qr_forwarder *forwarder, const struct qr_adm
     return target_of(admission, &f->face.host, &target) &&
            strcmp(target.destination, f->list) == 0 && strcmp(target.api_key, f->api_key) == 0 &&
            strcmp(target.charts, f->charts) == 0 && a->compression == b->compression &&
+           memcmp(&a->levels, &b->levels, sizeof a->levels) == 0 &&
            a->default_port == b->default_port && a->buffer_bytes == b->buffer_bytes &&
            a->timeout_s == b->timeout_s;
 }

@@ -180,7 +180,8 @@ int qr_relay_connect(struct qr_relay *relay, uint32_t caps, const struct qr_send
         .node_id = handler->node_id != NULL ? on_node_id : NULL,
         .json = handler->json != NULL ? on_json : NULL,
     };
-    const struct qr_sender_config config = {caps, relay->config.clock, relay->config.guid};
+    const struct qr_sender_config config = {caps, relay->config.clock, relay->config.guid,
+                                            relay->config.levels};
     assert(relay->sender == NULL);
     relay->outer = *handler;
     relay->failed = qr_sender_new(&relay->sender, &config, &all);

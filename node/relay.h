@@ -33,6 +33,7 @@ struct qr_relay_config {
     struct qr_guid guid;
     int64_t since_s;    /* Charts that had a row since then are announced. */
     const char *charts; /* Which: a simple pattern on id and name; borrowed. */
+    const struct qr_compression_levels *levels; /* NULL: the default ones; borrowed. */
 };
 
 /* 0 or UV_ENOMEM. */

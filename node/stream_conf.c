@@ -273,25 +273,25 @@ static int set_skip(const struct line *line, struct qr_stream_section *section)
 static int set_brotli(const struct line *line, struct qr_stream_section *section)
 {
     (void)section;
-    return set_number(line, 0, 11, &sender_of(line)->brotli_level);
+    return set_number(line, 0, QR_BROTLI_LEVEL_MAX, &sender_of(line)->levels.brotli);
 }
 
 static int set_zstd(const struct line *line, struct qr_stream_section *section)
 {
     (void)section;
-    return set_number(line, 1, 22, &sender_of(line)->zstd_level);
+    return set_number(line, 1, QR_ZSTD_LEVEL_MAX, &sender_of(line)->levels.zstd);
 }
 
 static int set_gzip(const struct line *line, struct qr_stream_section *section)
 {
     (void)section;
-    return set_number(line, 1, 9, &sender_of(line)->gzip_level);
+    return set_number(line, 1, QR_GZIP_LEVEL_MAX, &sender_of(line)->levels.gzip);
 }
 
 static int set_lz4(const struct line *line, struct qr_stream_section *section)
 {
     (void)section;
-    return set_number(line, 1, 65537, &sender_of(line)->lz4_acceleration);
+    return set_number(line, 1, QR_LZ4_ACCELERATION_MAX, &sender_of(line)->levels.lz4_acceleration);
 }
 
 static int set_ca_path(const struct line *line, struct qr_stream_section *section)
@@ -465,10 +465,6 @@ static const struct qr_stream_sender sender_defaults = {
     .default_port = 19999,
     .buffer_bytes = 10u << 20,
     .compression = true,
-    .zstd_level = 3,
-    .brotli_level = 3,
-    .gzip_level = 3,
-    .lz4_acceleration = 1,
 };
 
 /* Who is to be streamed on must have somewhere to go. */
@@ -502,6 +498,7 @@ int qr_stream_conf_read(struct qr_stream_conf *conf, const char *path, char *sen
                         size_t sentence_bytes)
 {
     struct qr_stream_conf read = {.sender = sender_defaults};
+    read.sender.levels = qr_compression_levels_default;
     struct reading reading = {&read, path, sentence, sentence_bytes, false};
     if (qr_ini_parse(path, on_option, &reading, sentence, sentence_bytes) != 0)
         reading.failed = true;

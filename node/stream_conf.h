@@ -16,6 +16,7 @@
 
 #include "base/slice.h"
 #include "proto/caps.h"
+#include "proto/compression.h"
 
 #define QR_STREAM_SECTIONS_MAX 100000u
 
@@ -45,7 +46,7 @@ struct qr_stream_sender {
     struct qr_stream_forwarding forwarding;
     uint32_t timeout_s, reconnect_delay_s, default_port, buffer_bytes;
     bool compression, skip_verification;
-    uint32_t zstd_level, brotli_level, gzip_level, lz4_acceleration;
+    struct qr_compression_levels levels;
     char *ca_path, *ca_file; /* NULL: the machine's own list; owned. */
 };
 

@@ -34,12 +34,13 @@ enum qr_compression qr_compression_of_name(struct qr_slice name)
     return QR_COMPRESSION_NONE;
 }
 
-/* A child's compressor at any level of its stream.conf keeps to these; more is a stranger's. */
-#define ZSTD_WINDOW_LOG_MAX 23
-#define GZIP_WINDOW_BITS    (15 + 16)
-#define BROTLI_QUALITY_OURS 3
-#define ZSTD_LEVEL_OURS     3
-#define GZIP_LEVEL_OURS     3
+/* zstd's window up to level 19; beyond that our own compressor is held to it. */
+#define ZSTD_WINDOW_LOG_MAX      23
+#define ZSTD_LEVEL_OF_WINDOW_LOG 19
+#define GZIP_WINDOW_BITS         (15 + 16)
+
+const struct qr_compression_levels qr_compression_levels_default = {
+    .zstd = 3, .brotli = 3, .gzip = 3, .lz4_acceleration = 1};
 
 /* ---- LZ4 ---- */
 
@@ -240,6 +241,7 @@ static_assert(LZ4_COMPRESSBOUND(QR_COMPRESSION_TEXT_BYTES_MAX) <= QR_FRAME_BYTES
 /* The last text, contiguous, end at `end`: LZ4 refers to it. */
 struct lz4_packer {
     LZ4_stream_t stream;
+    int acceleration;
     size_t end;
     char text[QR_LZ4_WINDOW_BYTES + ROOM_BYTES];
 };
@@ -264,7 +266,7 @@ static size_t pack_lz4(struct lz4_packer *p, struct qr_slice text, char *out)
     }
     memcpy(p->text + p->end, text.base, text.len);
     int n = LZ4_compress_fast_continue(&p->stream, p->text + p->end, out, (int)text.len,
-                                       QR_FRAME_BYTES_MAX, 1);
+                                       QR_FRAME_BYTES_MAX, p->acceleration);
     assert(n > 0);
     p->end += text.len;
     return (size_t)n;
@@ -319,7 +321,16 @@ uint32_t qr_compress(struct qr_compressor *c, struct qr_slice text, char *out)
     }
 }
 
-static bool begin_packing(struct qr_compressor *c)
+static bool begin_zstd(ZSTD_CCtx *zstd, int level)
+{
+    bool ok =
+        zstd != NULL && !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, level));
+    if (ok && level > ZSTD_LEVEL_OF_WINDOW_LOG)
+        ok = !ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, ZSTD_WINDOW_LOG_MAX));
+    return ok;
+}
+
+static bool begin_packing(struct qr_compressor *c, const struct qr_compression_levels *levels)
 {
     switch (c->compression) {
     case QR_COMPRESSION_LZ4:
@@ -327,33 +338,34 @@ static bool begin_packing(struct qr_compressor *c)
         if (c->u.lz4 == NULL)
             return false;
         LZ4_initStream(&c->u.lz4->stream, sizeof c->u.lz4->stream);
+        c->u.lz4->acceleration = (int)levels->lz4_acceleration;
         c->u.lz4->end = 0;
         return true;
     case QR_COMPRESSION_ZSTD:
         c->u.zstd = ZSTD_createCCtx();
-        return c->u.zstd != NULL && !ZSTD_isError(ZSTD_CCtx_setParameter(
-                                        c->u.zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL_OURS));
+        return begin_zstd(c->u.zstd, (int)levels->zstd);
     case QR_COMPRESSION_GZIP:
         c->u.gzip = calloc(1, sizeof *c->u.gzip);
-        return c->u.gzip != NULL && deflateInit2(c->u.gzip, GZIP_LEVEL_OURS, Z_DEFLATED,
+        return c->u.gzip != NULL && deflateInit2(c->u.gzip, (int)levels->gzip, Z_DEFLATED,
                                                  GZIP_WINDOW_BITS, 8, Z_DEFAULT_STRATEGY) == Z_OK;
     case QR_COMPRESSION_BROTLI:
         c->u.brotli = BrotliEncoderCreateInstance(NULL, NULL, NULL);
         return c->u.brotli != NULL &&
-               BrotliEncoderSetParameter(c->u.brotli, BROTLI_PARAM_QUALITY, BROTLI_QUALITY_OURS);
+               BrotliEncoderSetParameter(c->u.brotli, BROTLI_PARAM_QUALITY, levels->brotli);
     default:
         assert(false);
         return false;
     }
 }
 
-int qr_compressor_new(struct qr_compressor **compressor, enum qr_compression compression)
+int qr_compressor_new(struct qr_compressor **compressor, enum qr_compression compression,
+                      const struct qr_compression_levels *levels)
 {
     struct qr_compressor *c = calloc(1, sizeof *c);
     if (c == NULL)
         return UV_ENOMEM;
     c->compression = compression;
-    if (!begin_packing(c)) {
+    if (!begin_packing(c, levels != NULL ? levels : &qr_compression_levels_default)) {
         qr_compressor_free(c);
         return UV_ENOMEM;
     }

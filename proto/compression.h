@@ -50,8 +50,21 @@ void qr_decompressor_fold(struct qr_decompressor *decompressor);
 /* Text of this length packs into at most QR_FRAME_BYTES_MAX, whatever it is. */
 #define QR_COMPRESSION_TEXT_BYTES_MAX (16u * 1024 - 128 - 1)
 
+/* How hard each of them tries: the libraries' own numbers.  LZ4's grows with its haste. */
+struct qr_compression_levels {
+    uint32_t zstd, brotli, gzip, lz4_acceleration;
+};
+/* What Netdata's children begin with. */
+extern const struct qr_compression_levels qr_compression_levels_default;
+#define QR_ZSTD_LEVEL_MAX       22u /* From 1. */
+#define QR_BROTLI_LEVEL_MAX     11u /* From 0. */
+#define QR_GZIP_LEVEL_MAX       9u  /* From 1. */
+#define QR_LZ4_ACCELERATION_MAX 65537u
+
 struct qr_compressor;
-int qr_compressor_new(struct qr_compressor **compressor, enum qr_compression compression);
+/* levels NULL: the default ones.  0 or UV_ENOMEM. */
+int qr_compressor_new(struct qr_compressor **compressor, enum qr_compression compression,
+                      const struct qr_compression_levels *levels);
 void qr_compressor_free(struct qr_compressor *compressor); /* NULL: nothing. */
 
 /* Packs 1 .. QR_COMPRESSION_TEXT_BYTES_MAX of text so that the other side can read all of it now.

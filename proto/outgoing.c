@@ -14,6 +14,7 @@ static_assert(QR_OUTGOING_BYTES >= QR_COMPRESSION_TEXT_BYTES_MAX + QR_OUTGOING_R
               "frames that make room are full ones");
 
 int qr_outgoing_init(struct qr_outgoing *out, uint32_t caps,
+                     const struct qr_compression_levels *levels,
                      void (*send)(void *data, struct qr_slice bytes), void *data)
 {
     struct qr_outgoing o = {
@@ -29,7 +30,7 @@ int qr_outgoing_init(struct qr_outgoing *out, uint32_t caps,
     if (err == 0 && compression != QR_COMPRESSION_NONE)
         err = qr_buf_reserve(&o.frames, FRAME_ROOM);
     if (err == 0 && compression != QR_COMPRESSION_NONE)
-        err = qr_compressor_new(&o.compressor, compression);
+        err = qr_compressor_new(&o.compressor, compression, levels);
     if (err != 0) {
         qr_outgoing_release(&o);
         return err;

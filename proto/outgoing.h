@@ -42,8 +42,9 @@ struct qr_outgoing {
     uint64_t bytes_text, bytes_wire;
 };
 
-/* For these capabilities.  0 or UV_ENOMEM (nothing to release). */
+/* For these capabilities; levels NULL: the default ones.  0 or UV_ENOMEM (nothing to release). */
 int qr_outgoing_init(struct qr_outgoing *out, uint32_t caps,
+                     const struct qr_compression_levels *levels,
                      void (*send)(void *data, struct qr_slice bytes), void *data);
 void qr_outgoing_release(struct qr_outgoing *out);
 

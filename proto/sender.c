@@ -30,7 +30,7 @@ int qr_sender_new(struct qr_sender **sender, const struct qr_sender_config *conf
     s->v2 = qr_sending_has(s, QR_CAP_INTERPOLATED);
     s->slots = s->v2 && qr_sending_has(s, QR_CAP_SLOTS);
     s->replication = qr_sending_has(s, QR_CAP_REPLICATION);
-    int err = qr_outgoing_init(&s->out, config->caps, handler->send, handler->data);
+    int err = qr_outgoing_init(&s->out, config->caps, config->levels, handler->send, handler->data);
     if (err != 0) {
         free(s);
         return err;

@@ -46,6 +46,7 @@
 #include "base/clock.h"
 #include "base/guid.h"
 #include "base/slice.h"
+#include "proto/compression.h"
 #include "proto/stream.h"
 
 struct qr_sender;
@@ -100,6 +101,8 @@ struct qr_sender_config {
     uint32_t caps; /* Negotiated: qr_reply.caps. */
     const struct qr_clock *clock;
     struct qr_guid machine_guid; /* Of the host. */
+    /* NULL: the default ones; looked at by qr_sender_new only. */
+    const struct qr_compression_levels *levels;
 };
 
 /* 0 or UV_ENOMEM. */

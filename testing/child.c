@@ -361,7 +361,7 @@ static void accepted(struct qr_child *child, uint32_t version)
     uint32_t caps = qr_caps_negotiate(version, child->config.caps, &qr_compression_order_default);
     enum qr_compression compression = qr_caps_compression(caps);
     if (compression != QR_COMPRESSION_NONE &&
-        qr_compressor_new(&child->conn->compressor, compression) != 0) {
+        qr_compressor_new(&child->conn->compressor, compression, NULL) != 0) {
         wait_and_walk(child);
         return;
     }

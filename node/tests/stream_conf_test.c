@@ -246,7 +246,7 @@ static void says_where_a_host_is_streamed_on(void **state)
     assert_int_equal(c.sender.buffer_bytes, 2u << 20);
     assert_int_equal(c.sender.reconnect_delay_s, 7);
     assert_int_equal(c.sender.default_port, 1);
-    assert_int_equal(c.sender.zstd_level, 9);
+    assert_int_equal(c.sender.levels.zstd, 9);
     assert_true(c.sender.skip_verification && !c.sender.compression);
     assert_string_equal(c.sender.ca_path, "/p");
     assert_string_equal(c.sender.ca_file, "/f");

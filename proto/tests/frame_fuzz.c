@@ -38,7 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     qr_buf_clear(&plain);
 
     struct qr_compressor *compressor;
-    if (qr_compressor_new(&compressor, c) != 0 || qr_frame_encode(compressor, in, &frames) != 0)
+    if (qr_compressor_new(&compressor, c, NULL) != 0 ||
+        qr_frame_encode(compressor, in, &frames) != 0)
         abort();
     qr_compressor_free(compressor);
     decode(c, qr_buf_slice(&frames), &plain);

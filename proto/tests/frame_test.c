@@ -48,7 +48,7 @@ static void read_back(enum qr_compression c)
     struct qr_buf text, frames = {0}, back = {0};
     write_text(&text, 1000000);
     struct qr_compressor *compressor;
-    assert_int_equal(qr_compressor_new(&compressor, c), 0);
+    assert_int_equal(qr_compressor_new(&compressor, c, NULL), 0);
     for (size_t at = 0, len = 1; at < text.len; at += len, len = len * 3 % 40009 + 1) {
         if (len > text.len - at)
             len = text.len - at;
@@ -72,7 +72,7 @@ static void take_noise(enum qr_compression c)
     while (text.len < 200000)
         qr_buf_add_u64(&text, qr_rng_next(&rng));
     struct qr_compressor *compressor;
-    assert_int_equal(qr_compressor_new(&compressor, c), 0);
+    assert_int_equal(qr_compressor_new(&compressor, c, NULL), 0);
     assert_int_equal(qr_frame_encode(compressor, qr_buf_slice(&text), &frames), 0);
     decode_all(c, qr_buf_slice(&frames), &back);
     assert_int_equal(back.len, text.len);
@@ -96,6 +96,41 @@ static void takes_what_does_not_compress(void **state)
 {
     FOR_EACH_COMPRESSION(c)
     take_noise(c);
+}
+
+/* What a level makes of the same text, which the other side reads back. */
+static size_t packed_at(enum qr_compression c, const struct qr_compression_levels *levels)
+{
+    struct qr_buf text, frames = {0}, back = {0};
+    struct qr_compressor *compressor;
+    write_text(&text, 300000);
+    assert_int_equal(qr_compressor_new(&compressor, c, levels), 0);
+    assert_int_equal(qr_frame_encode(compressor, qr_buf_slice(&text), &frames), 0);
+    decode_all(c, qr_buf_slice(&frames), &back);
+    assert_int_equal(back.len, text.len);
+    assert_memory_equal(back.base, text.base, text.len);
+    size_t len = frames.len;
+    qr_compressor_free(compressor);
+    qr_buf_release(&text);
+    qr_buf_release(&frames);
+    qr_buf_release(&back);
+    return len;
+}
+
+static void a_higher_level_packs_more(void **state)
+{
+    (void)state;
+    const struct qr_compression_levels low = {.zstd = 1,
+                                              .brotli = 0,
+                                              .gzip = 1,
+                                              QR_LZ4_ACCELERATION_MAX},
+                                       high = {QR_ZSTD_LEVEL_MAX, QR_BROTLI_LEVEL_MAX,
+                                               QR_GZIP_LEVEL_MAX, 1};
+    FOR_EACH_COMPRESSION(c)
+    {
+        assert_true(packed_at(c, &high) < packed_at(c, &low));
+        assert_int_equal(packed_at(c, NULL), packed_at(c, &qr_compression_levels_default));
+    }
 }
 
 static ssize_t decode_once(enum qr_compression compression, const void *bytes, size_t len)
@@ -213,7 +248,7 @@ static void takes_payloads_without_text(void **state)
 {
     struct qr_compressor *compressor;
     struct qr_decompressor *decompressor;
-    assert_int_equal(qr_compressor_new(&compressor, QR_COMPRESSION_ZSTD), 0);
+    assert_int_equal(qr_compressor_new(&compressor, QR_COMPRESSION_ZSTD, NULL), 0);
     assert_int_equal(qr_decompressor_new(&decompressor, QR_COMPRESSION_ZSTD, NULL), 0);
     char packed[16384];
     struct qr_slice text;
@@ -239,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_back_what_it_writes),
         cmocka_unit_test(takes_what_does_not_compress),
+        cmocka_unit_test(a_higher_level_packs_more),
         cmocka_unit_test(names_what_is_wrong),
         cmocka_unit_test(refuses_a_frame_that_unpacks_to_too_much),
         cmocka_unit_test(refuses_bombs),

@@ -140,7 +140,7 @@ static void connections_that_take_turns_are_understood(void **state)
     struct connection all[N] = {0};
     for (int i = 0; i < N; i++) {
         write_text(&all[i].text, 400000, 10 + (uint64_t)i);
-        assert_int_equal(qr_compressor_new(&all[i].compressor, QR_COMPRESSION_LZ4), 0);
+        assert_int_equal(qr_compressor_new(&all[i].compressor, QR_COMPRESSION_LZ4, NULL), 0);
         assert_int_equal(qr_decompressor_new(&all[i].decompressor, QR_COMPRESSION_LZ4, pool), 0);
     }
     for (size_t n = 1; all[0].heard.len + n <= all[0].text.len; n = n * 7 % 23011 + 1)

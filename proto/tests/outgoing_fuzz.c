@@ -56,7 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct wire wire = {.whole_lines = data[0] & 128};
     struct qr_outgoing out;
     struct qr_buf said;
-    if (qr_outgoing_init(&out, caps | (wire.whole_lines ? 0 : QR_CAP_BINARY), on_send, &wire) != 0)
+    if (qr_outgoing_init(&out, caps | (wire.whole_lines ? 0 : QR_CAP_BINARY), NULL, on_send,
+                         &wire) != 0)
         abort();
     if (caps != 0 && qr_decompressor_new(&wire.decompressor, qr_caps_compression(caps), NULL) != 0)
         abort();

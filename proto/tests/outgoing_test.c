@@ -29,7 +29,7 @@ static void open_wire(struct wire *wire, struct qr_outgoing *out, uint32_t caps)
 {
     *wire = (struct wire){.n_sent = 0};
     qr_buf_init(&wire->bytes, 0);
-    assert_int_equal(qr_outgoing_init(out, caps, on_send, wire), 0);
+    assert_int_equal(qr_outgoing_init(out, caps, NULL, on_send, wire), 0);
 }
 
 static void close_wire(struct wire *wire, struct qr_outgoing *out)

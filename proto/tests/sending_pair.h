@@ -335,7 +335,7 @@ static void pair_on_variable(void *data, struct qr_stream_chart *chart, struct q
 
 static void pair_connect_sender(struct pair *pair, const struct qr_clock *clock)
 {
-    const struct qr_sender_config sender_config = {pair->caps, clock, pair_guid};
+    const struct qr_sender_config sender_config = {pair->caps, clock, pair_guid, NULL};
     const struct qr_sender_handler sender_handler = {
         .data = pair,
         .send = pair_on_send,
