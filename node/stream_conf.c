@@ -26,6 +26,7 @@ struct reading {
     char *sentence;
     size_t sentence_bytes;
     bool failed;
+    uint64_t told; /* Rows of options without effect that the log has a line of. */
 };
 
 /* One line of the file; or, without a section, of a key in the log. */
@@ -72,22 +73,47 @@ static int set_flag(const struct line *line, bool *has, bool *flag)
     return 1;
 }
 
-static int set_seconds(const struct line *line, uint32_t *seconds)
+/* The seconds of the unit at *text, which it steps over; 0: none. */
+static uint64_t take_unit(const char **text)
 {
     static const struct {
         const char *unit;
-        uint32_t seconds;
-    } units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
-    char *end;
-    errno = 0;
-    unsigned long number = strtoul(line->value, &end, 10);
-    for (size_t i = 0; i < QR_COUNT(units); i++) {
-        if (errno == 0 && end != line->value && number <= 36500 * 86400ul &&
-            strcmp(end, units[i].unit) == 0 && number * units[i].seconds <= UINT32_MAX) {
-            *seconds = (uint32_t)(number * units[i].seconds);
+        uint64_t seconds;
+    } units[] = {{"s", 1},      {"m", 60},       {"h", 3600},     {"d", 86400},
+                 {"w", 604800}, {"mo", 2592000}, {"y", 31536000}, {"", 1}};
+    size_t len = 0;
+    while (isalpha((unsigned char)(*text)[len]))
+        len++;
+    for (size_t i = 0; i < QR_COUNT(units); i++)
+        if (strlen(units[i].unit) == len && strncmp(*text, units[i].unit, len) == 0) {
+            *text += len;
+            return units[i].seconds;
+        }
+    return 0;
+}
+
+/* 600, 10m, 1d, 1h30m. */
+static int set_seconds(const struct line *line, uint32_t *seconds)
+{
+    const char *p = line->value;
+    uint64_t all = 0, unit = 1;
+    do {
+        char *end;
+        errno = 0;
+        unsigned long number = strtoul(p, &end, 10);
+        if (errno != 0 || !isdigit((unsigned char)*p) || number > UINT32_MAX)
+            break;
+        p = end;
+        unit = take_unit(&p);
+        all += number * unit;
+        p += strspn(p, " ");
+        if (unit == 0 || all > UINT32_MAX)
+            break;
+        if (*p == '\0') {
+            *seconds = (uint32_t)all;
             return 1;
         }
-    }
+    } while (true);
     return refuse(line, "not a duration such as 600, 10m or 1d");
 }
 
@@ -346,10 +372,18 @@ static int check_db(const struct line *line, struct qr_stream_section *section)
 /* KEY: also of a key in the log. */
 enum place { SENDER = 1, RECEIVER = 2, KEY = 4 };
 
+#define NO_ALARMS "this build has no alarms"
+/* Their parent's key would lie in the log in clear, and where hosts go is this member's matter. */
+#define OF_THE_FILE                                                                                \
+    "a key in the log cannot say it: write it into stream.conf, under the key, the machine's "     \
+    "GUID "                                                                                        \
+    "or [stream]"
+
 static const struct row {
     unsigned places;
-    set_fn set; /* NULL: without effect here. */
+    set_fn set; /* NULL: without effect here; `why`. */
     const char *names[NAMES_MAX + 1];
+    const char *why;
 } rows[] = {
     {RECEIVER, set_type, {"type"}},
     {RECEIVER, set_enabled, {"enabled"}},
@@ -363,18 +397,25 @@ static const struct row {
      set_step,
      {"replication step", "seconds per replication step", "replication_step"}},
     {RECEIVER, check_db, {"db", "memory mode", "default memory mode"}},
-    {RECEIVER, NULL, {"retention", "history", "default history"}},
-    {RECEIVER, NULL, {"health enabled", "health enabled by default"}},
+    {RECEIVER,
+     NULL,
+     {"retention", "history", "default history"},
+     "retention is the cluster's: [store] of quorate.conf"},
+    {RECEIVER, NULL, {"health enabled", "health enabled by default"}, NO_ALARMS},
     {RECEIVER,
      NULL,
      {"postpone alerts on connect", "postpone alarms on connect seconds",
-      "default postpone alarms on connect seconds"}},
-    {RECEIVER, NULL, {"health log retention", "default health log history"}},
-    {RECEIVER, set_forwards, {"proxy enabled", "default proxy enabled"}},
-    {RECEIVER, set_destination, {"proxy destination", "default proxy destination"}},
-    {RECEIVER, set_api_key, {"proxy api key", "default proxy api key"}},
-    {RECEIVER, set_charts, {"proxy send charts matching", "default proxy send charts matching"}},
-    {RECEIVER, set_ephemeral, {"is ephemeral node"}},
+      "default postpone alarms on connect seconds"},
+     NO_ALARMS},
+    {RECEIVER, NULL, {"health log retention", "default health log history"}, NO_ALARMS},
+    {RECEIVER, set_forwards, {"proxy enabled", "default proxy enabled"}, OF_THE_FILE},
+    {RECEIVER, set_destination, {"proxy destination", "default proxy destination"}, OF_THE_FILE},
+    {RECEIVER, set_api_key, {"proxy api key", "default proxy api key"}, OF_THE_FILE},
+    {RECEIVER,
+     set_charts,
+     {"proxy send charts matching", "default proxy send charts matching"},
+     OF_THE_FILE},
+    {RECEIVER | KEY, set_ephemeral, {"is ephemeral node"}},
     {SENDER, set_forwards, {"enabled"}},
     {SENDER, set_destination, {"destination"}},
     {SENDER, set_api_key, {"api key"}},
@@ -382,7 +423,7 @@ static const struct row {
     {SENDER, set_default_port, {"default port"}},
     {SENDER, set_buffer, {"buffer size", "buffer size bytes"}},
     {SENDER, set_reconnect, {"reconnect delay", "reconnect delay seconds"}},
-    {SENDER, NULL, {"initial clock resync iterations"}},
+    {SENDER, NULL, {"initial clock resync iterations"}, "times come from the store"},
     {SENDER, set_charts, {"send charts matching"}},
     {SENDER, set_compresses, {"enable compression"}},
     {SENDER, set_brotli, {"brotli compression level"}},
@@ -438,6 +479,18 @@ static struct qr_stream_section *section_of(const struct line *line)
     return section;
 }
 
+/* Once for each option, however many sections have it. */
+static int tell_no_effect(const struct line *line, const struct row *row)
+{
+    uint64_t bit = 1ull << (row - rows);
+    static_assert(QR_COUNT(rows) <= 64, "a bit for each row");
+    if ((line->reading->told & bit) == 0)
+        qr_warn("option without effect here: %s file=%s section=[%s] option=\"%s\"", row->why,
+                line->reading->path, line->section, line->key);
+    line->reading->told |= bit;
+    return 1;
+}
+
 static int on_option(void *data, const char *name, const char *key, const char *value)
 {
     struct line line = {data, name, key, value};
@@ -456,7 +509,7 @@ static int on_option(void *data, const char *name, const char *key, const char *
                 line.reading->path, name, key);
         return 1;
     }
-    return row->set == NULL ? 1 : row->set(&line, section);
+    return row->set == NULL ? tell_no_effect(&line, row) : row->set(&line, section);
 }
 
 static const struct qr_stream_sender sender_defaults = {
@@ -499,7 +552,7 @@ int qr_stream_conf_read(struct qr_stream_conf *conf, const char *path, char *sen
 {
     struct qr_stream_conf read = {.sender = sender_defaults};
     read.sender.levels = qr_compression_levels_default;
-    struct reading reading = {&read, path, sentence, sentence_bytes, false};
+    struct reading reading = {&read, path, sentence, sentence_bytes, false, 0};
     if (qr_ini_parse(path, on_option, &reading, sentence, sentence_bytes) != 0)
         reading.failed = true;
     check_all_forwarding(&reading);
@@ -568,8 +621,10 @@ static void read_policy_line(struct reading *reading, struct qr_slice text,
     snprintf(value, sizeof value, "%.*s", (int)text.len, text.base);
     struct line line = {reading, NULL, key, value};
     const struct row *row = row_of(KEY, key);
+    const struct row *other = row_of(RECEIVER, key);
     if (row == NULL || name.len >= sizeof key)
-        refuse(&line, "a key in the log has no such option");
+        refuse(&line, other != NULL && other->why != NULL ? other->why
+                                                          : "a key in the log has no such option");
     else if (text.len == 0 || text.len >= sizeof value)
         refuse(&line, "the value is missing, or too long");
     else

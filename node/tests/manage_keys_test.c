@@ -79,7 +79,7 @@ static void refuses_the_rest_with_a_sentence(void **state)
         {POST "add&hash=" HEX "&name=a%20b", "at most 32"},
         {POST "add&hash=" HEX "&policy=update%20every%20%3D%20soon", "update every = soon"},
         {POST "add&hash=" HEX "&policy=enabled%20%3D%20no", "has no such option"},
-        {POST "add&hash=" HEX "&policy=proxy%20api%20key%20%3D%20x", "has no such option"},
+        {POST "add&hash=" HEX "&policy=proxy%20api%20key%20%3D%20x", "write it into stream.conf"},
         {POST "add&hash=" HEX "&policy=allow%20from", "missing"},
         {POST "rotate&hash=" HEX, "No key"},
         {POST "rotate&key=1&overlap=1d&hash=" HEX, "number of seconds"},

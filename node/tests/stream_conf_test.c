@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "testing/cmocka.h"
 
 #define KEY "11111111-2222-3333-4444-555555555555"
@@ -86,6 +87,9 @@ static void reads_the_policy_of_a_key_in_the_log(void **state)
                                       "db = ram",          "nobody knows = this",
                                       "update every = 2d", "allow from =",
                                       "allow from",        "= 3"};
+    static const char *const of_the_file[] = {"proxy enabled = yes", "proxy destination = a",
+                                              "default proxy api key = " KEY,
+                                              "proxy send charts matching = *"};
     struct qr_stream_section section;
     char sentence[512];
     assert_int_equal(qr_stream_section_parse(&section, qr_slice_str(""), sentence, sizeof sentence),
@@ -110,6 +114,36 @@ static void reads_the_policy_of_a_key_in_the_log(void **state)
             qr_stream_section_parse(&section, qr_slice_str(text_of), sentence, sizeof sentence),
             QR_E_CONFIG);
         assert_true(strlen(sentence) > 10);
+    }
+    for (size_t i = 0; i < sizeof of_the_file / sizeof *of_the_file; i++) {
+        assert_int_equal(qr_stream_section_parse(&section, qr_slice_str(of_the_file[i]), sentence,
+                                                 sizeof sentence),
+                         QR_E_CONFIG);
+        assert_non_null(strstr(sentence, "write it into stream.conf"));
+    }
+}
+
+static void durations_are_netdatas(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint32_t seconds; /* 0: refused. */
+    } cases[] = {{"600", 600},      {"10m", 600},     {"1h30m", 5400},  {"1d 12h", 129600},
+                 {"2w", 1209600},   {"1mo", 2592000}, {"1y", 31536000}, {"", 0},
+                 {"-5", 0},         {"+5", 0},        {"5 x", 0},       {"1d2", 86402},
+                 {"4294967296", 0}, {"99999y", 0},    {"m", 0},         {"5mm", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct qr_stream_section section;
+        char line[64], sentence[256];
+        snprintf(line, sizeof line, "replication step = %s", cases[i].text);
+        int err = qr_stream_section_parse(&section, qr_slice_str(line), sentence, sizeof sentence);
+        if (err != (cases[i].seconds != 0 ? 0 : QR_E_CONFIG))
+            fail_msg("%s", line);
+        if (err == 0)
+            assert_int_equal(section.step_s, cases[i].seconds);
+        if (err == 0)
+            qr_stream_section_release(&section);
     }
 }
 
@@ -149,7 +183,25 @@ static void refuses_a_file_with_a_sentence(void **state)
     unlink(other);
 }
 
-/* Netdata's own sample, with everything in it, and a word that nobody knows: all of it is taken. */
+static char said[4096];
+
+static void on_log(enum qr_log_level level, const char *line, size_t n)
+{
+    size_t len = strlen(said);
+    (void)level;
+    snprintf(said + len, sizeof said - len, "%.*s", (int)n, line);
+}
+
+static unsigned times_said(const char *what)
+{
+    unsigned n = 0;
+    for (const char *at = said; (at = strstr(at, what)) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* Netdata's own sample, with everything in it, and a word that nobody knows: all of it is taken,
+ * and the log says once of each what has no effect. */
 static void takes_every_option_that_netdata_has(void **state)
 {
     (void)state;
@@ -160,7 +212,8 @@ static void takes_every_option_that_netdata_has(void **state)
         " default memory mode = dbengine\n health enabled by default = auto\n"
         " default postpone alarms on connect seconds = 60\n default proxy enabled = no\n"
         " default proxy destination = a b\n replication_step = 600\n update every = 2\n"
-        " is ephemeral node = no\n nobody knows = this\n";
+        " is ephemeral node = no\n nobody knows = this\n"
+        "[" NET "]\n default history = 5\n health enabled = no\n";
     char other[] = "/tmp/quorate-stream-XXXXXX", sentence[512];
     struct qr_stream_conf c;
     struct qr_stream_policy policy;
@@ -168,8 +221,16 @@ static void takes_every_option_that_netdata_has(void **state)
     int fd = mkstemp(other);
     assert_true(fd >= 0 && write(fd, whole, sizeof whole - 1) == (ssize_t)sizeof whole - 1);
     close(fd);
-    if (qr_stream_conf_read(&c, other, sentence, sizeof sentence) != 0)
+    said[0] = '\0';
+    qr_log_to(on_log);
+    int err = qr_stream_conf_read(&c, other, sentence, sizeof sentence);
+    qr_log_to(NULL);
+    if (err != 0)
         fail_msg("%s", sentence);
+    assert_int_equal(times_said("option=\"default history\""), 1);
+    assert_int_equal(times_said("no alarms"), 2);
+    assert_int_equal(times_said("option=\"nobody knows\""), 1);
+    assert_int_equal(times_said("\n"), 5); /* And `stray`. */
     assert_int_equal(qr_stream_conf_check(&c, NULL, qr_slice_str(KEY), qr_slice_str(BOX),
                                           "10.0.0.1", &policy, &reason),
                      0);
@@ -309,6 +370,7 @@ int main(void)
         cmocka_unit_test(lets_in_whom_the_file_names),
         cmocka_unit_test(the_machine_refines_the_key),
         cmocka_unit_test(reads_the_policy_of_a_key_in_the_log),
+        cmocka_unit_test(durations_are_netdatas),
         cmocka_unit_test(refuses_a_file_with_a_sentence),
         cmocka_unit_test(takes_every_option_that_netdata_has),
         cmocka_unit_test(takes_a_section_for_each_machine),
