@@ -1,4 +1,5 @@
-/* Functions of a child, called through every member while it streams to one: its answer, a timeout
+/* Functions of a child, called through every member while it streams to one: its answer, also to a
+ * call with a payload, a timeout
  * and a client that leaves (the child is told), progress, the owner killed in the middle of a call,
  * and the next owner. */
 #include <poll.h>
@@ -15,12 +16,13 @@
 #include "ha-tests/stranger.h"
 #include "proto/caps.h"
 
-#define GUID       "f0c70000-0000-4000-8000-000000000001"
-#define CAPS       (STRANGER_CAPS_137 | QR_CAP_SLOTS | QR_CAP_PROGRESS)
-#define BODY_BYTES 700000u
-#define STEPS      3u
-#define MOVE_MS    20000
-#define ANSWER_MS  20000
+#define GUID          "f0c70000-0000-4000-8000-000000000001"
+#define CAPS          (STRANGER_CAPS_137 | QR_CAP_SLOTS | QR_CAP_PROGRESS)
+#define BODY_BYTES    700000u
+#define PAYLOAD_LINES 20000u /* About half of what a payload may be. */
+#define STEPS         3u
+#define MOVE_MS       20000
+#define ANSWER_MS     20000
 
 static struct stage stage;
 
@@ -32,6 +34,8 @@ static struct {
     char in[4096];
     size_t n_in;
     unsigned n_steps; /* Of `slow`. */
+    struct qr_buf payload;
+    char payload_of[64], payload_about[160]; /* Transaction; function and content type.  */
     _Atomic unsigned n_cancels, n_calls;
 } child;
 
@@ -69,10 +73,30 @@ static void take_call(const char *transaction, const char *function)
     /* "top never": no answer */
 }
 
+/* What was said, and of what kind, comes back. */
+static void answer_payload(void)
+{
+    stranger_print(child.fd, "FUNCTION_RESULT_BEGIN \"%s\" 200 \"text/plain\" 0\n%s\n",
+                   child.payload_of, child.payload_about);
+    stranger_say(child.fd, child.payload.base, child.payload.len);
+    stranger_print(child.fd, "\nFUNCTION_RESULT_END\n");
+    qr_buf_clear(&child.payload);
+    child.payload_of[0] = '\0';
+}
+
 static void take_line(const char *line)
 {
-    char transaction[64], function[64];
-    if (sscanf(line, "FUNCTION %63s %*u \"%63[^\"]\"", transaction, function) == 2)
+    char transaction[64], function[64], type[64];
+    if (child.payload_of[0] != '\0' && strcmp(line, "FUNCTION_PAYLOAD_END") == 0)
+        answer_payload();
+    else if (child.payload_of[0] != '\0')
+        qr_buf_printf(&child.payload, "%s\n", line);
+    else if (sscanf(line,
+                    "FUNCTION_PAYLOAD %63s %*u \"%63[^\"]\" \"0x%*x\" \"%*[^\"]\" \"%63[^\"]\"",
+                    transaction, function, type) == 3) {
+        snprintf(child.payload_of, sizeof child.payload_of, "%s", transaction);
+        snprintf(child.payload_about, sizeof child.payload_about, "%s as %s", function, type);
+    } else if (sscanf(line, "FUNCTION %63s %*u \"%63[^\"]\"", transaction, function) == 2)
         take_call(transaction, function);
     else if (sscanf(line, "FUNCTION_CANCEL %63s", transaction) == 1)
         child.n_cancels++;
@@ -115,7 +139,8 @@ static void start_child(unsigned member)
     child.fd = stranger_stream(&stranger, reply);
     expect(&stage, strncmp(reply, STRANGER_GRANTED, strlen(STRANGER_GRANTED)) == 0);
     expect(&stage, stranger_print(child.fd, "FUNCTION GLOBAL \"top\" 5 \"what runs\" \"top\" 0x13 "
-                                            "100 0\n"));
+                                            "100 0\nFUNCTION GLOBAL config 120 \"Dynamic "
+                                            "configuration\" \"config\" 0x8 1000\n"));
     expect(&stage, pthread_create(&child.thread, NULL, live, NULL) == 0);
 }
 
@@ -151,9 +176,40 @@ static bool all_list(void *unused)
     for (unsigned id = 1; id <= stage.cluster.n; id++)
         if (qr_cluster_running(&stage.cluster, id) &&
             (get(id, ANSWER_MS, "functions") != 200 ||
-             !says("{\"top\":{\"help\":\"what runs\",\"timeout\":5,\"options\":\"GLOBAL \"}}")))
+             !says("{\"top\":{\"help\":\"what runs\",\"timeout\":5,\"options\":\"GLOBAL \"},"
+                   "\"config\":{\"help\":\"Dynamic configuration\",\"timeout\":120,")))
             return false;
     return true;
+}
+
+static int post(unsigned member, struct qr_slice body, const char *function)
+{
+    char url[256];
+    snprintf(url, sizeof url, "%s/host/functional/api/v1/function?function=%s",
+             stage.cluster.members[member].url, function);
+    return qr_fetch_post(&stage.cluster.fetch, ANSWER_MS, "application/json", body, url);
+}
+
+/* A configuration goes to the child as it was said, and its answer comes back. */
+static void configure_through(unsigned id)
+{
+    struct qr_buf wanted = {0};
+    qr_buf_add_str(&wanted, "config go.d add as application/json\n");
+    size_t head = wanted.len;
+    for (unsigned i = 0; i < PAYLOAD_LINES; i++)
+        qr_buf_printf(&wanted, "{\"line %u of\": %u}\n", i, id);
+    struct qr_slice all = qr_buf_slice(&wanted);
+    struct qr_slice payload = qr_slice_of(all.base + head, all.len - head);
+    expect(&stage, post(id, payload, "config+go.d+add") == 200);
+    expect(&stage, qr_slice_equal(qr_buf_slice(&stage.cluster.fetch.body), all));
+    qr_buf_release(&wanted);
+    unsigned n_calls = child.n_calls;
+    expect(&stage, post(id, qr_slice_of("", 0), "top+echo") == 200); /* No body, no payload. */
+    expect(&stage, child.n_calls == n_calls + 1);
+    expect(&stage, get(id, ANSWER_MS, "function?function=config+go.d+get") == 403);
+    expect(&stage, says("by POST only"));
+    expect(&stage, post(id, qr_slice_str("FUNCTION_PAYLOAD_END\n"), "config+go.d+add") == 400);
+    expect(&stage, child.n_calls == n_calls + 1);
 }
 
 static bool is_canceled(void *n)
@@ -192,6 +248,8 @@ static void functions_are_called_through_any_member(void **state)
     expect(&stage, qr_wait_for(all_list, NULL, MOVE_MS, 100));
     for (unsigned id = 1; id <= stage.cluster.n; id++)
         call_through(id);
+    for (unsigned id = 1; id <= stage.cluster.n; id++)
+        configure_through(id);
 
     expect(&stage, get(other, ANSWER_MS, "function?function=top+kill&timeout=60") == 503);
     expect(&stage, says("went away before it answered"));
@@ -202,6 +260,7 @@ static void functions_are_called_through_any_member(void **state)
     expect(&stage, get(other, ANSWER_MS, "function?function=top+echo") == 200);
     expect(&stage, says("answer to top echo"));
     end_child();
+    qr_buf_release(&child.payload);
 }
 
 int main(void)

@@ -5,6 +5,7 @@
 #include "base/compiler.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "node/manage.h"
 
 /* All that Netdata knows: whoever may manage the cluster may see what its children show. */
@@ -105,6 +106,12 @@ static void on_done(struct qr_functions_request *ask)
     api->done(api);
 }
 
+bool qr_api_functions_admits(const struct qr_http_request *request, const char *allow,
+                             const char *peer_ip)
+{
+    return qr_manage_allows(allow, peer_ip) && request->origin.len == 0;
+}
+
 static bool refuse(struct qr_api_functions *api, int status, const char *type, const char *text)
 {
     api->response->status = status;
@@ -142,6 +149,11 @@ static void fill_call(struct qr_api_functions *api)
     snprintf(api->source, sizeof api->source, "method=api,role=admin,permissions=0x%x,user=,ip=%s",
              call->access, api->peer_ip);
     call->source = qr_slice_str(api->source);
+    call->has_payload = api->request->body.len > 0;
+    if (call->has_payload) {
+        call->payload = qr_buf_slice(&api->request->body);
+        call->content_type = api->request->content_type;
+    }
 }
 
 /* The one that the client names, or a new one.  False: it is no UUID. */
@@ -158,7 +170,7 @@ bool qr_api_functions_handle(struct qr_api_functions *api)
 {
     struct qr_slice host;
     const char *command = command_of(api->request, &host);
-    if (!qr_manage_allows(api->allow, api->peer_ip) || api->request->origin.len > 0)
+    if (!qr_api_functions_admits(api->request, api->allow, api->peer_ip))
         return refuse(api, 403, QR_HTTP_TEXT, "You are not allowed to access this resource.");
     api->ask = (struct qr_functions_request){
         .what = strcmp(command, "functions") == 0  ? QR_FUNCTIONS_LIST
@@ -169,12 +181,13 @@ bool qr_api_functions_handle(struct qr_api_functions *api)
         .done = on_done,
     };
     fill_call(api);
+    if (api->ask.call.content_type.len > QR_FUNCTION_NAME_BYTES_MAX)
+        return refuse(api, 400, QR_HTTP_TEXT, "The Content-Type is too long.");
     if (!fill_transaction(api))
         return refuse(api, 400, QR_HTTP_TEXT, "The transaction is missing, or no UUID.");
     if (api->ask.what == QR_FUNCTIONS_CALL && !api->request->post &&
         names(api->ask.call.function, "config"))
-        return refuse(api, 403, QR_HTTP_TEXT,
-                      "A configuration is changed by a request with a body only.");
+        return refuse(api, 403, QR_HTTP_TEXT, "A configuration is shown and changed by POST only.");
     qr_functions_ask(api->functions, &api->ask);
     return false;
 }

@@ -3,12 +3,13 @@
  *   GET /api/v1/functions                       {"name": {"help":.., "timeout":.., "options":..}}
  *   GET /api/v1/function?function=NAME+ARGUMENTS[&timeout=S][&transaction=UUID]
  *       what the child answers, with its status and content type
+ *   POST the same, with a body      which goes to the child as the call's payload
  *   GET /api/v3/progress?transaction=UUID       {"status":200, "done":.., "all":..}; on the member
  *       that was asked, while it runs
  *
  * All of them also below /host/NAME-OR-GUID, and the first two below /api/v3 as Netdata 2.x has
- * them.  The function `config` changes a child's configuration: that takes a POST with a body,
- * which node/http does not let through to here, so it is refused.
+ * them.  The function `config` shows and changes a child's configuration: it takes a POST, with a
+ * body or without, as what changes something does.
  *
  * Netdata 1.37.1 answers all this with 403, unless it comes through its cloud.  Here it is for
  * whoever may manage the cluster (node/manage), and never for a page of a browser: functions show
@@ -37,6 +38,10 @@ struct qr_api_functions {
 
 /* Is it one of the above? */
 bool qr_api_functions_wanted(const struct qr_http_request *request);
+
+/* May this client ask?  To be looked at before its body is collected. */
+bool qr_api_functions_admits(const struct qr_http_request *request, const char *allow,
+                             const char *peer_ip);
 
 /* Fills the response.  True: now; false: later, then `done` is called. */
 bool qr_api_functions_handle(struct qr_api_functions *api);

@@ -23,6 +23,9 @@ static const char not_understood[] = "I don't understand you...\r\n";
 static const char bad_url[] = "URL not valid. I don't understand you...\r\n";
 static const char too_big[] = "Received request is too big  (more than 16384 bytes).\r\n";
 static_assert(QR_HTTP_REQUEST_BYTES_MAX == 16384, "the sentence names the limit");
+static const char body_too_big[] = "The request's body is too long (more than 960 KiB).\r\n";
+static_assert(QR_FUNCTION_PAYLOAD_BYTES_MAX == 960u * 1024, "the sentence names the limit");
+static const char no_length[] = "A body is taken with its Content-Length only.\r\n";
 
 static ssize_t refuse(int *status, const char **sentence, const char *text)
 {
@@ -166,7 +169,8 @@ static struct qr_slice printable(struct qr_slice value)
     return value;
 }
 
-static void read_header(struct qr_http_request *request, struct qr_slice line)
+static void read_header(struct qr_http_request *request, struct qr_slice line,
+                        struct qr_slice *length, struct qr_slice *coding)
 {
     struct qr_slice name = take_until(&line, ":");
     struct qr_slice value = line;
@@ -182,6 +186,9 @@ static void read_header(struct qr_http_request *request, struct qr_slice line)
         {"Host", &request->host},
         {"X-Forwarded-Host", &request->forwarded_host},
         {"X-Auth-Token", &request->auth_token},
+        {"Content-Type", &request->content_type},
+        {"Content-Length", length},
+        {"Transfer-Encoding", coding},
     };
     struct {
         const char *name, *word;
@@ -190,6 +197,7 @@ static void read_header(struct qr_http_request *request, struct qr_slice line)
         {"Connection", "keep-alive", &request->keep_alive},
         {"Accept-Encoding", "gzip", &request->accepts_gzip},
         {"X-Forwarded-Proto", "https", &request->forwarded_https},
+        {"Expect", "100-continue", &request->expects_continue},
     };
     for (size_t i = 0; i < QR_COUNT(kept); i++)
         if (name.len == strlen(kept[i].name) && strncasecmp(name.base, kept[i].name, name.len) == 0)
@@ -208,6 +216,44 @@ static int copy_text(struct qr_buf *text, struct qr_slice raw)
         return err;
     qr_buf_add(text, raw.base, raw.len);
     qr_buf_add(text, "/", 1);
+    return 0;
+}
+
+/* May a body follow?  Only functions of children take one. */
+static bool takes_body(struct qr_slice path)
+{
+    static const char end[] = "/function";
+    size_t len = sizeof end - 1;
+    return path.len > len && memcmp(path.base + path.len - len, end, len) == 0;
+}
+
+static bool is_managing(struct qr_slice path)
+{
+    static const char start[] = "/api/quorate/";
+    return path.len >= sizeof start && memcmp(path.base, start, sizeof start - 1) == 0;
+}
+
+/* 0, or the refusal of what the headers say of a body. */
+static ssize_t read_length(struct qr_http_request *request, struct qr_slice length,
+                           struct qr_slice coding, int *status, const char **sentence)
+{
+    size_t bytes = 0;
+    if (coding.len > 0)
+        return refuse(status, sentence, no_length);
+    for (size_t i = 0; i < length.len; i++) {
+        if (length.base[i] < '0' || length.base[i] > '9')
+            return refuse(status, sentence, not_understood);
+        if (bytes <= QR_FUNCTION_PAYLOAD_BYTES_MAX)
+            bytes = bytes * 10 + (size_t)(length.base[i] - '0');
+    }
+    if (bytes > 0 && !takes_body(request->path))
+        return refuse(status, sentence, not_understood);
+    if (bytes > QR_FUNCTION_PAYLOAD_BYTES_MAX) {
+        refuse(status, sentence, body_too_big);
+        *status = 413;
+        return QR_E_LIMIT;
+    }
+    request->body_bytes = bytes;
     return 0;
 }
 
@@ -234,9 +280,13 @@ static ssize_t parse_whole(struct qr_http_request *request, struct qr_slice in, 
         !decode(&request->text, request->raw_query, &query))
         return refuse(status, sentence, bad_url);
     request->path = collapse_slashes(request->path);
+    if (request->post && !takes_body(request->path) && !is_managing(request->path))
+        return refuse(status, sentence, not_understood);
+    struct qr_slice length = qr_slice_of("", 0), coding = length;
     while (rest.len > 0)
-        read_header(request, take_until(&rest, "\r\n"));
-    return split_params(request, query);
+        read_header(request, take_until(&rest, "\r\n"), &length, &coding);
+    err = request->post ? (int)read_length(request, length, coding, status, sentence) : 0;
+    return err != 0 ? err : split_params(request, query);
 }
 
 ssize_t qr_http_parse(struct qr_http_request *request, struct qr_slice in, int *status,
@@ -244,8 +294,7 @@ ssize_t qr_http_parse(struct qr_http_request *request, struct qr_slice in, int *
 {
     if (in.len == 0)
         return QR_E_PARTIAL;
-    if (!may_begin(in, "GET ") && !may_begin(in, "OPTIONS ") &&
-        !may_begin(in, "POST /api/quorate/"))
+    if (!may_begin(in, "GET ") && !may_begin(in, "OPTIONS ") && !may_begin(in, "POST /"))
         return refuse(status, sentence, not_understood);
     const char *end = memmem(in.base, in.len, "\r\n\r\n", 4);
     size_t len = end != NULL ? (size_t)(end + 4 - in.base) : in.len;
@@ -253,12 +302,14 @@ ssize_t qr_http_parse(struct qr_http_request *request, struct qr_slice in, int *
         return refuse(status, sentence, too_big);
     if (end == NULL)
         return QR_E_PARTIAL;
-    if (len < in.len)
+    if (len < in.len && in.base[0] != 'P')
         return refuse(status, sentence, not_understood);
 
     *status = 503;
     *sentence = "";
-    ssize_t err = parse_whole(request, in, status, sentence);
+    ssize_t err = parse_whole(request, qr_slice_of(in.base, len), status, sentence);
+    if (err == 0 && in.len - len > request->body_bytes)
+        err = refuse(status, sentence, not_understood);
     if (err != 0) {
         qr_http_request_release(request);
         return err;
@@ -269,6 +320,7 @@ ssize_t qr_http_parse(struct qr_http_request *request, struct qr_slice in, int *
 void qr_http_request_release(struct qr_http_request *request)
 {
     free(request->params);
+    qr_buf_release(&request->body);
     qr_buf_release(&request->text);
     *request = (struct qr_http_request){0};
 }
@@ -307,6 +359,7 @@ static const char *status_text(int status)
         {403, "Forbidden"},
         {404, "Not Found"},
         {412, "Preconditions Failed"},
+        {413, "Payload Too Large"},
     };
     static const char *const classes[] = {"Informational", "Successful", "Redirection",
                                           "Client Error", "Server Error"};

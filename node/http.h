@@ -5,9 +5,12 @@
  *   request  = ("GET " | "OPTIONS " | "POST ") target " HTTP/" .. CRLF { header CRLF } CRLF
  *   target   = path [ ("?" | "%3F") query ]
  *
- * POST is for what changes something, below /api/quorate/ (node/manage), and has no body.  Any
- * other method, more than QR_HTTP_REQUEST_BYTES_MAX bytes, bytes behind the empty line (bodies,
- * pipelining) and a target that does not decode to UTF-8 are refused with 400.  Path and query are
+ * POST is for what changes something: below /api/quorate/ (node/manage), without a body, and for
+ * functions of children (paths that end in /function), whose body of `Content-Length` bytes comes
+ * behind the request and is the caller's to collect.  Any other method, more than
+ * QR_HTTP_REQUEST_BYTES_MAX bytes, a body whose length is not said, other bytes behind the empty
+ * line (pipelining) and a target that does not decode to UTF-8 are refused with 400, a body that is
+ * too long with 413.  Path and query are
  * decoded as wholes (%XX, "+" is a blank; bad hex stays as it is) and split afterwards: an encoded
  * separator separates.  Repeated separators count once.  Keep-alive must be asked for.
  *
@@ -48,13 +51,17 @@ struct qr_http_request {
      * and nothing behind it, are left out; so are those past QR_HTTP_PARAMS_MAX. */
     struct qr_http_param *params;
     struct qr_slice origin, host, forwarded_host, auth_token;
+    struct qr_slice content_type; /* Of the body. */
     bool keep_alive, accepts_gzip, forwarded_https;
+    bool expects_continue; /* The body comes when "100 Continue" has been said. */
+    size_t body_bytes;     /* At most QR_FUNCTION_PAYLOAD_BYTES_MAX. */
+    struct qr_buf body;    /* What of it was collected; released with the request. */
     struct qr_buf text;
 };
 
-/* Parses one request.  Bytes consumed, QR_E_PARTIAL, or an error with *status (400) and *sentence
- * (static) to answer with.  On success the caller releases it; otherwise there is nothing to
- * release. */
+/* Parses one request.  Bytes consumed (without the body), QR_E_PARTIAL, or an error with *status
+ * (400 or 413) and *sentence (static) to answer with.  On success the caller releases it; otherwise
+ * there is nothing to release. */
 ssize_t qr_http_parse(struct qr_http_request *request, struct qr_slice in, int *status,
                       const char **sentence);
 void qr_http_request_release(struct qr_http_request *request);

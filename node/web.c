@@ -22,12 +22,25 @@ struct web {
     struct qr_api_functions functions;
     char peer_ip[48]; /* Of who asks to manage, or for a function. */
     bool working;
+    bool collecting;     /* The request is there but for its body ... */
+    size_t reserved;     /* ... for which so much was set aside. */
     bool calling;        /* A child's function: the client may go before it answers. */
     _Atomic bool wanted; /* Read by the worker. */
 };
 
+/* The request is of no more use, nor is its body. */
+static void release_request(struct web *web)
+{
+    if (web->reserved > 0)
+        qr_functions_unreserve(qr_ingest_config(web->ingest)->functions, web->reserved);
+    web->reserved = 0;
+    web->collecting = false;
+    qr_http_request_release(&web->request);
+}
+
 static void free_web(struct web *web)
 {
+    release_request(web);
     qr_buf_release(&web->answer);
     free(web);
 }
@@ -76,7 +89,7 @@ static void on_answered(struct web *web)
     bool keep_alive = web->request.keep_alive;
     bool failed = web->answer.failed || web->answer.len == 0;
     qr_http_response_release(&web->response);
-    qr_http_request_release(&web->request);
+    release_request(web);
     web->working = false;
     if (web->conn == NULL)
         free_web(web);
@@ -175,6 +188,17 @@ static void refuse(struct web *web, int status, const char *sentence)
     send_answer(web, false);
 }
 
+/* Is there somebody whom a POST can be for? */
+static bool is_for_post(const struct web *web)
+{
+    static const char manage_path[] = "/api/quorate/";
+    struct qr_slice path = web->request.path;
+    if (qr_api_functions_wanted(&web->request))
+        return qr_ingest_config(web->ingest)->functions != NULL;
+    return path.len >= sizeof manage_path &&
+           memcmp(path.base, manage_path, sizeof manage_path - 1) == 0;
+}
+
 /* Who may not come in here so.  NULL: may. */
 static const char *refusal_of(const struct web *web)
 {
@@ -187,6 +211,70 @@ static const char *refusal_of(const struct web *web)
     return NULL;
 }
 
+/* The request is whole. */
+static void begin(struct web *web)
+{
+    qr_ingest_counters(web->ingest)->http_requests++;
+    qr_http_response_init(&web->response);
+    web->working = true;
+    if (qr_ingest_config(web->ingest)->functions != NULL &&
+        qr_api_functions_wanted(&web->request)) {
+        call_function(web);
+        return;
+    }
+    qr_conn_pause(web->conn);
+    if (qr_manage_takes(&web->request)) {
+        manage(web);
+        return;
+    }
+    web->job.run = compute;
+    web->job.done = on_computed;
+    qr_ingest_add_job(web->ingest, &web->job);
+}
+
+/* ---- a body: of who may send one, as much of it as was announced ---- */
+
+static bool expect_body(struct web *web)
+{
+    const struct qr_ingest_config *config = qr_ingest_config(web->ingest);
+    const struct qr_http_request *request = &web->request;
+    int status = 403;
+    const char *sentence = "You are not allowed to access this resource.";
+    if (qr_api_functions_admits(request, config->allow_management, web->conn->peer_ip)) {
+        status = 503;
+        sentence = "Too much waits on this member: try again later.";
+        if (qr_functions_reserve(config->functions, request->body_bytes)) {
+            web->reserved = request->body_bytes;
+            web->collecting = true;
+            qr_conn_hurry(web->conn, true);
+            if (request->expects_continue)
+                qr_conn_write(web->conn, qr_slice_str("HTTP/1.1 100 Continue\r\n\r\n"));
+            return true;
+        }
+    }
+    release_request(web);
+    refuse(web, status, sentence);
+    return false;
+}
+
+static ssize_t collect(struct web *web, struct qr_slice in)
+{
+    struct qr_http_request *request = &web->request;
+    if (in.len > request->body_bytes - request->body.len) {
+        release_request(web);
+        refuse(web, 400, "There is more behind the body than was announced.");
+        return (ssize_t)in.len;
+    }
+    if (qr_buf_add(&request->body, in.base, in.len) != 0)
+        return UV_ENOMEM;
+    if (request->body.len == request->body_bytes) {
+        web->collecting = false;
+        qr_conn_hurry(web->conn, false);
+        begin(web);
+    }
+    return (ssize_t)in.len;
+}
+
 static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
 {
     struct web *web = conn->owner;
@@ -196,6 +284,8 @@ static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
         return (ssize_t)in.len;
     if (web->working)
         return 0;
+    if (web->collecting)
+        return collect(web, in);
     ssize_t used = qr_http_parse(&web->request, in, &status, &sentence);
     qr_conn_hurry(conn, used == QR_E_PARTIAL); /* A request has so long, not each of its bytes. */
     if (used == QR_E_PARTIAL)
@@ -207,26 +297,18 @@ static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
     }
     const char *refusal = refusal_of(web);
     if (refusal != NULL) {
-        qr_http_request_release(&web->request);
+        release_request(web);
         refuse(web, 403, refusal);
         return (ssize_t)in.len;
     }
-    qr_ingest_counters(web->ingest)->http_requests++;
-    qr_http_response_init(&web->response);
-    web->working = true;
-    if (qr_ingest_config(web->ingest)->functions != NULL &&
-        qr_api_functions_wanted(&web->request)) {
-        call_function(web);
-        return used;
+    if (web->request.post && !is_for_post(web)) {
+        release_request(web);
+        refuse(web, 400, "This is not asked for by POST here.");
+        return (ssize_t)in.len;
     }
-    qr_conn_pause(conn);
-    if (qr_manage_takes(&web->request)) {
-        manage(web);
-        return used;
-    }
-    web->job.run = compute;
-    web->job.done = on_computed;
-    qr_ingest_add_job(web->ingest, &web->job);
+    if (web->request.body_bytes > 0)
+        return expect_body(web) ? used : (ssize_t)in.len;
+    begin(web);
     return used;
 }
 

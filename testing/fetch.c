@@ -38,14 +38,8 @@ void qr_fetch_release(struct qr_fetch *fetch)
     qr_buf_release(&fetch->headers);
 }
 
-int qr_fetch_get(struct qr_fetch *fetch, long timeout_ms, const char *url_format, ...)
+static int perform(struct qr_fetch *fetch, long timeout_ms, const char *url)
 {
-    char url[2048];
-    va_list args;
-    va_start(args, url_format);
-    int len = vsnprintf(url, sizeof url, url_format, args);
-    va_end(args);
-    assert(len > 0 && (size_t)len < sizeof url);
     qr_buf_clear(&fetch->body);
     qr_buf_clear(&fetch->headers);
     curl_easy_setopt(fetch->curl, CURLOPT_URL, url);
@@ -58,6 +52,33 @@ int qr_fetch_get(struct qr_fetch *fetch, long timeout_ms, const char *url_format
     long status = 0;
     curl_easy_getinfo(fetch->curl, CURLINFO_RESPONSE_CODE, &status);
     return (int)status;
+}
+
+int qr_fetch_get(struct qr_fetch *fetch, long timeout_ms, const char *url_format, ...)
+{
+    char url[2048];
+    va_list args;
+    va_start(args, url_format);
+    int len = vsnprintf(url, sizeof url, url_format, args);
+    va_end(args);
+    assert(len > 0 && (size_t)len < sizeof url);
+    return perform(fetch, timeout_ms, url);
+}
+
+int qr_fetch_post(struct qr_fetch *fetch, long timeout_ms, const char *content_type,
+                  struct qr_slice body, const char *url)
+{
+    char header[256];
+    snprintf(header, sizeof header, "Content-Type: %s", content_type);
+    struct curl_slist *headers = curl_slist_append(NULL, header);
+    curl_easy_setopt(fetch->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(fetch->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
+    curl_easy_setopt(fetch->curl, CURLOPT_POSTFIELDS, body.base);
+    int status = perform(fetch, timeout_ms, url);
+    curl_easy_setopt(fetch->curl, CURLOPT_HTTPGET, 1L);
+    curl_easy_setopt(fetch->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
+    return status;
 }
 
 json_t *qr_fetch_json(const struct qr_fetch *fetch)

@@ -1,4 +1,4 @@
-/* testing/fetch.h — HTTP GET with libcurl, for tests: blocking, with a deadline.
+/* testing/fetch.h — HTTP with libcurl, for tests: blocking, with a deadline.
  * Thread: the owner's. */
 #ifndef QR_TESTING_FETCH_H
 #define QR_TESTING_FETCH_H
@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/compiler.h"
+#include "base/slice.h"
 
 struct qr_fetch {
     void *curl;
@@ -21,6 +22,10 @@ void qr_fetch_release(struct qr_fetch *fetch);
 /* The HTTP status, or a negative error (QR_E_UNREACHABLE, QR_E_TIMEOUT, QR_E_LIMIT). */
 int qr_fetch_get(struct qr_fetch *fetch, long timeout_ms, const char *url_format, ...)
     QR_PRINTF(3, 4);
+
+/* A POST with a body.  The same. */
+int qr_fetch_post(struct qr_fetch *fetch, long timeout_ms, const char *content_type,
+                  struct qr_slice body, const char *url);
 
 /* The body as JSON, a new reference, or NULL if it is none. */
 json_t *qr_fetch_json(const struct qr_fetch *fetch);

@@ -52,6 +52,7 @@ static void refuses_strangers_and_nonsense(void **state)
         {"GET /api/v1/function?function=config+x+enable&transaction="
          "3f1c6a52000040008000000000000001 HTTP/1.1\r\n\r\n",
          "127.0.0.1", 403},
+        {"POST /api/v1/function?function=a HTTP/1.1\r\nOrigin: http://x\r\n\r\n", "127.0.0.1", 403},
         {"GET /api/v1/function?function=a&transaction=7 HTTP/1.1\r\n\r\n", "127.0.0.1", 400},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

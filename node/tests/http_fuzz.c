@@ -24,8 +24,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ssize_t n = qr_http_parse(&request, qr_slice_of(data, size), &status, &sentence);
     if (n <= 0)
         return 0;
-    assert((size_t)n == size);
-    assert(size <= QR_HTTP_REQUEST_BYTES_MAX);
+    assert((size_t)n <= size);
+    assert(size - (size_t)n <= request.body_bytes);
+    assert(request.body_bytes <= QR_FUNCTION_PAYLOAD_BYTES_MAX);
+    assert(request.post || request.body_bytes == 0);
+    assert(n <= (ssize_t)QR_HTTP_REQUEST_BYTES_MAX);
     assert(request.path.len >= 1 && request.path.base[0] == '/');
     check_inside(&request, request.path);
     check_inside(&request, request.raw_query);
@@ -33,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_inside(&request, request.host);
     check_inside(&request, request.forwarded_host);
     check_inside(&request, request.auth_token);
+    check_inside(&request, request.content_type);
     assert(request.n_params <= QR_HTTP_PARAMS_MAX);
     for (uint32_t i = 0; i < request.n_params; i++) {
         assert(request.params[i].name.len > 0);

@@ -107,6 +107,7 @@ static void the_last_of_equal_parameters_wins(void **state)
 }
 
 static const char not_understood[] = "I don't understand you...\r\n";
+static const char no_length[] = "A body is taken with its Content-Length only.\r\n";
 static const char bad_url[] = "URL not valid. I don't understand you...\r\n";
 
 static const struct {
@@ -114,7 +115,13 @@ static const struct {
 } refused[] = {
     {"HEAD / HTTP/1.1\r\n\r\n", not_understood},
     {"PU", not_understood},
-    {"POST /api/v1/info", not_understood},
+    {"POST /api/v1/info HTTP/1.1\r\n\r\n", not_understood},
+    {"POST /api/quorate/ HTTP/1.1\r\n\r\n", not_understood},
+    {"POST /api/v1/functions HTTP/1.1\r\nContent-Length: 1\r\n\r\n", not_understood},
+    {"POST /api/v1/function HTTP/1.1\r\nContent-Length: 1\r\n\r\nxy", not_understood},
+    {"POST /api/v1/function HTTP/1.1\r\n\r\nx", not_understood},
+    {"POST /api/v1/function HTTP/1.1\r\nContent-Length: -1\r\n\r\n", not_understood},
+    {"POST /api/v1/function HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", no_length},
     {"POST /api/quorate/v1/forget HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", not_understood},
     {"get / HTTP/1.1\r\n\r\n", not_understood},
     {"GETS", not_understood},
@@ -153,6 +160,52 @@ static void waits_for_the_empty_line(void **state)
         if (n > 0)
             qr_http_request_release(&request);
     }
+}
+
+/* The body is no part of what is parsed, but of what is said about it. */
+static void a_function_takes_a_body(void **state)
+{
+    (void)state;
+    static const char head[] = "POST /host/a/api/v1/function?function=f" H11
+                               "Content-Type: text/x; a=b\r\nContent-Length: 5\r\n"
+                               "Expect: 100-continue\r\n\r\n";
+    for (size_t n_body = 0; n_body <= 5; n_body++) {
+        struct qr_http_request request;
+        struct qr_buf in = {0};
+        int status;
+        const char *sentence;
+        qr_buf_add_str(&in, head);
+        qr_buf_add(&in, "body\n", n_body);
+        assert_int_equal(qr_http_parse(&request, qr_buf_slice(&in), &status, &sentence),
+                         strlen(head));
+        assert_true(request.post);
+        assert_true(request.expects_continue);
+        assert_int_equal(request.body_bytes, 5);
+        assert_int_equal(request.body.len, 0);
+        assert_slice(request.content_type, "text/x; a=b");
+        qr_http_request_release(&request);
+        qr_buf_release(&in);
+    }
+}
+
+static void a_body_has_a_limit(void **state)
+{
+    (void)state;
+    static const char *const lengths[] = {"983041", "99999999999999999999999999999999"};
+    char text[200];
+    struct qr_http_request request;
+    int status = 0;
+    const char *sentence;
+    for (size_t i = 0; i < QR_COUNT(lengths); i++) {
+        snprintf(text, sizeof text, "POST /api/v1/function" H11 "Content-Length: %s\r\n\r\n",
+                 lengths[i]);
+        assert_int_equal(qr_http_parse(&request, qr_slice_str(text), &status, &sentence),
+                         QR_E_LIMIT);
+        assert_int_equal(status, 413);
+    }
+    parse(&request, "POST /api/v1/function" H11 "Content-Length: 983040\r\n\r\n");
+    assert_int_equal(request.body_bytes, QR_FUNCTION_PAYLOAD_BYTES_MAX);
+    qr_http_request_release(&request);
 }
 
 static void holds_the_limits(void **state)
@@ -381,6 +434,8 @@ int main(void)
         cmocka_unit_test(the_last_of_equal_parameters_wins),
         cmocka_unit_test(refuses_what_netdata_refuses),
         cmocka_unit_test(waits_for_the_empty_line),
+        cmocka_unit_test(a_function_takes_a_body),
+        cmocka_unit_test(a_body_has_a_limit),
         cmocka_unit_test(holds_the_limits),
         cmocka_unit_test(renders_headers_in_netdatas_order),
         cmocka_unit_test(renders_a_preflight),
