@@ -34,10 +34,12 @@
     X(late_sample_dropped)    /* storage/store: samples of a window that is sealed */              \
     X(seal_twice)             /* storage/seal: the second file of a window replaces the first */   \
     X(merge_forgets_late)     /* storage/merge_job: only the first file of a window is merged */   \
-    X(page_unchecked)         /* storage/block: a page's checksum is not looked at */              \
-    X(file_not_synced)        /* storage/disk: a block file gets its name before its bytes */      \
-    X(folder_not_synced)      /* storage/disk: .. and the name is not on the disk */               \
-    X(log_sync_lost)          /* testing/sim: the log's disk says that it has synced */
+    X(border_of_points)  /* storage/merge_job: a file's part of a point that is also before */     \
+    X(stale_points)      /* storage/tier_query: points of before late samples came */              \
+    X(page_unchecked)    /* storage/block: a page's checksum is not looked at */                   \
+    X(file_not_synced)   /* storage/disk: a block file gets its name before its bytes */           \
+    X(folder_not_synced) /* storage/disk: .. and the name is not on the disk */                    \
+    X(log_sync_lost)     /* testing/sim: the log's disk says that it has synced */
 
 enum qr_plant {
 #define QR_PLANT_ENUM(name) QR_PLANT_##name,

@@ -130,6 +130,7 @@ static void add_result(struct totals *totals, const struct qr_brood_end *end)
     sum->n_fetches += r->n_fetches;
     sum->n_files += r->n_files;
     sum->n_samples += r->n_samples;
+    sum->n_points += r->n_points;
     sum->n_lost += r->n_lost;
     sum->n_duplicated += r->n_duplicated;
     sum->n_wrong += r->n_wrong;
@@ -168,6 +169,7 @@ static unsigned make_rows(const struct campaign *c, struct row rows[ROWS_MAX])
         {"fetches", "block files fetched from a peer", (double)s->n_fetches},
         {"files", "block files compared", (double)s->n_files},
         {"samples", "samples checked", (double)s->n_samples},
+        {"points", "points of minutes and hours checked", (double)s->n_points},
         {"lost", ".. lost", (double)s->n_lost},
         {"duplicated", ".. duplicated", (double)s->n_duplicated},
         {"wrong", ".. wrong", (double)s->n_wrong},

@@ -214,7 +214,7 @@ static int put_points(struct merging *merging, struct qr_block_writer *writer)
     int err = 0;
     for (uint32_t sub = 0; sub < n_subs && err == 0; sub++) {
         int64_t start_s = output->start_s + (int64_t)sub * merging->sub_s;
-        int64_t after_s = sub == 0 ? start_s - 1 : start_s;
+        int64_t after_s = sub == 0 && !QR_PLANT(border_of_points) ? start_s - 1 : start_s;
         int64_t until_s = sub + 1 == n_subs ? INT64_MAX : start_s + merging->sub_s;
         struct qr_block_chunk chunk = {.host = merging->host, .chart = merging->chart, .sub = sub};
         qr_buf_clear(&merging->chunk);

@@ -3,6 +3,7 @@
 #include <uv.h>
 
 #include "base/error.h"
+#include "base/plant.h"
 #include "storage/internal.h"
 #include "storage/query.h"
 
@@ -63,7 +64,7 @@ static struct qr_block *file_of_span(const struct qr_tier_reader *reader,
     bool is_current = found.merged != NULL && !found.has_windows &&
                       found.merged->id.generation == found.points->id.generation &&
                       !is_in_head(reader->chart, span);
-    return is_current ? found.points : NULL;
+    return is_current || QR_PLANT(stale_points) ? found.points : NULL;
 }
 
 static struct qr_block_id span_at(const struct qr_tier_reader *reader, uint8_t tier,

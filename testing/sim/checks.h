@@ -5,8 +5,8 @@
  *   each step                               a commit index that never goes back
  *   each simulated second                   one leader a term, and an entry of a snapshot one term
  *   with each vote on a block file          the file and its name survive a loss of power
- *   when asked                              the samples in a member's store are the model's; block
- *                                           files of the same name are the same bytes
+ *   when asked                              the samples in a member's store are the model's, and so
+ * are the points of minutes and hours made of them; block files of the same name are the same bytes
  *
  * The model of who owns what is checks' own: it reads the entries, not the members.  A violation is
  * noted once; whoever runs the world stops.  Not for threads. */

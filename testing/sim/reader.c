@@ -1,4 +1,4 @@
-/* testing/sim/reader.c — checks that read: samples in stores, bytes of block files. */
+/* testing/sim/reader.c — checks that read: samples and points in stores, bytes of block files. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,12 +7,14 @@
 #include "storage/query.h"
 #include "testing/sim/checks.h"
 #include "testing/sim/fs.h"
+#include "testing/sim/points.h"
 #include "testing/verify.h"
 
 #define BLOCK_DIR   "/sim/data/group-1/blocks"
 #define FILES_MAX   8192u
 #define READERS_MAX 32u
 #define GAPS_MAX    4096u
+#define MAY_S       90 /* After the last second that must be there, others have come meanwhile. */
 #define NEW_S       10 /* A child that begins has other values at first, or none. */
 
 /* One member's store, over a span. */
@@ -26,6 +28,7 @@ struct reading {
     uint32_t n_bad;   /* Pages that could not be served. */
     uint32_t n_gaps;  /* Recorded, of the chart. */
     struct qr_gap gaps[GAPS_MAX];
+    struct qr_sim_points points; /* What those of the chart must be, if all is read. */
 };
 
 static struct reading readings[READERS_MAX];
@@ -69,7 +72,7 @@ static bool is_forgotten(const struct reading *r, const struct place *at)
     return false;
 }
 
-static void compare(const struct reading *r, const struct place *at, uint32_t value)
+static void compare(struct reading *r, const struct place *at, uint32_t value)
 {
     struct qr_sim_result *result = qr_sim_cluster.result;
     double ought, is = qr_value_unpack(value);
@@ -88,23 +91,56 @@ static void compare(const struct reading *r, const struct place *at, uint32_t va
         complain(&result->n_extra, at, "there is a sample that no child collected", is, 0);
     } else if (there && !qr_verify_equal(is, ought)) {
         complain(&result->n_wrong, at, "a sample is wrong", is, ought);
+    } else if (there && r->whole) {
+        qr_sim_points_must(&r->points, at->t, at->dim, ought);
     }
 }
 
-static void compare_chart(const struct reading *r, const struct qr_model *model, uint32_t child,
+/* What comes while all is read, and is not compared, is in points. */
+static void add_what_comes(struct reading *r, const struct qr_model *model, uint32_t chart,
+                           int64_t t)
+{
+    double value;
+    for (uint32_t dim = 0; dim < model->n_dims; dim++)
+        if (qr_model_value(model, 0, chart, dim, t, &value))
+            qr_sim_points_may(&r->points, t, dim, value);
+}
+
+static void compare_chart(struct reading *r, const struct qr_model *model, uint32_t child,
                           uint32_t chart)
 {
     struct place at = {.model = model, .member = r->member->host->name, .child = child};
     uint32_t step = qr_model_update_every(model, chart);
     at.chart = chart;
     for (at.t = r->from_s; at.t <= r->to_s; at.t++) {
-        if (at.t % step != 0 || is_beginning(&at) ||
-            qr_model_collected_from(model, chart, at.t) > r->to_s)
+        if (at.t % step != 0)
             continue;
+        if (is_beginning(&at)) {
+            qr_sim_points_unknown(&r->points, at.t);
+            continue;
+        }
+        if (qr_model_collected_from(model, chart, at.t) > r->to_s) {
+            if (r->whole)
+                add_what_comes(r, model, chart, at.t);
+            continue;
+        }
         const uint32_t *row = &r->values[(size_t)(at.t - r->from_s) * model->n_dims];
         for (at.dim = 0; at.dim < model->n_dims; at.dim++)
             compare(r, &at, row[at.dim]);
     }
+    for (; r->whole && at.t <= r->to_s + MAY_S; at.t++)
+        if (at.t % step == 0)
+            add_what_comes(r, model, chart, at.t);
+}
+
+static void compare_points(struct reading *r, struct qr_store *store, const struct qr_chart *chart,
+                           uint32_t child, uint32_t number)
+{
+    char sentence[QR_SIM_SENTENCE / 2];
+    if (!qr_sim_points_compare(&r->points, store, chart, &qr_sim_cluster.result->n_points, sentence,
+                               sizeof sentence))
+        qr_sim_violation("%s: child-%u, chart %u, %s", r->member->host->name, child, number,
+                         sentence);
 }
 
 static void take_slab(struct reading *r, const struct qr_slab *slab, uint32_t n_dims,
@@ -158,6 +194,8 @@ static void read_child(struct reading *r, struct qr_store *store, uint32_t child
     for (uint32_t chart = 0; chart < model->n_charts && !qr_sim_violated(); chart++) {
         forget_values(r, model->n_dims);
         r->n_gaps = 0;
+        qr_sim_points_init(&r->points, r->from_s, r->whole ? r->to_s : r->from_s - 1,
+                           model->n_dims);
         int slot = qr_store_enter(store);
         const struct qr_host *host = qr_store_host_by_guid(store, &guid);
         qr_model_chart_id(chart, id);
@@ -165,8 +203,11 @@ static void read_child(struct reading *r, struct qr_store *store, uint32_t child
             host != NULL ? qr_store_chart_find(store, host, qr_slice_str(id)) : NULL;
         if (found != NULL)
             read_chart(r, store, found, model->n_dims);
-        qr_store_leave(store, slot);
         compare_chart(r, model, child, chart);
+        if (found != NULL && r->whole && !qr_sim_violated())
+            compare_points(r, store, found, child, chart);
+        qr_store_leave(store, slot);
+        qr_sim_points_release(&r->points);
     }
 }
 
@@ -217,6 +258,7 @@ unsigned qr_sim_check_reading(void)
         struct reading *r = &readings[i];
         if (r->busy && (!r->member->host->up || r->member->host->life != r->life)) {
             free(r->values); /* It died while it read. */
+            qr_sim_points_release(&r->points);
             r->busy = false;
         }
         n += r->busy;

@@ -288,6 +288,7 @@ void qr_sim_result_print(const struct qr_sim_options *options, const struct qr_s
         {"fetches", r->n_fetches},
         {"files", r->n_files},
         {"samples", r->n_samples},
+        {"points", r->n_points},
         {"lost", r->n_lost},
         {"duplicated", r->n_duplicated},
         {"wrong", r->n_wrong},

@@ -18,7 +18,8 @@ static const struct {
     {QR_PLANT_epoch_not_raised, 3},    {QR_PLANT_snapshot_lacks_head, 3},
     {QR_PLANT_wrong_base, 3},          {QR_PLANT_duplicate_overwrites, 3},
     {QR_PLANT_late_sample_dropped, 3}, {QR_PLANT_seal_twice, 3},
-    {QR_PLANT_merge_forgets_late, 3},
+    {QR_PLANT_merge_forgets_late, 3},  {QR_PLANT_stale_points, 40},
+    {QR_PLANT_border_of_points, 40},
 };
 
 /* In a process of its own: an assertion sees some of them.  False: nothing was wrong. */

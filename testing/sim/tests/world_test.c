@@ -1,6 +1,6 @@
 /* Short histories of a whole cluster, each in a process of its own.
  *
- * Tests also: checks, hosts, inject, keys, operator. */
+ * Tests also: checks, hosts, inject, keys, operator, points. */
 #include "testing/sim/world.h"
 
 #include <string.h>
