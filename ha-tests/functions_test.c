@@ -1,7 +1,8 @@
 /* Functions of a child, called through every member while it streams to one: its answer, also to a
  * call with a payload, a timeout
  * and a client that leaves (the child is told), progress, the owner killed in the middle of a call,
- * and the next owner. */
+ * and the next owner.  And the same through a proxy, when the child or the proxy's parent leaves in
+ * the middle of a call. */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,13 +25,15 @@
 #define MOVE_MS       20000
 #define ANSWER_MS     20000
 
-static struct stage stage;
+static struct stage stage; /* The members that are asked. */
+static struct stage proxy;
 
 /* The child, a thread of its own: it answers what it is asked. */
 static struct {
     pthread_t thread;
     int fd;
-    unsigned owner;
+    struct qr_process *victim; /* Of `kill`. */
+    unsigned session; /* In its function's help: a list of before is told from this one's. */
     char in[4096];
     size_t n_in;
     unsigned n_steps; /* Of `slow`. */
@@ -69,7 +72,9 @@ static void take_call(const char *transaction, const char *function)
     else if (strcmp(function, "top slow") == 0)
         child.n_steps = 0;
     else if (strcmp(function, "top kill") == 0)
-        qr_process_signal(&stage.cluster.members[child.owner].process, SIGKILL);
+        qr_process_signal(child.victim, SIGKILL);
+    else if (strcmp(function, "top leave") == 0)
+        shutdown(child.fd, SHUT_RDWR);
     /* "top never": no answer */
 }
 
@@ -125,22 +130,26 @@ static void *live(void *unused)
     }
 }
 
-static void start_child(unsigned member)
+static void start_child(struct qr_cluster *cluster, unsigned member)
 {
     char reply[256];
     const struct stranger stranger = {
-        .port = (unsigned)strtoul(strrchr(stage.cluster.members[member].http, ':') + 1, NULL, 10),
-        .key = stage.cluster.api_key,
+        .port = (unsigned)strtoul(strrchr(cluster->members[member].http, ':') + 1, NULL, 10),
+        .key = cluster->api_key,
         .guid = GUID,
         .hostname = "functional",
         .caps = CAPS};
-    child.owner = member;
+    child.victim = &stage.cluster.members[member].process;
     child.n_in = 0;
     child.fd = stranger_stream(&stranger, reply);
     expect(&stage, strncmp(reply, STRANGER_GRANTED, strlen(STRANGER_GRANTED)) == 0);
-    expect(&stage, stranger_print(child.fd, "FUNCTION GLOBAL \"top\" 5 \"what runs\" \"top\" 0x13 "
-                                            "100 0\nFUNCTION GLOBAL config 120 \"Dynamic "
-                                            "configuration\" \"config\" 0x8 1000\n"));
+    expect(&stage,
+           stranger_print(child.fd,
+                          "FUNCTION GLOBAL \"top\" 5 \"what runs, %u\" \"top\" 0x13 100 0
+                          "
+                          "FUNCTION GLOBAL config 120 \"Dynamic configuration\" \"config\" 0x8 1000
+                          ",
+                          ++child.session));
     expect(&stage, pthread_create(&child.thread, NULL, live, NULL) == 0);
 }
 
@@ -154,6 +163,8 @@ static void end_child(void)
 static int tear_down(void **state)
 {
     (void)state;
+    proxy.failed = stage.failed = stage.failed || proxy.failed;
+    stage_down(&proxy);
     stage_down(&stage);
     return 0;
 }
@@ -170,14 +181,17 @@ static bool says(const char *part)
     return memmem(body.base, body.len, part, strlen(part)) != NULL;
 }
 
-/* Each running member lists the function. */
+/* Each running member lists the function of this session. */
 static bool all_list(void *unused)
 {
+    char list[256];
+    snprintf(list, sizeof list,
+             "{\"top\":{\"help\":\"what runs, %u\",\"timeout\":5,\"options\":\"GLOBAL \"},"
+             "\"config\":{\"help\":\"Dynamic configuration\",\"timeout\":120,",
+             child.session);
     for (unsigned id = 1; id <= stage.cluster.n; id++)
         if (qr_cluster_running(&stage.cluster, id) &&
-            (get(id, ANSWER_MS, "functions") != 200 ||
-             !says("{\"top\":{\"help\":\"what runs\",\"timeout\":5,\"options\":\"GLOBAL \"},"
-                   "\"config\":{\"help\":\"Dynamic configuration\",\"timeout\":120,")))
+            (get(id, ANSWER_MS, "functions") != 200 || !says(list)))
             return false;
     return true;
 }
@@ -244,7 +258,7 @@ static void functions_are_called_through_any_member(void **state)
     struct stage_options options = {.name = "functions"};
     stage_members_up(&stage, &options);
     unsigned owner = stage.first, other = owner % 3 + 1, third = other % 3 + 1;
-    start_child(owner);
+    start_child(&stage.cluster, owner);
     expect(&stage, qr_wait_for(all_list, NULL, MOVE_MS, 100));
     for (unsigned id = 1; id <= stage.cluster.n; id++)
         call_through(id);
@@ -255,7 +269,7 @@ static void functions_are_called_through_any_member(void **state)
     expect(&stage, says("went away before it answered"));
     qr_cluster_kill(&stage.cluster, owner);
     end_child();
-    start_child(third);
+    start_child(&stage.cluster, third);
     expect(&stage, qr_wait_for(all_list, NULL, MOVE_MS, 100));
     expect(&stage, get(other, ANSWER_MS, "function?function=top+echo") == 200);
     expect(&stage, says("answer to top echo"));
@@ -263,10 +277,48 @@ static void functions_are_called_through_any_member(void **state)
     qr_buf_release(&child.payload);
 }
 
+static bool is_down(void *unused)
+{
+    return !qr_cluster_running(&stage.cluster, 1);
+}
+
+/* child -> proxy -> member, which is asked. */
+static void functions_are_called_through_a_proxy(void **state)
+{
+    (void)state;
+    struct stage_options options = {.name = "functions-far", .cluster.n = 1};
+    struct stage_options between = {.name = "functions-proxy", .cluster = {.n = 1, .alone = true}};
+    stage_members_up(&stage, &options);
+    between.cluster.upstream = stage.cluster.members[1].http;
+    between.cluster.upstream_key = stage.cluster.api_key;
+    stage_members_up(&proxy, &between);
+    start_child(&proxy.cluster, 1);
+    expect(&stage, qr_wait_for(all_list, NULL, MOVE_MS, 100));
+    call_through(1);
+    /* It leaves in the middle of a call, and comes back. */
+    expect(&stage, get(1, ANSWER_MS, "function?function=top+leave&timeout=60") == 503);
+    expect(&stage, says("has left before its function answered"));
+    end_child();
+    start_child(&proxy.cluster, 1);
+    expect(&stage, qr_wait_for(all_list, NULL, MOVE_MS, 100));
+    /* Who asked is gone: what it asked for is canceled below. */
+    unsigned n_cancels = child.n_cancels + 1;
+    expect(&stage, get(1, ANSWER_MS, "function?function=top+kill&timeout=60") < 0);
+    expect(&stage, qr_wait_for(is_down, NULL, MOVE_MS, 20));
+    expect(&stage, qr_wait_for(is_canceled, &n_cancels, ANSWER_MS, 20));
+    qr_cluster_kill(&stage.cluster, 1);
+    expect(&stage, qr_cluster_start(&stage.cluster, 1) == 0);
+    expect(&stage, qr_wait_for(all_list, NULL, MOVE_MS, 100));
+    expect(&stage, get(1, ANSWER_MS, "function?function=top+echo") == 200);
+    expect(&stage, says("answer to top echo\nEND"));
+    end_child();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(functions_are_called_through_any_member, tear_down),
+        cmocka_unit_test_teardown(functions_are_called_through_a_proxy, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@
 #include "node/manage.h"
 
 /* All that Netdata knows: whoever may manage the cluster may see what its children show. */
-#define ACCESS_ALL 0xffffu
+#define ACCESS_ALL QR_FUNCTION_ACCESS_ALL
 
 /* ---- routes ---- */
 

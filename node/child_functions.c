@@ -49,15 +49,16 @@ static struct qr_child_functions *get(struct session *s)
 static struct qr_slice copy(char **at, struct qr_slice text)
 {
     char *start = *at;
-    memcpy(start, text.base, text.len);
+    if (text.len > 0)
+        memcpy(start, text.base, text.len);
     *at += text.len;
     return qr_slice_of(start, text.len);
 }
 
 static struct offered *new_offered(const struct qr_function *function)
 {
-    struct offered *offered =
-        malloc(sizeof *offered + function->name.len + function->help.len + function->tags.len);
+    struct offered *offered = malloc(sizeof *offered + function->name.len + function->help.len +
+                                     function->tags.len + function->chart.len);
     if (offered == NULL)
         return NULL;
     char *at = offered->text;
@@ -65,14 +66,16 @@ static struct offered *new_offered(const struct qr_function *function)
     offered->function.name = copy(&at, function->name);
     offered->function.help = copy(&at, function->help);
     offered->function.tags = copy(&at, function->tags);
+    offered->function.chart = copy(&at, function->chart);
     return offered;
 }
 
 static bool is_same(const struct qr_function *a, const struct qr_function *b)
 {
     return qr_slice_equal(a->help, b->help) && qr_slice_equal(a->tags, b->tags) &&
-           a->timeout_s == b->timeout_s && a->access == b->access && a->priority == b->priority &&
-           a->version == b->version && a->global == b->global;
+           qr_slice_equal(a->chart, b->chart) && a->timeout_s == b->timeout_s &&
+           a->access == b->access && a->priority == b->priority && a->version == b->version &&
+           a->global == b->global;
 }
 
 static void refuse_function(struct session *s, struct qr_slice name)
@@ -134,18 +137,20 @@ static void put(struct session *s, const struct qr_function *function)
 void qr_child_on_function(void *data, struct qr_stream_chart *chart,
                           const struct qr_function *function)
 {
-    (void)chart; /* The function says itself that it is a chart's. */
     struct session *s = data;
     struct qr_child_functions *f = get(s);
+    struct qr_function told = *function;
     if (f == NULL)
         return;
-    const struct offered *known = qr_map_get(&f->by_name, function->name);
-    if (known != NULL && is_same(&known->function, function))
+    if (!told.global && chart != NULL)
+        told.chart = chart->id;
+    const struct offered *known = qr_map_get(&f->by_name, told.name);
+    if (known != NULL && is_same(&known->function, &told))
         return;
     if (known == NULL && f->n_offered == QR_FUNCTIONS_PER_HOST_MAX)
-        refuse_function(s, function->name);
+        refuse_function(s, told.name);
     else
-        put(s, function);
+        put(s, &told);
 }
 
 void qr_child_tell_functions(struct session *s)
@@ -163,7 +168,9 @@ void qr_child_tell_functions(struct session *s)
     if (f != NULL)
         f->changed = false;
     s->functions_told = true;
-    qr_functions_offer(functions_of(s), &s->feed, &list, (s->caps & QR_CAP_PROGRESS) != 0);
+    /* A proxy may be newer than the child that it speaks for. */
+    bool whole = (s->caps & QR_CAP_PROGRESS) != 0 && s->handshake.hops <= 1;
+    qr_functions_offer(functions_of(s), &s->feed, &list, whole);
 }
 
 static void drop_body(struct session *s)

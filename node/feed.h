@@ -79,6 +79,10 @@ struct qr_feed {
     /* The session's. */
     uint32_t block_seq; /* Of the last block it sealed in this epoch. */
 
+    /* Of node/functions: number of the session's newest list, another for each of any session; 0:
+     * none yet. */
+    uint32_t offer;
+
     /* The roster's. */
     struct qr_list node;
     uint64_t nonce;

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "node/dialer.h"
+#include "node/forward_calls.h"
 #include "node/upstream_request.h"
 #include "proto/request.h"
 
@@ -38,6 +39,7 @@ struct forwarder {
     enum qr_forwarder_state state;
     struct qr_relay *relay;
     struct qr_dialer *dialer;
+    struct qr_forward_calls *calls; /* NULL: functions are not passed on. */
     uint32_t offered;
     struct qr_buf in; /* What the far side said, while a turn runs or the reply is cut. */
     struct qr_job job;
@@ -83,6 +85,7 @@ static int make_relay(struct forwarder *f)
 
 static void free_forwarder(struct forwarder *f)
 {
+    qr_forward_calls_free(f->calls);
     qr_relay_free(f->relay);
     qr_buf_release(&f->in);
     qr_admission_release(f->admission);
@@ -137,6 +140,18 @@ static void name_host(struct forwarder *f)
     qr_store_leave(f->world->store, slot);
 }
 
+static void speak(void *data);
+
+static int make_calls(struct forwarder *f)
+{
+    const struct qr_forward_calls_config config = {.functions = f->world->functions,
+                                                   .home = f->world->mailbox,
+                                                   .host = f->face.host.guid,
+                                                   .wake = speak,
+                                                   .data = f};
+    return config.functions != NULL ? qr_forward_calls_new(&f->calls, &config) : 0;
+}
+
 int qr_forwarder_new(struct qr_forwarder **forwarder, const struct qr_forwarder_world *world,
                      const struct qr_forwarder_host *host, struct qr_admission *admission)
 {
@@ -157,6 +172,8 @@ int qr_forwarder_new(struct qr_forwarder **forwarder, const struct qr_forwarder_
     int err = f->charts != NULL && f->list != NULL ? read_places(f) : UV_ENOMEM;
     if (err == 0)
         err = make_relay(f);
+    if (err == 0)
+        err = make_calls(f);
     if (err != 0) {
         free_forwarder(f);
         return err;
@@ -224,9 +241,16 @@ static void add_past(struct forwarder *f)
     f->stats.rows_live = f->stats.rows_replayed = f->stats.samples = f->stats.bytes_wire = 0;
 }
 
+static void drop_calls(struct forwarder *f)
+{
+    if (f->calls != NULL)
+        qr_forward_calls_drop(f->calls);
+}
+
 static void become_waiting(struct forwarder *f)
 {
     add_past(f);
+    drop_calls(f);
     qr_relay_disconnect(f->relay);
     qr_buf_clear(&f->in);
     f->broken = false;
@@ -240,14 +264,64 @@ static void become_waiting(struct forwarder *f)
         f->relay = NULL;
         if (make_relay(f) != 0)
             qr_forwarder_end(&f->face);
+        if (f->calls != NULL)
+            qr_forward_calls_forget(f->calls);
     }
 }
 
 static void break_off(struct forwarder *f)
 {
     f->broken = true;
+    drop_calls(f);
     if (f->dialer != NULL)
         qr_dialer_close(f->dialer);
+}
+
+/* ---- functions ---- */
+
+static bool may_speak(const struct forwarder *f)
+{
+    return f->calls != NULL && f->relay != NULL && !f->busy && !f->broken && !f->ending;
+}
+
+static void write_out(struct forwarder *f)
+{
+    struct qr_buf *out = qr_relay_out(f->relay);
+    if (out->len > 0)
+        qr_dialer_write(f->dialer, qr_buf_slice(out));
+    qr_buf_clear(out);
+}
+
+/* What waits to be said of functions, if nobody else has the sender: called again after each turn,
+ * and when what was written has left. */
+static void speak(void *data)
+{
+    struct forwarder *f = data;
+    struct qr_slice list;
+    if (!may_speak(f))
+        return;
+    if (qr_forward_calls_list(f->calls, &list) && qr_relay_functions(f->relay, list) != 0)
+        qr_forward_calls_forget(f->calls);
+    if (f->state != QR_FORWARD_STREAMING)
+        return;
+    while (qr_forward_calls_due(f->calls) &&
+           qr_dialer_waiting(f->dialer) < f->admission->stream_conf.sender.buffer_bytes / 2) {
+        qr_forward_calls_say(f->calls, qr_relay_sender(f->relay));
+        qr_sender_flush(qr_relay_sender(f->relay));
+        write_out(f);
+    }
+}
+
+static void on_call(void *data, const struct qr_sender_call *call)
+{
+    struct forwarder *f = data;
+    qr_forward_calls_take(f->calls, qr_relay_sender(f->relay), call);
+}
+
+static void on_cancel(void *data, struct qr_slice transaction)
+{
+    struct forwarder *f = data;
+    qr_forward_calls_cancel(f->calls, transaction);
 }
 
 /* ---- turns ---- */
@@ -287,6 +361,7 @@ static void on_turn_done(struct qr_job *job)
         qr_dialer_write(f->dialer, qr_buf_slice(out));
     }
     qr_buf_clear(out); /* else it was a look at the lag, while this connection came about */
+    speak(f);
     take_in(f);
 }
 
@@ -318,7 +393,9 @@ static void start_turn(struct forwarder *f)
 
 static void begin_stream(struct forwarder *f, const struct qr_reply *reply)
 {
-    const struct qr_sender_handler handler = {.data = f};
+    const struct qr_sender_handler handler = {.data = f,
+                                              .call = f->calls != NULL ? on_call : NULL,
+                                              .cancel = f->calls != NULL ? on_cancel : NULL};
     f->state = QR_FORWARD_STREAMING;
     f->n_connects++;
     f->reason[0] = '\0';
@@ -361,10 +438,13 @@ static void take_in(struct forwarder *f)
     } else if (f->state == QR_FORWARD_STREAMING) {
         int err = qr_relay_feed(f->relay, qr_buf_slice(&f->in));
         qr_buf_clear(&f->in);
-        if (err != 0)
+        if (err != 0) {
             give_up(f, 0, qr_strerror(err));
-        else
-            start_turn(f);
+            return;
+        }
+        qr_sender_flush(qr_relay_sender(f->relay)); /* a call may have been refused */
+        write_out(f);
+        start_turn(f);
     }
 }
 
@@ -403,8 +483,10 @@ static void on_received(void *data, struct qr_slice bytes)
 static void on_drained(void *data)
 {
     struct forwarder *f = data;
-    if (!f->broken)
-        start_turn(f);
+    if (f->broken)
+        return;
+    speak(f);
+    start_turn(f);
 }
 
 static void on_failed(void *data, enum qr_dial_step step, const char *why)
@@ -466,7 +548,8 @@ static void dial(struct forwarder *f)
 static bool is_drained(const struct forwarder *f)
 {
     return f->state == QR_FORWARD_STREAMING && !f->busy && f->stats.complete &&
-           qr_dialer_waiting(f->dialer) == 0 && !qr_relay_is_due(f->relay);
+           qr_dialer_waiting(f->dialer) == 0 && !qr_relay_is_due(f->relay) &&
+           (f->calls == NULL || qr_forward_calls_idle(f->calls));
 }
 
 static void tick_leaving(struct forwarder *f)
@@ -491,6 +574,9 @@ void qr_forwarder_tick(struct qr_forwarder *forwarder, bool permit, uint64_t pic
     if (f->state == QR_FORWARD_WAITING && !f->busy && f->dialer == NULL && permit &&
         pictured_ms > f->failed_ms && now >= f->retry_ms && choose_place(f, now))
         dial(f);
+    if (f->calls != NULL)
+        qr_forward_calls_follow(f->calls, f->face.host.offer, now);
+    speak(f);
     start_turn(f);
 }
 
@@ -525,6 +611,7 @@ void qr_forwarder_end(struct qr_forwarder *forwarder)
         return;
     f->ending = true;
     f->state = QR_FORWARD_ENDING;
+    drop_calls(f);
     if (f->dialer != NULL)
         qr_dialer_close(f->dialer);
 }

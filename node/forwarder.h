@@ -34,6 +34,8 @@ struct qr_forwarder_world {
     const struct qr_clock *clock;
     struct qr_store *store;
     struct qr_guid cluster_id;
+    struct qr_functions *functions; /* Of the hosts; NULL: none is told of. */
+    struct qr_mailbox *mailbox;     /* Of the loop; needed with functions. */
     /* A worker's turn. */
     void (*add_job)(void *data, struct qr_job *job);
     /* The forwarder is gone; the last call, from its tick. */
@@ -45,6 +47,7 @@ struct qr_forwarder_world {
 struct qr_forwarder_host {
     uint32_t id;
     uint32_t epoch; /* Of the child's session: another one is a new connection. */
+    uint32_t offer; /* Of its functions: qr_feed; kept up by the owner. */
     struct qr_guid guid;
     int64_t since_s;  /* When it began, by the log. */
     char api_key[40]; /* With which it came; "": our own. */

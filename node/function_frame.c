@@ -160,7 +160,8 @@ int qr_function_list_add(struct qr_buf *list, const struct qr_function *function
     qr_buf_add_varint(list, function->access);
     qr_buf_add_varint(list, function->priority);
     qr_buf_add_varint(list, function->version);
-    return qr_buf_add_u8(list, function->global);
+    qr_buf_add_u8(list, function->global);
+    return qr_buf_add_bytes(list, function->chart);
 }
 
 bool qr_function_list_next(struct qr_cursor *in, struct qr_function *function)
@@ -175,6 +176,7 @@ bool qr_function_list_next(struct qr_cursor *in, struct qr_function *function)
     f.priority = (uint32_t)qr_cursor_varint_max(in, UINT32_MAX);
     f.version = (uint32_t)qr_cursor_varint_max(in, UINT32_MAX);
     f.global = qr_cursor_u8(in) != 0;
+    f.chart = qr_cursor_bytes(in, QR_LINE_BYTES_MAX);
     if (in->failed || f.name.len == 0)
         return false;
     *function = f;

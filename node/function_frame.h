@@ -15,7 +15,8 @@
  * "bytes" are a varint length and as many bytes.  An answer is whole with its body's last part.
  *
  * A list is, for each function: bytes name, bytes help, bytes tags, varint timeout, access,
- * priority, version, u8 global.  Slices lie in what was decoded.  Thread: any. */
+ * priority, version, u8 global, bytes chart (id; empty: no chart's).  Slices lie in what was
+ * decoded.  Thread: any. */
 #ifndef QR_NODE_FUNCTION_FRAME_H
 #define QR_NODE_FUNCTION_FRAME_H
 

@@ -60,6 +60,7 @@ struct qr_functions {
     struct qr_list children;
     struct qr_list calls;
     unsigned n_calls;
+    uint32_t n_offers; /* Of all sessions together. */
     struct qr_functions_stats stats;
     _Atomic uint64_t reserved;
     _Atomic uint64_t n_transactions;
@@ -364,14 +365,16 @@ static void stop(struct call *call)
 
 /* ---- asking ---- */
 
+/* The newest session of the host. */
 static struct child *child_of(struct qr_functions *functions, const struct qr_guid *guid)
 {
+    struct child *found = NULL;
     QR_LIST_FOREACH (node, &functions->children) {
         struct child *child = QR_CONTAINER_OF(node, struct child, node);
         if (qr_guid_equal(&child->feed->guid, guid))
-            return child;
+            found = child;
     }
-    return NULL;
+    return found;
 }
 
 static void list_here(struct call *call, const struct child *child)
@@ -449,11 +452,10 @@ static void start_there(struct call *call, const struct qr_guid *host, uint32_t 
     }
     call->owner = owner;
     call->functions->stats.n_relayed++;
-    /* The owner knows the function's own timeout. */
-    uint32_t timeout_s = list                   ? QR_FUNCTION_TIMEOUT_S
-                         : what->timeout_s == 0 ? QR_FUNCTION_TIMEOUT_S_MAX
-                                                : what->timeout_s;
-    set_timeout(call, timeout_s, RELAY_GRACE_MS);
+    /* The owner knows the function's own timeout; of a list it keeps no time. */
+    uint32_t longest_s = list ? QR_FUNCTION_TIMEOUT_S : QR_FUNCTION_TIMEOUT_S_MAX;
+    uint32_t timeout_s = what->timeout_s == 0 ? longest_s : what->timeout_s;
+    set_timeout(call, timeout_s, list ? 0 : RELAY_GRACE_MS);
 }
 
 static void start(struct call *call)
@@ -578,6 +580,7 @@ static void offer(struct event *event)
         functions->stats.n_children++;
     }
     qr_buf_release(&child->list);
+    event->feed->offer = ++functions->n_offers;
     child->list = event->answer.body;
     child->whole = event->whole;
     event->answer.body = (struct qr_buf){0};

@@ -63,8 +63,9 @@ struct qr_functions_request {
     /* Set before asking, constant until `done`. */
     enum qr_functions_what what;
     struct qr_slice host;         /* Its name or GUID; empty: this member's own. */
-    struct qr_function_call call; /* timeout_s 0: the function's own.  The transaction, from
-                                   * qr_functions_transaction or elsewhere, is the caller's. */
+    struct qr_function_call call; /* timeout_s 0: the function's own, QR_FUNCTION_TIMEOUT_S for a
+                                   * list.  The transaction, from qr_functions_transaction or
+                                   * elsewhere, is the caller's. */
     struct qr_mailbox *home;
     /* May be NULL.  On `home`, before `done`. */
     void (*progress)(struct qr_functions_request *request, uint64_t done, uint64_t all);
@@ -111,7 +112,8 @@ struct qr_function_order {
 
 /* A.  The session is there, with these functions (taken); again when they change.  After it was
  * attached, before it is detached.  Not `whole`: the child has functions that it does not tell of
- * (1.37's those of the host), so it is asked for others too, and knows best. */
+ * (1.37's those of the host, which a proxy in between knows no better), so it is asked for others
+ * too, and knows best. */
 void qr_functions_offer(struct qr_functions *functions, struct qr_feed *feed, struct qr_buf *list,
                         bool whole);
 /* A.  It offers nothing any more; its calls end.  Before it is detached. */

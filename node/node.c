@@ -672,6 +672,7 @@ static int start_upstream(struct qr_node *node)
         .hosts = list_hosts,
         .data = node->roster,
         .cluster_id = node->config.cluster_id,
+        .functions = node->functions,
     };
     return qr_upstream_new(&node->upstream, &config, node->admission);
 }

@@ -11,6 +11,8 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/pattern.h"
+#include "node/function_frame.h"
+#include "proto/caps.h"
 #include "storage/query.h"
 
 /* Of one chart in one turn, so that charts take turns. */
@@ -26,7 +28,9 @@ struct known {
     struct qr_sender_chart *sent;   /* NULL: not announced on this connection. */
     const struct qr_chart_def *def; /* As announced: to be compared, not looked into. */
     uint64_t def_hash;
-    int64_t sent_s; /* The far side has what ends at or before it, as far as known. */
+    uint64_t functions_hash; /* Of the chart's functions, as announced .. */
+    uint32_t functions_seen; /* .. and compared with this list. */
+    int64_t sent_s;          /* The far side has what ends at or before it, as far as known. */
     struct qr_sender_replay wanted;
     uint64_t late_ms; /* When late rows were seen to have come; 0: none. */
     uint32_t n_late;
@@ -41,6 +45,10 @@ struct qr_relay {
     struct qr_map charts;           /* struct known, by id. */
     struct qr_buf out, scratch;
     const struct qr_host_def *host_def; /* As told: to be compared only. */
+    struct qr_buf functions;            /* A list: node/function_frame. */
+    uint32_t n_functions_lists;         /* That many came; this is the last. */
+    bool functions_told;
+    uint32_t caps;
     double *values;
     uint8_t *flags;
     uint32_t n_cells;
@@ -78,6 +86,7 @@ void qr_relay_free(struct qr_relay *relay)
     qr_map_release(&relay->charts);
     qr_buf_release(&relay->out);
     qr_buf_release(&relay->scratch);
+    qr_buf_release(&relay->functions);
     free(relay->values);
     free(relay->flags);
     free(relay);
@@ -184,6 +193,8 @@ int qr_relay_connect(struct qr_relay *relay, uint32_t caps, const struct qr_send
                                             relay->config.levels};
     assert(relay->sender == NULL);
     relay->outer = *handler;
+    relay->caps = caps;
+    relay->functions_told = false;
     relay->failed = qr_sender_new(&relay->sender, &config, &all);
     return relay->failed;
 }
@@ -304,6 +315,71 @@ static int64_t read_rows(struct qr_relay *relay, const struct qr_chart *chart, i
     return last_s;
 }
 
+/* ---- functions ---- */
+
+int qr_relay_functions(struct qr_relay *relay, struct qr_slice list)
+{
+    qr_buf_clear(&relay->functions);
+    relay->n_functions_lists++;
+    relay->functions_told = false;
+    return qr_buf_add(&relay->functions, list.base, list.len);
+}
+
+static struct qr_sender_function function_of(const struct qr_function *f)
+{
+    return (struct qr_sender_function){.name = f->name,
+                                       .help = f->help,
+                                       .tags = f->tags,
+                                       .timeout_s = f->timeout_s,
+                                       .access = f->access,
+                                       .priority = (int32_t)(f->priority & INT32_MAX),
+                                       .version = f->version};
+}
+
+/* Those of the host.  Its configuration belongs to who agreed on DYNCFG. */
+static void say_functions(struct qr_relay *relay)
+{
+    struct qr_cursor in = qr_cursor_of(qr_buf_slice(&relay->functions));
+    struct qr_function f;
+    if (relay->functions_told)
+        return;
+    relay->functions_told = true;
+    while (qr_function_list_next(&in, &f)) {
+        struct qr_sender_function said = function_of(&f);
+        bool config = qr_slice_is(f.name, "config") && (relay->caps & QR_CAP_DYNCFG) == 0;
+        if (f.chart.len == 0 && !config)
+            qr_sender_function(relay->sender, &said);
+    }
+}
+
+/* Those of a chart: their number; the first `max` of them are copied. */
+static uint32_t functions_of(const struct qr_relay *relay, const char *chart,
+                             struct qr_sender_function *functions, uint32_t max)
+{
+    struct qr_cursor in = qr_cursor_of(qr_buf_slice(&relay->functions));
+    struct qr_function f;
+    uint32_t n = 0;
+    while (qr_function_list_next(&in, &f)) {
+        if (!qr_slice_is(f.chart, chart))
+            continue;
+        if (n < max)
+            functions[n] = function_of(&f);
+        n++;
+    }
+    return n;
+}
+
+static uint64_t hash_functions(const struct qr_relay *relay, const char *chart)
+{
+    struct qr_cursor in = qr_cursor_of(qr_buf_slice(&relay->functions));
+    struct qr_function f;
+    uint64_t hash = 0;
+    for (const uint8_t *from = in.p; qr_function_list_next(&in, &f); from = in.p)
+        if (qr_slice_is(f.chart, chart))
+            hash = XXH3_64bits_withSeed(from, (size_t)(in.p - from), hash);
+    return hash;
+}
+
 /* ---- definitions ---- */
 
 static struct qr_stream_label *labels_of(const struct qr_def_label *labels, uint32_t n)
@@ -351,16 +427,23 @@ static void say_definition(struct qr_relay *relay, const struct qr_chart *chart,
         .n_labels = def->n_labels,
         .labels = labels_of(def->labels, def->n_labels),
     };
+    uint32_t n_functions = functions_of(relay, def->id, NULL, 0);
+    struct qr_sender_function *functions = calloc(n_functions + 1, sizeof *functions);
+    if (functions != NULL)
+        functions_of(relay, def->id, functions, n_functions);
     struct qr_sender_definition definition = {
+        .functions = functions,
+        .n_functions = n_functions,
         .chart = &said,
         .first_s = qr_chart_first_s(chart),
         .last_s = atomic_load_explicit(&chart->watermark_s, memory_order_acquire),
     };
     int err = UV_ENOMEM;
-    if (said.dims != NULL && said.labels != NULL)
+    if (said.dims != NULL && said.labels != NULL && functions != NULL)
         err = qr_sender_define(relay->sender, &definition, &k->sent);
     free(said.dims);
     free(said.labels);
+    free(functions);
     if (err == QR_E_LIMIT)
         k->skipped = true; /* More than any parent takes. */
     else if (err != 0)
@@ -391,6 +474,18 @@ static bool has_changed(struct qr_relay *relay, struct known *k, const struct qr
     return changed;
 }
 
+/* Another list may say the same of this chart. */
+static bool offers_others(struct qr_relay *relay, struct known *k, const struct qr_chart_def *def)
+{
+    if (k->functions_seen == relay->n_functions_lists)
+        return false;
+    uint64_t hash = hash_functions(relay, def->id);
+    bool others = hash != k->functions_hash;
+    k->functions_seen = relay->n_functions_lists;
+    k->functions_hash = hash;
+    return others;
+}
+
 static bool is_late(const struct qr_relay *relay, const struct qr_chart *chart, struct known *k)
 {
     uint32_t n_late = atomic_load_explicit(&chart->n_late, memory_order_relaxed);
@@ -408,6 +503,7 @@ static void announce(struct qr_relay *relay, const struct qr_chart *chart, struc
     k->def_hash = hash_definition(relay, def);
     k->n_late = atomic_load_explicit(&chart->n_late, memory_order_relaxed);
     k->late_ms = 0;
+    (void)offers_others(relay, k, def);
     say_definition(relay, chart, k, def);
 }
 
@@ -491,7 +587,8 @@ static void talk_of(struct qr_relay *relay, const struct qr_chart *chart, struct
             announce(relay, chart, k, def);
         return;
     }
-    if (has_changed(relay, k, def) || k->redefine || is_late(relay, chart, k))
+    if (has_changed(relay, k, def) || offers_others(relay, k, def) || k->redefine ||
+        is_late(relay, chart, k))
         announce(relay, chart, k, def);
     if (k->is_wanted)
         answer(relay, chart, k, def);
@@ -592,8 +689,10 @@ int qr_relay_turn(struct qr_relay *relay, size_t room)
     struct qr_store *store = relay->config.store;
     int slot = qr_store_enter(store);
     const struct qr_host *host = qr_store_host_by_guid(store, &relay->config.guid);
-    if (host != NULL && relay->sender != NULL)
+    if (host != NULL && relay->sender != NULL) {
         say_host(relay, host);
+        say_functions(relay);
+    }
     if (host != NULL)
         walk(relay, host, room);
     qr_store_leave(store, slot);
@@ -607,7 +706,8 @@ int qr_relay_turn(struct qr_relay *relay, size_t room)
 
 bool qr_relay_is_due(const struct qr_relay *relay)
 {
-    if (relay->cut || relay->n_wanted > 0 ||
+    bool untold = relay->sender != NULL && !relay->functions_told;
+    if (relay->cut || relay->n_wanted > 0 || untold ||
         qr_clock_mono_ms(relay->config.clock) - relay->seen_ms >= DUE_MS)
         return true;
     int slot = qr_store_enter(relay->config.store);

@@ -48,6 +48,10 @@ void qr_relay_disconnect(struct qr_relay *relay);
 /* For what else is said: functions, paths.  NULL while it is not connected. */
 struct qr_sender *qr_relay_sender(struct qr_relay *relay);
 
+/* What the host offers, as node/function_frame writes it; copied.  It is told on every connection,
+ * that of a chart in the chart's definition, and again when it is another one.  0 or UV_ENOMEM. */
+int qr_relay_functions(struct qr_relay *relay, struct qr_slice list);
+
 /* What the parent says.  An error: the connection must be closed. */
 int qr_relay_feed(struct qr_relay *relay, struct qr_slice bytes);
 

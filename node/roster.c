@@ -824,8 +824,8 @@ unsigned qr_roster_hosts(const struct qr_roster *roster, struct qr_roster_host *
         if (!feed->owned || feed->closing)
             continue;
         if (n < max) {
-            hosts[n] =
-                (struct qr_roster_host){.id = feed->host, .epoch = feed->epoch, .guid = feed->guid};
+            hosts[n] = (struct qr_roster_host){
+                .id = feed->host, .epoch = feed->epoch, .offer = feed->offer, .guid = feed->guid};
             memcpy(hosts[n].api_key, feed->api_key, sizeof hosts[n].api_key);
         }
         n++;

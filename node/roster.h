@@ -110,6 +110,7 @@ unsigned qr_roster_replays(const struct qr_roster *roster, struct qr_feed_replay
  * how many there are; copies at most `max`. */
 struct qr_roster_host {
     uint32_t id, epoch;
+    uint32_t offer; /* Of its functions: qr_feed. */
     struct qr_guid guid;
     char api_key[40];
 };

@@ -134,6 +134,7 @@ static void keep_forwarder(struct qr_upstream *u, struct qr_forwarder *forwarder
         qr_forwarder_restart(forwarder, host);
         forwarder->marked = true;
     } else {
+        forwarder->host.offer = host->offer;
         forwarder->marked = true;
     }
 }
@@ -145,8 +146,10 @@ static void apply_hosts(struct qr_upstream *u)
         QR_CONTAINER_OF(node, struct qr_forwarder, node)->marked = false;
     for (unsigned i = 0; i < u->n_hosts; i++) {
         struct qr_forwarder *known = qr_map_get(&u->by_host, key_of(&u->hosts[i].id));
-        struct qr_forwarder_host host = {
-            .id = u->hosts[i].id, .epoch = u->hosts[i].epoch, .guid = u->hosts[i].guid};
+        struct qr_forwarder_host host = {.id = u->hosts[i].id,
+                                         .epoch = u->hosts[i].epoch,
+                                         .offer = u->hosts[i].offer,
+                                         .guid = u->hosts[i].guid};
         memcpy(host.api_key, u->hosts[i].api_key, sizeof host.api_key);
         if (known != NULL && known->host.epoch == host.epoch)
             host.since_s = known->host.since_s;
@@ -278,6 +281,8 @@ int qr_upstream_new(struct qr_upstream **upstream, const struct qr_upstream_conf
                                            .clock = config->clock,
                                            .store = config->store,
                                            .cluster_id = config->cluster_id,
+                                           .functions = config->functions,
+                                           .mailbox = &u->mailbox,
                                            .add_job = add_job,
                                            .ended = on_ended,
                                            .data = u};

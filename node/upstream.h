@@ -32,6 +32,7 @@ struct qr_upstream_config {
     unsigned (*hosts)(const void *data, struct qr_roster_host *hosts, unsigned max);
     const void *data;
     struct qr_guid cluster_id;
+    struct qr_functions *functions; /* Of the hosts; NULL: none is passed on. */
 };
 
 /* Starts the thread if the admission streams anything on, now or at a later readmit.  0 or an error

@@ -39,8 +39,12 @@ struct qr_function {
     uint32_t access;      /* What a caller must be allowed; 0: nothing. */
     uint32_t priority;
     uint32_t version;
-    bool global; /* Of the host, not of a chart. */
+    bool global;           /* Of the host, not of a chart. */
+    struct qr_slice chart; /* Its id, for a chart's; the parser knows none. */
 };
+
+/* What a caller may be allowed: all that Netdata knows. */
+#define QR_FUNCTION_ACCESS_ALL 0xffffu
 
 /* 0 or QR_E_MALFORMED. */
 int qr_function_parse(struct qr_function *function, struct qr_args args);

@@ -32,8 +32,9 @@ void qr_functions_offer(struct qr_functions *functions, struct qr_feed *feed, st
     qr_buf_printf(&told.log, "offer%s", whole ? "" : " some");
     for (; qr_function_list_next(&in, &f); n++)
         if (n < 3)
-            qr_buf_printf(&told.log, " %.*s:%.*s:%u%s", (int)f.name.len, f.name.base,
-                          (int)f.help.len, f.help.base, f.timeout_s, f.global ? "G" : "");
+            qr_buf_printf(&told.log, " %.*s:%.*s:%u%s%s%.*s", (int)f.name.len, f.name.base,
+                          (int)f.help.len, f.help.base, f.timeout_s, f.global ? "G" : "",
+                          f.chart.len > 0 ? "@" : "", (int)f.chart.len, f.chart.base);
     qr_buf_printf(&told.log, " (%u)\n", n);
     qr_buf_release(list);
 }
@@ -211,6 +212,16 @@ static void tells_what_is_offered(void **state)
     open_session(QR_CAP_FUNCTIONS | QR_CAP_PROGRESS);
     qr_child_tell_functions(&session);
     expect("offer (0)\n");
+    close_session("gone\n");
+    open_session(QR_CAP_FUNCTIONS | QR_CAP_PROGRESS);
+    session.handshake.hops = 2; /* through a proxy, which cannot know of all */
+    say("CHART a.b \"\" t u f c line 1 1\nFUNCTION \"top\" 5 \"what runs\"\n"
+        "FUNCTION GLOBAL \"logs\" 60 \"lines\"\n");
+    qr_child_tell_functions(&session);
+    expect("offer some top:what runs:5@a.b logs:lines:60G (2)\n");
+    say("CHART a.c \"\" t u f c line 1 1\nFUNCTION \"top\" 5 \"what runs\"\n");
+    qr_child_tell_functions(&session);
+    expect("offer some top:what runs:5@a.c logs:lines:60G (2)\n");
     close_session("gone\n");
     open_session(QR_CAP_FUNCTIONS); /* it left before it was told of */
     say("FUNCTION \"top\" 5 \"what runs\"\n");

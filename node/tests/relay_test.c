@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "node/function_frame.h"
 #include "node/tests/upstream_fixture.h"
 #include "proto/request.h"
 #include "proto/stream.h"
@@ -23,6 +24,7 @@ struct far {
     } charts[3];
     unsigned n_charts;
     unsigned n_labels;
+    struct qr_buf functions; /* Names, in the order they came. */
 };
 
 static struct fixture fixture;
@@ -97,6 +99,15 @@ static void on_labels(void *data, const struct qr_stream_label *labels, uint32_t
     assert_true(qr_slice_is(labels[0].value, "test"));
 }
 
+static void on_function(void *data, struct qr_stream_chart *chart,
+                        const struct qr_function *function)
+{
+    (void)data;
+    qr_buf_printf(&far.functions, "%.*s:%u@%.*s ", (int)function->name.len, function->name.base,
+                  function->timeout_s, chart != NULL ? (int)chart->id.len : 1,
+                  chart != NULL ? chart->id.base : "-");
+}
+
 static void on_send(void *data, struct qr_slice line)
 {
     (void)data;
@@ -108,8 +119,11 @@ static void on_send(void *data, struct qr_slice line)
 static void connect_far(uint32_t caps)
 {
     const struct qr_sender_handler none = {0};
-    const struct qr_stream_handler handler = {
-        .define = on_define, .row = on_row, .labels = on_labels, .send = on_send};
+    const struct qr_stream_handler handler = {.define = on_define,
+                                              .row = on_row,
+                                              .labels = on_labels,
+                                              .function = on_function,
+                                              .send = on_send};
     const struct qr_stream_config config = {.caps = caps,
                                             .update_every = 1,
                                             .replication = true,
@@ -309,6 +323,64 @@ static void charts_of_an_earlier_session_are_not_announced(void **state)
     assert_int_equal(qr_relay_turn(relay, 1000), QR_E_UNKNOWN);
 }
 
+static void offer(const char *const names[], const char *const charts[], unsigned n)
+{
+    struct qr_buf list = {0};
+    for (unsigned i = 0; i < n; i++) {
+        const struct qr_function f = {.name = qr_slice_str(names[i]),
+                                      .help = qr_slice_str("help"),
+                                      .tags = qr_slice_str("top"),
+                                      .timeout_s = 5 + i,
+                                      .global = charts[i][0] == '\0',
+                                      .chart = qr_slice_str(charts[i])};
+        qr_function_list_add(&list, &f);
+    }
+    assert_int_equal(qr_relay_functions(relay, qr_buf_slice(&list)), 0);
+    qr_buf_release(&list);
+}
+
+static void expect_functions(const char *text)
+{
+    pump(100000, 50);
+    qr_buf_add_u8(&far.functions, 0);
+    assert_string_equal(far.functions.base, text);
+    qr_buf_clear(&far.functions);
+}
+
+/* Those of the host, those of a chart with the chart, and again only what is another. */
+static void functions_are_told_on_each_connection_and_when_they_change(void **state)
+{
+    (void)state;
+    const uint32_t caps[] = {far_caps(QR_CAP_DYNCFG),
+                             far_caps(QR_CAP_DYNCFG | QR_CAP_INTERPOLATED)};
+    uint32_t a = fixture_chart(&fixture, "t.a", 2), b = fixture_chart(&fixture, "t.b", 2);
+    fixture_put(&fixture, a, 2, T0 + 1, T0 + 10);
+    fixture_put(&fixture, b, 2, T0 + 1, T0 + 10);
+    now_ms = (T0 + 10) * 1000;
+    offer((const char *const[]){"top", "ps", "config"}, (const char *const[]){"", "t.b", ""}, 3);
+    for (unsigned i = 0; i < 2; i++) {
+        connect_far(caps[i]);
+        expect_functions("top:5@- ps:6@t.b ");
+        disconnect_far();
+    }
+    connect_far(caps[0]);
+    expect_functions("top:5@- ps:6@t.b ");
+    unsigned n_a = far.charts[0].n_definitions, n_b = far.charts[1].n_definitions;
+    expect_functions("");
+    offer((const char *const[]){"top", "ps", "logs"}, (const char *const[]){"", "t.b", ""}, 3);
+    now_ms += 1000;
+    expect_functions("top:5@- logs:7@- ");
+    assert_int_equal(far.charts[1].n_definitions, n_b);
+    offer((const char *const[]){"top", "ps", "kill"}, (const char *const[]){"", "t.b", "t.a"}, 3);
+    now_ms += 1000;
+    expect_functions("top:5@- kill:7@t.a ");
+    assert_int_equal(far.charts[0].n_definitions, n_a + 1);
+    assert_int_equal(far.charts[1].n_definitions, n_b);
+    disconnect_far();
+    connect_far(far_caps(QR_CAP_FUNCTIONS));
+    expect_functions("");
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -328,6 +400,7 @@ static int teardown(void **state)
     qr_relay_free(relay);
     qr_stream_free(far.stream);
     qr_buf_release(&far.lines);
+    qr_buf_release(&far.functions);
     memset(&far, 0, sizeof far);
     fixture_close(&fixture);
     return 0;
@@ -345,6 +418,7 @@ int main(void)
         TEST(a_new_dimension_and_a_filter),
         TEST(a_parent_of_v1_gets_the_same),
         TEST(charts_of_an_earlier_session_are_not_announced),
+        TEST(functions_are_told_on_each_connection_and_when_they_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
