@@ -143,13 +143,11 @@ static void start_child(struct qr_cluster *cluster, unsigned member)
     child.n_in = 0;
     child.fd = stranger_stream(&stranger, reply);
     expect(&stage, strncmp(reply, STRANGER_GRANTED, strlen(STRANGER_GRANTED)) == 0);
-    expect(&stage,
-           stranger_print(child.fd,
-                          "FUNCTION GLOBAL \"top\" 5 \"what runs, %u\" \"top\" 0x13 100 0
-                          "
-                          "FUNCTION GLOBAL config 120 \"Dynamic configuration\" \"config\" 0x8 1000
-                          ",
-                          ++child.session));
+    expect(&stage, stranger_print(
+                       child.fd,
+                       "FUNCTION GLOBAL \"top\" 5 \"what runs, %u\" \"top\" 0x13 100 0\n"
+                       "FUNCTION GLOBAL config 120 \"Dynamic configuration\" \"config\" 0x8 1000\n",
+                       ++child.session));
     expect(&stage, pthread_create(&child.thread, NULL, live, NULL) == 0);
 }
 
@@ -295,6 +293,7 @@ static void functions_are_called_through_a_proxy(void **state)
     start_child(&proxy.cluster, 1);
     expect(&stage, qr_wait_for(all_list, NULL, MOVE_MS, 100));
     call_through(1);
+    configure_through(1);
     /* It leaves in the middle of a call, and comes back. */
     expect(&stage, get(1, ANSWER_MS, "function?function=top+leave&timeout=60") == 503);
     expect(&stage, says("has left before its function answered"));

@@ -118,6 +118,16 @@ bool qr_forward_calls_list(struct qr_forward_calls *calls, struct qr_slice *list
     return is_new;
 }
 
+bool qr_forward_calls_offers(const struct qr_forward_calls *calls, const char *name)
+{
+    struct qr_cursor in = qr_cursor_of(qr_buf_slice(&calls->list));
+    struct qr_function f;
+    while (qr_function_list_next(&in, &f))
+        if (qr_slice_is(f.name, name))
+            return true;
+    return false;
+}
+
 void qr_forward_calls_forget(struct qr_forward_calls *calls)
 {
     if (calls->listing != NULL)

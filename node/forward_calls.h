@@ -43,6 +43,8 @@ void qr_forward_calls_free(struct qr_forward_calls *calls);
 void qr_forward_calls_follow(struct qr_forward_calls *calls, uint32_t offer, uint64_t now_ms);
 /* True: *list (node/function_frame) is another one than at the last call. */
 bool qr_forward_calls_list(struct qr_forward_calls *calls, struct qr_slice *list);
+/* Is there a function of this name, as far as is known? */
+bool qr_forward_calls_offers(const struct qr_forward_calls *calls, const char *name);
 /* It is to be asked for anew: another session has begun. */
 void qr_forward_calls_forget(struct qr_forward_calls *calls);
 

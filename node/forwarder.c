@@ -458,6 +458,7 @@ static void on_connected(void *data)
         .api_key = f->api_key,
         .cluster_id = &f->world->cluster_id,
         .compression = f->admission->stream_conf.sender.compression,
+        .dyncfg = f->calls != NULL && qr_forward_calls_offers(f->calls, "config"),
     };
     int err = qr_upstream_request_encode(&asked, &request, &f->offered);
     f->state = QR_FORWARD_HANDSHAKE;

@@ -36,7 +36,9 @@ static int encode(const struct qr_upstream_request *asked, const struct qr_host_
                   struct qr_buf *out, uint32_t *offered)
 {
     char path[PATH_BYTES_MAX];
-    uint32_t caps = QR_SENDER_CAPS & ~QR_CAP_DYNCFG;
+    uint32_t caps = QR_SENDER_CAPS;
+    if (!asked->dyncfg)
+        caps &= ~QR_CAP_DYNCFG;
     if (!asked->compression)
         caps &= ~QR_CAPS_COMPRESSIONS;
     struct qr_request request = {

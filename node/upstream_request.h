@@ -18,6 +18,7 @@ struct qr_upstream_request {
     const char *api_key;
     const struct qr_guid *cluster_id;
     bool compression;
+    bool dyncfg; /* It has the function "config". */
 };
 
 /* Appends the request; *offered is its `ver`.  0, QR_E_UNKNOWN (no such host), QR_E_LIMIT (it has

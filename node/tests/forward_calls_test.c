@@ -384,6 +384,8 @@ static void a_list_is_asked_for_when_it_is_another(void **state)
     assert_int_equal(world.feed.offer, 1);
     qr_forward_calls_follow(world.calls, world.feed.offer, world.ms);
     expect_list("top");
+    assert_true(qr_forward_calls_offers(world.calls, "top"));
+    assert_false(qr_forward_calls_offers(world.calls, "config"));
     assert_int_equal(world.n_wakes, 1);
     qr_forward_calls_follow(world.calls, world.feed.offer, world.ms + 5000);
     settle();

@@ -51,6 +51,8 @@ static void a_parent_reads_the_host_one_hop_further(void **state)
     assert_int_equal(h.utc_offset_s, -60);
     assert_int_equal(h.ver, offered);
     assert_true(offered & QR_CAPS_COMPRESSIONS && offered & QR_CAP_REPLICATION);
+    assert_true(offered & QR_CAP_FUNCTIONS && offered & QR_CAP_PROGRESS);
+    assert_int_equal(offered & QR_CAP_DYNCFG, 0);
     qr_handshake_release(&h);
     assert_int_equal(ask(false, &h, &offered), 0);
     assert_false(offered & QR_CAPS_COMPRESSIONS);
