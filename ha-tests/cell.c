@@ -124,7 +124,8 @@ static void start_loads(struct cell *cell)
 /* A child whose data are of windows that were sealed long since. */
 static void start_late(struct cell *cell)
 {
-    static const char *const kind[] = {"--full-speed", "--data-seconds", "60", "--truncate", NULL};
+    static const char *const kind[] = {"--full-speed", "--stay",     "--data-seconds",
+                                       "60",           "--truncate", NULL};
     static const int64_t back_s[] = {200, 260, 3600};
     int64_t now_s = (int64_t)(qr_real_ms() / 1000);
     start_load(cell, false, now_s - back_s[below(cell, 3)], kind);

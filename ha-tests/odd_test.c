@@ -272,6 +272,19 @@ static void virtual_nodes_are_hosts_of_their_own(void **state)
     }
 }
 
+static bool is_in_log(unsigned id, const char *text)
+{
+    const struct qr_process *process = &stage.cluster.members[id].process;
+    char line[1024];
+    bool found = false;
+    FILE *file = fopen(process->log, "r");
+    while (file != NULL && !found && fgets(line, sizeof line, file) != NULL)
+        found = strstr(line, text) != NULL;
+    if (file != NULL)
+        fclose(file);
+    return found;
+}
+
 static bool is_marked(void *data)
 {
     (void)data;
@@ -290,48 +303,41 @@ static bool is_marked(void *data)
     return true;
 }
 
+static bool has_reloaded(void *data)
+{
+    (void)data;
+    return is_in_log(2, "reloaded stream.conf");
+}
+
 /* stream.conf of the member that it streams to says so. */
 static void an_ephemeral_node_is_marked(void **state)
 {
     (void)state;
     char path[512];
-    begin_life("ephemeral");
-    odd_disconnect(&child);
+    odd_init(&child, &stage, ++n_children, (int64_t)(qr_real_ms() / 1000) - 900);
     snprintf(path, sizeof path, "%s/stream.conf", stage.cluster.members[2].dir);
     FILE *file = fopen(path, "a");
     expect(&stage, file != NULL);
     fprintf(file, "[%s]\ntype = machine\nis ephemeral node = yes\n", child.guid);
     fclose(file);
     qr_process_signal(&stage.cluster.members[2].process, SIGHUP);
-    struct timespec pause = {0, 200000000};
-    bool marked = false; /* When the file has been read is not told. */
-    for (int i = 0; i < 20 && !marked; i++) {
-        odd_connect(&child, 2, "ephemeral");
-        stranger_print(child.fd, "LABEL \"room\" = 1 \"north\"\nLABEL \"_is_ephemeral\" = 1 "
-                                 "\"false\"\nOVERWRITE labels\n");
-        odd_define(&child, "line", "", DIM("a", "a", PLAIN));
-        collect(3, true, false, false);
-        marked = qr_wait_for(is_marked, NULL, 1500, 100);
-        odd_check(&child, abcd);
-        odd_disconnect(&child);
-        nanosleep(&pause, NULL);
-    }
-    expect(&stage, marked);
+    expect(&stage, qr_wait_for(has_reloaded, NULL, TELL_MS, 50));
+    odd_connect(&child, 2, "ephemeral");
+    stranger_print(child.fd, "LABEL \"room\" = 1 \"north\"\nLABEL \"_is_ephemeral\" = 1 "
+                             "\"false\"\nOVERWRITE labels\n");
+    odd_define(&child, "line", "", DIM("a", "a", PLAIN));
+    collect(3, true, false, false);
+    expect(&stage, qr_wait_for(is_marked, NULL, TELL_MS, 50));
+    odd_check(&child, abcd);
+    odd_disconnect(&child);
 }
 
 /* ---- a definition longer than an entry of the log ---- */
 
-static bool is_in_log(void *data)
+static bool has_refused_chart(void *data)
 {
-    const struct qr_process *process = &stage.cluster.members[1].process;
-    char line[1024];
-    bool found = false;
-    FILE *file = fopen(process->log, "r");
-    while (file != NULL && !found && fgets(line, sizeof line, file) != NULL)
-        found = strstr(line, data) != NULL;
-    if (file != NULL)
-        fclose(file);
-    return found;
+    (void)data;
+    return is_in_log(1, "chart=\"odd.long\" reason=\"its definition is longer than an entry");
 }
 
 static void a_chart_that_is_too_long_is_refused_by_name(void **state)
@@ -348,9 +354,7 @@ static void a_chart_that_is_too_long_is_refused_by_name(void **state)
     odd_define(&child, "line", "", DIM("a", "a", PLAIN));
     collect(20, true, false, false);
     odd_check(&child, abcd);
-    expect(&stage, qr_wait_for(is_in_log,
-                               "chart=\"odd.long\" reason=\"its definition is longer than an entry",
-                               TELL_MS, 50));
+    expect(&stage, qr_wait_for(has_refused_chart, NULL, TELL_MS, 50));
     odd_disconnect(&child);
 }
 

@@ -593,11 +593,15 @@ static void on_pace(uv_timer_t *timer)
     uv_timer_start(timer, on_pace, wait_ms, 0);
 }
 
+static bool has_collected_all(const struct qr_child *child)
+{
+    return child->config.end_s > 0 && child->next_s > child->config.end_s;
+}
+
 static bool may_collect(const struct qr_child *child)
 {
     const struct conn *conn = child->conn;
-    if (child->state != STREAMING || conn->reading_paused ||
-        (child->config.end_s > 0 && child->next_s > child->config.end_s))
+    if (child->state != STREAMING || conn->reading_paused || has_collected_all(child))
         return false;
     return qr_model_sender_stats(child->sender)->n_replicating == 0 &&
            uv_stream_get_write_queue_size((const uv_stream_t *)&conn->tcp) < FULL_SPEED_QUEUE_BYTES;
@@ -610,15 +614,18 @@ static void on_pump(uv_idle_t *idle)
         collect(child);
         flush(child);
     }
+    if (child->state == STREAMING && has_collected_all(child)) {
+        qr_model_sender_define(child->sender);
+        flush(child);
+    }
     if (!may_collect(child))
         uv_idle_stop(idle);
 }
 
 bool qr_child_done(const struct qr_child *child)
 {
-    return child->state == STREAMING && child->config.end_s > 0 &&
-           child->next_s > child->config.end_s &&
-           qr_model_sender_stats(child->sender)->n_replicating == 0 &&
+    return child->state == STREAMING && has_collected_all(child) &&
+           qr_model_sender_stats(child->sender)->n_live == child->config.model->n_charts &&
            uv_stream_get_write_queue_size((const uv_stream_t *)&child->conn->tcp) == 0;
 }
 

@@ -265,7 +265,7 @@ static void on_tick(uv_timer_t *tick)
         return;
     print_progress(run);
     write_figures(run, false);
-    bool done = run->options->full_speed && sum(run).done == run->n_children;
+    bool done = run->options->full_speed && !run->options->stay && sum(run).done == run->n_children;
     bool over = run->options->duration_s > 0 && seconds >= (uint64_t)run->options->duration_s;
     if (done || (over && !run->options->full_speed))
         stop(run);

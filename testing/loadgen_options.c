@@ -35,6 +35,7 @@ static const struct row {
     {"duration", NUMBER, AT(duration_s), 0, 1e7, 30, "stop after so many seconds; 0: when told"},
     {"full-speed", FLAG, AT(full_speed), 0, 0, 0, "as fast as the parent takes it, own clock"},
     {"data-seconds", NUMBER, AT(data_s), 1, 1e7, 600, "full speed: seconds of data to send"},
+    {"stay", FLAG, AT(stay), 0, 0, 0, "full speed: stay connected until told, as children do"},
     {"compression", TEXT, AT(compression), 0, 0, 0,
      "offer lz4 (default), zstd, gzip, brotli or none"},
     {"tls", FLAG, AT(tls), 0, 0, 0, "stream over TLS; the certificate is not checked"},

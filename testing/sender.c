@@ -329,6 +329,13 @@ void qr_model_sender_collect(struct qr_model_sender *sender, int64_t t)
     }
 }
 
+void qr_model_sender_define(struct qr_model_sender *sender)
+{
+    for (uint32_t chart = 0; chart < sender->model->n_charts; chart++)
+        if (sender->connected && sender->charts[chart].state == UNDEFINED)
+            define(sender, chart, sender->now_s);
+}
+
 /* ---- replication ---- */
 
 struct answer {

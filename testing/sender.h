@@ -55,6 +55,10 @@ void qr_model_sender_disconnect(struct qr_model_sender *sender);
 /* All collections of grid second t; seconds come in order, each once. */
 void qr_model_sender_collect(struct qr_model_sender *sender, int64_t t);
 
+/* Nothing more is collected: charts that this connection has not seen are defined all the same, as
+ * a parent can ask for their history only then. */
+void qr_model_sender_define(struct qr_model_sender *sender);
+
 /* One line of the parent, without its newline. */
 void qr_model_sender_command(struct qr_model_sender *sender, struct qr_slice line);
 

@@ -291,6 +291,11 @@ static bool is_done(void)
     return qr_child_done(child);
 }
 
+static bool is_not_done(void)
+{
+    return !qr_child_done(child);
+}
+
 static void sends_all_at_full_speed(void **state)
 {
     (void)state;
@@ -301,6 +306,13 @@ static void sends_all_at_full_speed(void **state)
     assert_int_equal(s->n_live, model.n_charts);
     assert_true(s->rows_live > 100);
     assert_true(qr_child_last_s(child) < qr_clock_real_s(&qr_clock_system) - 20);
+
+    /* What the parent had not stored yet when it went, the next one can ask for. */
+    hang_up(&parents[0]);
+    run_until(is_not_done);
+    parents[0].n_definitions = 0;
+    run_until(is_done);
+    assert_int_equal(parents[0].n_definitions, model.n_charts);
     tear_down_three();
 }
 
