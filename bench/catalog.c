@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "base/compiler.h"
+#include "bench/measure.h"
 #include "storage/disk.h"
 #include "storage/index.h"
 #include "storage/store.h"
@@ -21,22 +21,6 @@ struct shape {
     const char *name;
     unsigned charts, dims;
 };
-
-static void must(bool right, const char *what)
-{
-    if (right)
-        return;
-    fprintf(stderr, "catalog: %s\n", what);
-    exit(1);
-}
-
-/* Of this thread's CPU: the machine may be busy with other things. */
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static uint64_t handed_out(void)
 {
@@ -78,9 +62,9 @@ static struct qr_host_def *host_def(unsigned h)
     view.guid.bytes[15] = 1;
     struct qr_buf bytes = {0};
     struct qr_host_def *def = NULL;
-    must(qr_host_def_encode(&bytes, &view) == 0, "a host cannot be encoded");
+    qr_bench_must_be(qr_host_def_encode(&bytes, &view) == 0, "a host cannot be encoded");
     struct qr_cursor in = qr_cursor_of(qr_buf_slice(&bytes));
-    must(qr_host_def_decode(&def, &in) == 0, "a host cannot be decoded");
+    qr_bench_must_be(qr_host_def_decode(&def, &in) == 0, "a host cannot be decoded");
     qr_buf_release(&bytes);
     return def;
 }
@@ -121,7 +105,7 @@ static void encode_chart(struct qr_buf *out, unsigned h, unsigned c, unsigned n_
                                 .n_labels = 2,
                                 .labels = labels};
     qr_buf_clear(out);
-    must(qr_chart_def_encode(out, &view) == 0, "a chart cannot be encoded");
+    qr_bench_must_be(qr_chart_def_encode(out, &view) == 0, "a chart cannot be encoded");
 }
 
 static uint32_t put_chart(struct qr_store *store, uint32_t host, const struct qr_buf *bytes)
@@ -129,8 +113,8 @@ static uint32_t put_chart(struct qr_store *store, uint32_t host, const struct qr
     struct qr_chart_def *def;
     uint32_t id = 0;
     struct qr_cursor in = qr_cursor_of(qr_buf_slice(bytes));
-    must(qr_chart_def_decode(&def, &in) == 0, "a chart cannot be decoded");
-    must(qr_store_apply_chart(store, host, def, &id) == 0, "a chart was refused");
+    qr_bench_must_be(qr_chart_def_decode(&def, &in) == 0, "a chart cannot be decoded");
+    qr_bench_must_be(qr_store_apply_chart(store, host, def, &id) == 0, "a chart was refused");
     return id;
 }
 
@@ -139,10 +123,10 @@ static struct qr_store *open_store(void)
     struct qr_store *store;
     static char dir[] = "/tmp/quorate-bench-XXXXXX";
     static bool made;
-    must(made || mkdtemp(dir) != NULL, "there is no folder to work in");
+    qr_bench_must_be(made || mkdtemp(dir) != NULL, "there is no folder to work in");
     made = true;
     const struct qr_store_config config = {.disk = &qr_disk_files, .dir = dir, .window_s = 600};
-    must(qr_store_open(&store, &config, NULL) == 0, "the store does not open");
+    qr_bench_must_be(qr_store_open(&store, &config, NULL) == 0, "the store does not open");
     return store;
 }
 
@@ -168,25 +152,25 @@ static void look_up_charts(struct qr_store *store, unsigned n_hosts, unsigned n_
     const unsigned n = 200000;
     char id[64];
     uint64_t found = 0;
-    double start = now_s();
+    double start = qr_bench_cpu_s();
     for (unsigned i = 0; i < n; i++)
         found += qr_store_chart_by_id(store, 1 + (i * 7919u) % (n_hosts * n_charts)) != NULL;
-    print_ns("chart by id", now_s() - start, n);
-    start = now_s();
+    print_ns("chart by id", qr_bench_cpu_s() - start, n);
+    start = qr_bench_cpu_s();
     for (unsigned i = 0; i < n; i++) {
         const struct qr_host *host = qr_store_host_by_id(store, 1 + (i * 7919u) % n_hosts);
         snprintf(id, sizeof id, "system_%u.device-%u", i % 9, i % 9);
         found += qr_store_chart_find(store, host, qr_slice_str(id)) != NULL;
     }
-    print_ns("chart of a host by name, with the host", now_s() - start, n);
-    must(found == 2ull * n, "a chart was not found");
+    print_ns("chart of a host by name, with the host", qr_bench_cpu_s() - start, n);
+    qr_bench_must_be(found == 2ull * n, "a chart was not found");
 }
 
 static void look_up_hosts(struct qr_store *store, unsigned n_hosts)
 {
     const unsigned n = 200000;
     uint64_t found = 0;
-    double start = now_s();
+    double start = qr_bench_cpu_s();
     for (unsigned i = 0; i < n; i++) {
         unsigned h = (i * 7919u) % n_hosts;
         struct qr_guid guid = {{0}};
@@ -194,46 +178,47 @@ static void look_up_hosts(struct qr_store *store, unsigned n_hosts)
         guid.bytes[15] = 1;
         found += qr_store_host_by_guid(store, &guid) != NULL;
     }
-    print_ns("host by GUID", now_s() - start, n);
-    start = now_s();
+    print_ns("host by GUID", qr_bench_cpu_s() - start, n);
+    start = qr_bench_cpu_s();
     for (unsigned i = 0; i < n; i++) {
         char name[32];
         snprintf(name, sizeof name, "host-%05u", (i * 7919u) % n_hosts);
         found += qr_store_host_by_name(store, qr_slice_str(name)) != NULL;
     }
-    print_ns("host by name", now_s() - start, n);
-    must(found == 2ull * n, "a host was not found");
+    print_ns("host by name", qr_bench_cpu_s() - start, n);
+    qr_bench_must_be(found == 2ull * n, "a host was not found");
 }
 
 static void look_up_terms(struct qr_store *store, unsigned n_hosts)
 {
     const struct qr_index *index = qr_store_index(store);
     const struct qr_slice none = qr_slice_of("", 0);
-    double start = now_s();
+    double start = qr_bench_cpu_s();
     const struct qr_term *context = NULL, *label = NULL;
     for (unsigned i = 0; i < 100000; i++) {
         context = qr_index_find(index, QR_TERM_CONTEXT, none, qr_slice_str("system.metric3"));
         label =
             qr_index_find(index, QR_TERM_HOST_LABEL, qr_slice_str("rack"), qr_slice_str("rack-7"));
     }
-    print_ns("context, or host label, to its ids", now_s() - start, 200000);
-    must(context != NULL && label != NULL, "a term was not found");
-    start = now_s();
+    print_ns("context, or host label, to its ids", qr_bench_cpu_s() - start, 200000);
+    qr_bench_must_be(context != NULL && label != NULL, "a term was not found");
+    start = qr_bench_cpu_s();
     uint32_t n = count_ids(context);
-    must(n >= n_hosts && count_ids(label) == (n_hosts + 92) / 100, "a term has not all its ids");
-    print_ns("walking the ids of a context, each", now_s() - start, n);
+    qr_bench_must_be(n >= n_hosts && count_ids(label) == (n_hosts + 92) / 100,
+                     "a term has not all its ids");
+    print_ns("walking the ids of a context, each", qr_bench_cpu_s() - start, n);
     struct qr_lookup_at at = {0};
-    start = now_s();
+    start = qr_bench_cpu_s();
     for (n = 0; qr_index_walk(index, QR_TERM_CONTEXT, &at) != NULL;)
         n++;
     printf("  %-44s %10.1f us for %u\n", "enumerating the distinct contexts",
-           (now_s() - start) * 1e6, n);
+           (qr_bench_cpu_s() - start) * 1e6, n);
     at = (struct qr_lookup_at){0};
-    start = now_s();
+    start = qr_bench_cpu_s();
     for (n = 0; qr_index_walk(index, QR_TERM_CHART_LABEL, &at) != NULL;)
         n++;
     printf("  %-44s %10.1f ms for %u\n", "enumerating the distinct chart labels",
-           (now_s() - start) * 1e3, n);
+           (qr_bench_cpu_s() - start) * 1e3, n);
 }
 
 /* ---- the whole ---- */
@@ -241,14 +226,14 @@ static void look_up_terms(struct qr_store *store, unsigned n_hosts)
 static void snapshots(struct qr_store *store, double n_metrics)
 {
     struct qr_buf bytes = {0};
-    double start = now_s();
-    must(qr_store_snapshot(store, &bytes) == 0, "no snapshot");
-    printf("  %-44s %10.2f s, %.1f MiB, %.0f B a metric\n", "snapshot", now_s() - start,
+    double start = qr_bench_cpu_s();
+    qr_bench_must_be(qr_store_snapshot(store, &bytes) == 0, "no snapshot");
+    printf("  %-44s %10.2f s, %.1f MiB, %.0f B a metric\n", "snapshot", qr_bench_cpu_s() - start,
            (double)bytes.len / 1048576, (double)bytes.len / n_metrics);
     struct qr_store *other = open_store();
-    start = now_s();
-    must(qr_store_restore(other, qr_buf_slice(&bytes)) == 0, "no restore");
-    printf("  %-44s %10.2f s\n", "restore, index included", now_s() - start);
+    start = qr_bench_cpu_s();
+    qr_bench_must_be(qr_store_restore(other, qr_buf_slice(&bytes)) == 0, "no restore");
+    printf("  %-44s %10.2f s\n", "restore, index included", qr_bench_cpu_s() - start);
     qr_store_close(other);
     qr_buf_release(&bytes);
 }
@@ -264,12 +249,12 @@ static void fill(const struct shape *shape, unsigned n_hosts)
     double spent = 0, slowest = 0;
     for (unsigned h = 0; h < n_hosts; h++) {
         uint32_t host;
-        must(qr_store_apply_host(store, host_def(h), &host) == 0, "a host was refused");
+        qr_bench_must_be(qr_store_apply_host(store, host_def(h), &host) == 0, "a host was refused");
         for (unsigned c = 0; c < shape->charts; c++) {
             encode_chart(&bytes, h, c, shape->dims, 0);
-            double start = now_s();
+            double start = qr_bench_cpu_s();
             put_chart(store, host, &bytes);
-            double took = now_s() - start;
+            double took = qr_bench_cpu_s() - start;
             spent += took;
             slowest = took > slowest ? took : slowest;
         }
@@ -283,13 +268,13 @@ static void fill(const struct shape *shape, unsigned n_hosts)
     look_up_hosts(store, n_hosts);
     look_up_terms(store, n_hosts);
     snapshots(store, n_metrics);
-    double start = now_s();
+    double start = qr_bench_cpu_s();
     uint32_t after = 0, n_looked = 0;
     struct qr_forgotten found[64];
     while (after != UINT32_MAX)
         n_looked += qr_store_expired(store, &after, found, QR_COUNT(found));
     printf("  %-44s %10.1f ms\n", "looking for what is expired (a worker)",
-           (now_s() - start) * 1e3);
+           (qr_bench_cpu_s() - start) * 1e3);
     qr_store_close(store);
     qr_buf_release(&bytes);
     (void)n_looked;
@@ -302,28 +287,29 @@ static void churn(void)
     struct qr_store *store = open_store();
     struct qr_buf bytes = {0};
     uint32_t host, n, *ids = calloc(PER_ROUND, sizeof *ids);
-    must(ids != NULL && qr_store_apply_host(store, host_def(0), &host) == 0, "no host");
-    double start = now_s(), forgetting = 0;
+    qr_bench_must_be(ids != NULL && qr_store_apply_host(store, host_def(0), &host) == 0, "no host");
+    double start = qr_bench_cpu_s(), forgetting = 0;
     printf("churn: %u charts come and go\n", (unsigned)ROUNDS * PER_ROUND);
     for (unsigned r = 0; r < ROUNDS; r++) {
         for (unsigned i = 0; i < PER_ROUND; i++) {
             encode_chart(&bytes, r * PER_ROUND + i, 9, 4, 1);
             ids[i] = put_chart(store, host, &bytes);
         }
-        double begin = now_s();
+        double begin = qr_bench_cpu_s();
         for (unsigned i = 0; i < PER_ROUND; i++) {
             const struct qr_forgotten what = {host, ids[i]};
-            must(qr_store_apply_forget(store, &what, true, &n) == 0 && n == 1, "not forgotten");
+            qr_bench_must_be(qr_store_apply_forget(store, &what, true, &n) == 0 && n == 1,
+                             "not forgotten");
             if (i % 2048 == 2047 || i + 1 == PER_ROUND)
-                must(qr_store_apply_forgotten(store) == 0, "not forgotten");
+                qr_bench_must_be(qr_store_apply_forgotten(store) == 0, "not forgotten");
         }
-        forgetting += now_s() - begin;
+        forgetting += qr_bench_cpu_s() - begin;
         if (r == 0 || r == 11 || r == ROUNDS - 1)
             printf("  after %7u: %8.2f MiB handed out, peak of the process %.0f MiB\n",
                    (r + 1) * PER_ROUND, (double)handed_out() / 1048576, peak_mib());
     }
     printf("  %-44s %10.2f us a chart\n", "come and go",
-           (now_s() - start) * 1e6 / ROUNDS / PER_ROUND);
+           (qr_bench_cpu_s() - start) * 1e6 / ROUNDS / PER_ROUND);
     printf("  %-44s %10.2f us a chart\n", "of that forgetting",
            forgetting * 1e6 / ROUNDS / PER_ROUND);
     free(ids);

@@ -3,47 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "base/limits.h"
 #include "node/bodies.h"
 
 #define BLOCKS_MAX 256u /* Of one entry. */
-
-static double clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-double qr_bench_cpu_ns(void)
-{
-    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
-}
-
-double qr_bench_wall_ns(void)
-{
-    return clock_ns(CLOCK_MONOTONIC);
-}
-
-void *qr_bench_must(void *memory)
-{
-    if (memory == NULL) {
-        perror("bench");
-        exit(1);
-    }
-    return memory;
-}
-
-void qr_bench_must_be_0(int err, const char *what)
-{
-    if (err != 0) {
-        fprintf(stderr, "%s: %s\n", what, qr_strerror(err));
-        exit(1);
-    }
-}
 
 void qr_fleet_init(struct qr_fleet *fleet, const struct qr_corpus *corpus, uint32_t n_hosts,
                    void (*emit)(void *data, struct qr_slice entry), void *data)

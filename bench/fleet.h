@@ -8,6 +8,7 @@
 #define QR_BENCH_FLEET_H
 
 #include "base/buf.h"
+#include "bench/measure.h"
 #include "cluster/command.h"
 #include "storage/entry.h"
 #include "testing/corpus.h"
@@ -48,10 +49,5 @@ void qr_fleet_propose(struct qr_fleet *fleet, enum qr_command_type type, uint32_
 
 /* The row of the corpus that host h has at second t. */
 uint32_t qr_fleet_row(const struct qr_fleet *fleet, uint32_t host, uint32_t t);
-
-double qr_bench_cpu_ns(void); /* Of this thread. */
-double qr_bench_wall_ns(void);
-void *qr_bench_must(void *memory);
-void qr_bench_must_be_0(int err, const char *what);
 
 #endif

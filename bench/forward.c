@@ -9,9 +9,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/compiler.h"
+#include "bench/measure.h"
 #include "proto/request.h"
 #include "proto/sender.h"
 #include "storage/value.h"
@@ -39,21 +39,6 @@ static const struct protocol {
     {"v2 brotli", CAPS_IEEE | QR_CAP_BROTLI},
 };
 
-static void must(bool right, const char *what)
-{
-    if (right)
-        return;
-    fprintf(stderr, "forward: %s\n", what);
-    exit(1);
-}
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* ---- what is forwarded ---- */
 
 struct source {
@@ -69,7 +54,7 @@ static void fill(struct source *source)
     size_t n = (size_t)ROWS * m->n_charts * m->n_dims, i = 0;
     source->values = calloc(n, sizeof(double));
     source->flags = calloc(n, 1);
-    must(source->values != NULL && source->flags != NULL, "no memory for values");
+    qr_bench_must_be(source->values != NULL && source->flags != NULL, "no memory for values");
     for (int64_t row = 0; row < ROWS; row++)
         for (uint32_t chart = 0; chart < m->n_charts; chart++)
             for (uint32_t dim = 0; dim < m->n_dims; dim++, i++) {
@@ -117,7 +102,7 @@ static void on_redefine(void *data, struct qr_sender_chart *chart)
 {
     (void)data;
     (void)chart;
-    must(false, "a chart must be defined anew");
+    qr_bench_must_be(false, "a chart must be defined anew");
 }
 
 static void define(struct forwarder *f, struct source *source, uint32_t chart)
@@ -140,12 +125,13 @@ static void define(struct forwarder *f, struct source *source, uint32_t chart)
                                       .dims = dims};
     const struct qr_sender_definition definition = {
         .chart = &c, .first_s = FIRST_S - 1, .last_s = FIRST_S - 1};
-    must(qr_sender_define(f->sender, &definition, &f->charts[chart]) == 0, "no memory for a chart");
+    qr_bench_must_be(qr_sender_define(f->sender, &definition, &f->charts[chart]) == 0,
+                     "no memory for a chart");
     f->charts[chart]->data = &source->model.n_dims;
     snprintf(text, sizeof text, "REPLAY_CHART \"%s\" \"true\" %d %d\n", id, FIRST_S - 2,
              FIRST_S - 1);
-    must(qr_sender_feed(f->sender, qr_slice_str(text)) == 0, "a request is refused");
-    must(qr_sender_is_live(f->charts[chart]), "a chart does not stream");
+    qr_bench_must_be(qr_sender_feed(f->sender, qr_slice_str(text)) == 0, "a request is refused");
+    qr_bench_must_be(qr_sender_is_live(f->charts[chart]), "a chart does not stream");
 }
 
 static void forward(struct forwarder *f, const struct source *source, unsigned seconds)
@@ -159,7 +145,7 @@ static void forward(struct forwarder *f, const struct source *source, unsigned s
                                               .n = m->n_dims,
                                               .values = source->values + at,
                                               .flags = source->flags + at};
-            must(qr_sender_row(f->sender, f->charts[chart], &row), "a row is refused");
+            qr_bench_must_be(qr_sender_row(f->sender, f->charts[chart], &row), "a row is refused");
         }
         qr_sender_flush(f->sender);
     }
@@ -171,7 +157,8 @@ static double run(struct source *source, uint32_t caps, unsigned seconds, double
     const struct qr_sender_config config = {.caps = caps, .clock = &qr_clock_system};
     const struct qr_sender_handler handler = {
         .data = &f, .send = on_send, .replay = on_replay, .redefine = on_redefine};
-    must(f.charts != NULL && qr_sender_new(&f.sender, &config, &handler) == 0, "no memory");
+    qr_bench_must_be(f.charts != NULL && qr_sender_new(&f.sender, &config, &handler) == 0,
+                     "no memory");
     for (uint32_t chart = 0; chart < source->model.n_charts; chart++)
         define(&f, source, chart);
     forward(&f, source, 5);
@@ -179,9 +166,9 @@ static double run(struct source *source, uint32_t caps, unsigned seconds, double
     qr_sender_get_stats(f.sender, &before);
     f.n_bytes = 0;
     /* Rows that were sent are passed over, so the warm-up costs nothing here. */
-    double from = now_s();
+    double from = qr_bench_cpu_s();
     forward(&f, source, seconds);
-    double took = now_s() - from;
+    double took = qr_bench_cpu_s() - from;
     qr_sender_get_stats(f.sender, &after);
     double n = (double)(after.samples - before.samples);
     *bytes = (double)f.n_bytes / n;
@@ -212,8 +199,8 @@ int main(int argc, char **argv)
         else
             return 2;
     }
-    must(charts > 0 && dims > 0 && dims <= 512 && seconds > 5,
-         "--charts, --dims (to 512) and --seconds (from 6) are numbers");
+    qr_bench_must_be(charts > 0 && dims > 0 && dims <= 512 && seconds > 5,
+                     "--charts, --dims (to 512) and --seconds (from 6) are numbers");
     struct source source = {
         .model = {.seed = 1, .n_hosts = 1, .n_charts = charts, .n_dims = dims, .update_every = 1}};
     fill(&source);

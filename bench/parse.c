@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/compiler.h"
+#include "bench/measure.h"
 #include "node/ingest.h"
 #include "node/outbox.h"
 #include "proto/caps.h"
@@ -48,21 +48,6 @@ static const struct protocol {
     {"v2 brotli", CAPS_V2 | QR_CAP_BROTLI, 0},
 };
 
-static void must(bool right, const char *what)
-{
-    if (right)
-        return;
-    fprintf(stderr, "parse: %s\n", what);
-    exit(1);
-}
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* ---- what a child says: all of it, and where each second ends ---- */
 
 struct speech {
@@ -78,7 +63,7 @@ static void on_commit(void *data, struct qr_slice text)
     qr_buf_add(&speech->text, text.base, text.len);
     int err = speech->compressor != NULL ? qr_frame_encode(speech->compressor, text, &speech->wire)
                                          : qr_buf_add(&speech->wire, text.base, text.len);
-    must(err == 0, "no memory for what a child says");
+    qr_bench_must_be(err == 0, "no memory for what a child says");
 }
 
 static void speak(struct speech *speech, const struct qr_model *model, uint32_t host, uint32_t caps,
@@ -89,11 +74,11 @@ static void speak(struct speech *speech, const struct qr_model *model, uint32_t 
         .model = model, .host = host, .first_s = FIRST_S, .data = speech, .commit = on_commit};
     *speech = (struct speech){.ends = calloc(seconds, sizeof(size_t))};
     enum qr_compression compression = qr_caps_compression(caps);
-    must(speech->ends != NULL && qr_model_sender_new(&sender, &config) == 0,
-         "no memory for a child");
+    qr_bench_must_be(speech->ends != NULL && qr_model_sender_new(&sender, &config) == 0,
+                     "no memory for a child");
     if (compression != QR_COMPRESSION_NONE)
-        must(qr_compressor_new(&speech->compressor, compression, NULL) == 0,
-             "no memory to compress");
+        qr_bench_must_be(qr_compressor_new(&speech->compressor, compression, NULL) == 0,
+                         "no memory to compress");
     qr_model_sender_connect(sender, caps);
     for (unsigned i = 0; i < seconds; i++) {
         qr_model_sender_collect(sender, FIRST_S + i);
@@ -128,7 +113,8 @@ static void on_define(void *data, struct qr_stream_chart *chart)
 {
     struct hearer *hearer = data;
     struct qr_stream_resume resume = {0};
-    must(qr_stream_resume(hearer->stream, chart, &resume) == 0, "no memory for a chart");
+    qr_bench_must_be(qr_stream_resume(hearer->stream, chart, &resume) == 0,
+                     "no memory for a chart");
 }
 
 static void on_row(void *data, struct qr_stream_chart *chart, const struct qr_stream_row *row)
@@ -140,9 +126,9 @@ static void on_row(void *data, struct qr_stream_chart *chart, const struct qr_st
             row->flags[i] & QR_STREAM_EMPTY ? QR_VALUE_EMPTY : qr_value_pack(row->values[i], 0);
         hearer->n_samples += cells[i] != QR_VALUE_EMPTY;
     }
-    must(qr_outbox_row(&hearer->outbox, &hearer->bases[chart->slot], chart->slot + 1, row->end_s,
-                       cells, row->n, 1) == 0,
-         "no memory for a row");
+    qr_bench_must_be(qr_outbox_row(&hearer->outbox, &hearer->bases[chart->slot], chart->slot + 1,
+                                   row->end_s, cells, row->n, 1) == 0,
+                     "no memory for a row");
 }
 
 static void hear(struct hearer *hearer, uint32_t caps, uint32_t n_charts)
@@ -153,18 +139,19 @@ static void hear(struct hearer *hearer, uint32_t caps, uint32_t n_charts)
     const struct qr_stream_handler handler = {.data = hearer, .define = on_define, .row = on_row};
     *hearer = (struct hearer){.bases = calloc(n_charts, sizeof *hearer->bases)};
     enum qr_compression compression = qr_caps_compression(caps);
-    must(hearer->bases != NULL && qr_stream_new(&hearer->stream, &config, &handler) == 0,
-         "no memory to hear");
+    qr_bench_must_be(hearer->bases != NULL &&
+                         qr_stream_new(&hearer->stream, &config, &handler) == 0,
+                     "no memory to hear");
     if (compression != QR_COMPRESSION_NONE)
-        must(qr_decompressor_new(&hearer->decompressor, compression, histories) == 0,
-             "no memory to unpack");
+        qr_bench_must_be(qr_decompressor_new(&hearer->decompressor, compression, histories) == 0,
+                         "no memory to unpack");
     qr_outbox_init(&hearer->outbox);
 }
 
 static void feed_text(struct hearer *hearer, struct qr_slice text)
 {
     if (qr_stream_feed(hearer->stream, text) != 0)
-        must(false, qr_stream_error_text(hearer->stream));
+        qr_bench_must_be(false, qr_stream_error_text(hearer->stream));
 }
 
 /* Bytes up to `end` of the wire. */
@@ -176,7 +163,7 @@ static void feed(struct hearer *hearer, struct qr_slice wire, size_t end)
         ssize_t used = (ssize_t)left.len;
         if (hearer->decompressor != NULL) {
             used = qr_frame_decode(hearer->decompressor, left, &text);
-            must(used > 0, "a frame is broken");
+            qr_bench_must_be(used > 0, "a frame is broken");
         } else if (left.len > PIECE_BYTES) {
             text.len = PIECE_BYTES;
             used = PIECE_BYTES;
@@ -208,13 +195,13 @@ static double run(struct speech *speeches, uint32_t n, const struct qr_model *mo
                   unsigned seconds, bool real_time, uint64_t *n_samples)
 {
     struct hearer *hearers = calloc(n, sizeof *hearers);
-    must(hearers != NULL, "no memory for children");
+    qr_bench_must_be(hearers != NULL, "no memory for children");
     for (uint32_t i = 0; i < n; i++) {
         hear(&hearers[i], caps, model->n_charts);
         feed(&hearers[i], qr_buf_slice(&speeches[i].wire), speeches[i].ends[WARM_UP_S - 1]);
         *n_samples -= hearers[i].n_samples;
     }
-    double from = now_s();
+    double from = qr_bench_cpu_s();
     if (real_time) {
         for (unsigned second = WARM_UP_S; second < seconds; second++)
             for (uint32_t i = 0; i < n; i++)
@@ -223,7 +210,7 @@ static double run(struct speech *speeches, uint32_t n, const struct qr_model *mo
         for (uint32_t i = 0; i < n; i++)
             feed(&hearers[i], qr_buf_slice(&speeches[i].wire), speeches[i].ends[seconds - 1]);
     }
-    double took = now_s() - from;
+    double took = qr_bench_cpu_s() - from;
     for (uint32_t i = 0; i < n; i++) {
         *n_samples += hearers[i].n_samples;
         fall_silent(&hearers[i], model->n_charts);
@@ -239,7 +226,7 @@ static double best_of(struct speech *speeches, uint32_t n, const struct qr_model
     for (unsigned i = 0; i < RUNS; i++) {
         uint64_t n_samples = 0;
         double took = run(speeches, n, model, caps, seconds, real_time, &n_samples);
-        must(n_samples > 0, "no sample was heard");
+        qr_bench_must_be(n_samples > 0, "no sample was heard");
         double rate = (double)n_samples / took / 1e6;
         best = rate > best ? rate : best;
     }
@@ -251,7 +238,7 @@ static void measure(const struct protocol *protocol, const struct qr_model *mode
 {
     uint32_t n = real_time ? model->n_hosts : 1;
     struct speech *speeches = calloc(n, sizeof *speeches);
-    must(speeches != NULL, "no memory for children");
+    qr_bench_must_be(speeches != NULL, "no memory for children");
     size_t wire = 0;
     uint64_t said = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -293,9 +280,11 @@ int main(int argc, char **argv)
         else
             return 2;
     }
-    must(charts > 0 && dims > 0 && dims <= 512 && seconds > WARM_UP_S + 1 && children > 0,
-         "--charts, --dims (to 512), --seconds (from 67) and --children are numbers");
-    must(qr_history_pool_new(&histories, QR_INGEST_WINDOWS) == 0, "no memory for histories");
+    qr_bench_must_be(charts > 0 && dims > 0 && dims <= 512 && seconds > WARM_UP_S + 1 &&
+                         children > 0,
+                     "--charts, --dims (to 512), --seconds (from 67) and --children are numbers");
+    qr_bench_must_be(qr_history_pool_new(&histories, QR_INGEST_WINDOWS) == 0,
+                     "no memory for histories");
     struct qr_model one = {
         .seed = 1, .n_hosts = 1, .n_charts = charts, .n_dims = dims, .update_every = 1};
     /* As many metrics each as a small machine has; fewer seconds, for memory's sake. */
