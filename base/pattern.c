@@ -66,13 +66,20 @@ static bool entry_matches(const struct entry *entry, struct qr_slice text)
     return p == entry->end;
 }
 
-bool qr_pattern_matches(struct qr_slice list, const char *separators, struct qr_slice text)
+bool qr_pattern_matches_any(struct qr_slice list, const char *separators,
+                            const struct qr_slice *texts, size_t n)
 {
     struct entry entry;
     while (list.len > 0 && next_entry(&list, separators, &entry))
-        if (entry_matches(&entry, text))
-            return !entry.negative;
+        for (size_t i = 0; i < n; i++)
+            if (entry_matches(&entry, texts[i]))
+                return !entry.negative;
     return false;
+}
+
+bool qr_pattern_matches(struct qr_slice list, const char *separators, struct qr_slice text)
+{
+    return qr_pattern_matches_any(list, separators, &text, 1);
 }
 
 bool qr_pattern_is_empty(struct qr_slice list, const char *separators)

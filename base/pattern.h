@@ -24,6 +24,10 @@
 /* Does the list say yes to `text`? */
 bool qr_pattern_matches(struct qr_slice list, const char *separators, struct qr_slice text);
 
+/* The same of a thing that has several texts: the first entry that matches any of them decides. */
+bool qr_pattern_matches_any(struct qr_slice list, const char *separators,
+                            const struct qr_slice *texts, size_t n);
+
 /* The list has no entry at all. */
 bool qr_pattern_is_empty(struct qr_slice list, const char *separators);
 

@@ -64,6 +64,21 @@ static void takes_slices_that_end_anywhere(void **state)
     assert_false(qr_pattern_matches(qr_slice_of(NULL, 0), QR_PATTERN_API, qr_slice_of(NULL, 0)));
 }
 
+static void the_entry_decides_not_the_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list;
+        bool yes;
+    } lists[] = {{"a", true},    {"b", true},     {"!b *", false}, {"!a *", false},
+                 {"b !a", true}, {"!b a", false}, {"c", false},    {"", false}};
+    const struct qr_slice texts[] = {qr_slice_str("a"), qr_slice_str("b")};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (qr_pattern_matches_any(qr_slice_str(lists[i].list), QR_PATTERN_WORDS, texts, 2) !=
+            lists[i].yes)
+            fail_msg("%s", lists[i].list);
+}
+
 static void an_empty_list_has_no_entry(void **state)
 {
     (void)state;
@@ -78,6 +93,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_entry_that_matches_decides),
         cmocka_unit_test(takes_slices_that_end_anywhere),
+        cmocka_unit_test(the_entry_decides_not_the_text),
         cmocka_unit_test(an_empty_list_has_no_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
