@@ -97,14 +97,21 @@ static int finish_context(struct qr_tls_context **context, struct qr_tls_context
     return err;
 }
 
+/* The first step of each kind: an empty context, and the reason if even that cannot be had. */
+static int begin_context(struct qr_tls_context **context, const SSL_METHOD *method, int min_version,
+                         char *reason)
+{
+    snprintf(reason, QR_TLS_REASON_BYTES, "out of memory");
+    ERR_clear_error();
+    return make_context(context, SSL_CTX_new(method), min_version);
+}
+
 int qr_tls_context_mutual(struct qr_tls_context **context, const char *ca_file,
                           const char *cert_file, const char *key_file,
                           char reason[QR_TLS_REASON_BYTES])
 {
     struct qr_tls_context *made;
-    snprintf(reason, QR_TLS_REASON_BYTES, "out of memory");
-    ERR_clear_error();
-    int err = make_context(&made, SSL_CTX_new(TLS_method()), TLS1_3_VERSION);
+    int err = begin_context(&made, TLS_method(), TLS1_3_VERSION, reason);
     if (err != 0)
         return err;
     SSL_CTX_set_verify(made->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
@@ -116,26 +123,58 @@ int qr_tls_context_mutual(struct qr_tls_context **context, const char *ca_file,
     return finish_context(context, made, err);
 }
 
-int qr_tls_context_server(struct qr_tls_context **context, const char *cert_file,
-                          const char *key_file, const char *client_ca_file,
+static int refuse_ciphers(const char *ciphers, char *reason)
+{
+    char why[128];
+    qr_tls_library_error(why, sizeof why);
+    snprintf(reason, QR_TLS_REASON_BYTES,
+             "the ciphers cannot be used: %s (%s); `openssl ciphers` lists what there is", ciphers,
+             why);
+    return QR_E_TLS;
+}
+
+/* OpenSSL keeps one list for TLS 1.3 and one for what is older. */
+static int set_ciphers(SSL_CTX *ssl, const char *ciphers, char *reason)
+{
+    char lists[2][1024] = {"", ""};
+    for (const char *p = ciphers; *p != '\0';) {
+        size_t len = strcspn(p, ":");
+        char *list = lists[strncmp(p, "TLS_", 4) == 0];
+        size_t used = strlen(list);
+        if (used + len + 2 > sizeof lists[0])
+            return refuse_ciphers(ciphers, reason);
+        snprintf(list + used, sizeof lists[0] - used, "%s%.*s", used > 0 ? ":" : "", (int)len, p);
+        p += len + (p[len] == ':');
+    }
+    if ((lists[0][0] != '\0' && SSL_CTX_set_cipher_list(ssl, lists[0]) != 1) ||
+        (lists[1][0] != '\0' && SSL_CTX_set_ciphersuites(ssl, lists[1]) != 1))
+        return refuse_ciphers(ciphers, reason);
+    return 0;
+}
+
+int qr_tls_context_server(struct qr_tls_context **context, const struct qr_tls_server *server,
                           char reason[QR_TLS_REASON_BYTES])
 {
     struct qr_tls_context *made;
-    snprintf(reason, QR_TLS_REASON_BYTES, "out of memory");
-    ERR_clear_error();
-    int err = make_context(&made, SSL_CTX_new(TLS_server_method()), TLS1_2_VERSION);
+    const char *client_ca = server->client_ca_file;
+    int err = begin_context(&made, TLS_server_method(), TLS1_2_VERSION, reason);
     if (err != 0)
         return err;
-    SSL_CTX_set_verify(made->ssl, client_ca_file != NULL ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    if (server->only_1_2)
+        SSL_CTX_set_max_proto_version(made->ssl, TLS1_2_VERSION);
+    SSL_CTX_set_verify(made->ssl, client_ca != NULL ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     /* Session ids without a context are refused on resumption; tickets alone need no cache. */
     static const unsigned char id[] = "quorate";
     SSL_CTX_set_session_id_context(made->ssl, id, sizeof id - 1);
     SSL_CTX_set_session_cache_mode(made->ssl, SSL_SESS_CACHE_OFF);
-    err = load_own(made->ssl, cert_file, key_file, reason);
-    if (err == 0 && client_ca_file != NULL)
-        err = load_ca(made->ssl, client_ca_file, reason);
-    if (err == 0 && client_ca_file != NULL) /* What clients are told to choose from. */
-        SSL_CTX_set_client_CA_list(made->ssl, SSL_load_client_CA_file(client_ca_file));
+    if (server->ciphers != NULL)
+        err = set_ciphers(made->ssl, server->ciphers, reason);
+    if (err == 0)
+        err = load_own(made->ssl, server->cert_file, server->key_file, reason);
+    if (err == 0 && client_ca != NULL)
+        err = load_ca(made->ssl, client_ca, reason);
+    if (err == 0 && client_ca != NULL) /* What clients are told to choose from. */
+        SSL_CTX_set_client_CA_list(made->ssl, SSL_load_client_CA_file(client_ca));
     return finish_context(context, made, err);
 }
 
@@ -143,9 +182,7 @@ int qr_tls_context_client(struct qr_tls_context **context, const char *ca_file,
                           char reason[QR_TLS_REASON_BYTES])
 {
     struct qr_tls_context *made;
-    snprintf(reason, QR_TLS_REASON_BYTES, "out of memory");
-    ERR_clear_error();
-    int err = make_context(&made, SSL_CTX_new(TLS_client_method()), TLS1_2_VERSION);
+    int err = begin_context(&made, TLS_client_method(), TLS1_2_VERSION, reason);
     if (err != 0)
         return err;
     SSL_CTX_set_verify(made->ssl, ca_file != NULL ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
@@ -158,9 +195,7 @@ int qr_tls_context_upstream(struct qr_tls_context **context, const char *ca_file
                             const char *ca_path, char reason[QR_TLS_REASON_BYTES])
 {
     struct qr_tls_context *made;
-    snprintf(reason, QR_TLS_REASON_BYTES, "out of memory");
-    ERR_clear_error();
-    int err = make_context(&made, SSL_CTX_new(TLS_client_method()), TLS1_2_VERSION);
+    int err = begin_context(&made, TLS_client_method(), TLS1_2_VERSION, reason);
     if (err != 0)
         return err;
     SSL_CTX_set_verify(made->ssl, SSL_VERIFY_PEER, NULL);

@@ -47,9 +47,16 @@ int qr_tls_context_own_uri(const struct qr_tls_context *context, char *uri, size
 
 /* For a public port, server only.  cert_file may hold a chain.  client_ca_file: clients are asked
  * for a certificate, need not show one, and one that this CA has not signed is refused; NULL: they
- * are not asked.  Errors as above. */
-int qr_tls_context_server(struct qr_tls_context **context, const char *cert_file,
-                          const char *key_file, const char *client_ca_file,
+ * are not asked.  only_1_2: the newest that is spoken is TLS 1.2, which is also the oldest.
+ * ciphers: OpenSSL's names, separated by ':'; those of TLS 1.3 (TLS_..) and those of 1.2 each count
+ * for their version, which keeps OpenSSL's own without any; NULL: both keep them.  Errors as above.
+ */
+struct qr_tls_server {
+    const char *cert_file, *key_file, *client_ca_file;
+    bool only_1_2;
+    const char *ciphers;
+};
+int qr_tls_context_server(struct qr_tls_context **context, const struct qr_tls_server *server,
                           char reason[QR_TLS_REASON_BYTES]);
 
 /* For calls to a server, client only: TLS 1.2 or 1.3; ca_file NULL: its certificate is not checked.

@@ -16,11 +16,17 @@ static int read_tls(struct qr_admission *admission, const struct qr_config *conf
     char reason[QR_TLS_REASON_BYTES];
     if (config->web_certificate[0] == '\0')
         return 0;
-    int err = qr_tls_context_server(&admission->tls, config->web_certificate, config->web_key,
-                                    config->web_client_ca[0] != '\0' ? config->web_client_ca : NULL,
-                                    reason);
+    const char *ciphers = config->tls_ciphers;
+    const struct qr_tls_server server = {
+        .cert_file = config->web_certificate,
+        .key_file = config->web_key,
+        .client_ca_file = config->web_client_ca[0] != '\0' ? config->web_client_ca : NULL,
+        .only_1_2 = strcmp(config->tls_version, "1.2") == 0,
+        .ciphers = ciphers[0] == '\0' || strcmp(ciphers, "none") == 0 ? NULL : ciphers,
+    };
+    int err = qr_tls_context_server(&admission->tls, &server, reason);
     if (err != 0)
-        snprintf(sentence, sentence_bytes, "%s", reason);
+        snprintf(sentence, sentence_bytes, "[web]: %s", reason);
     return err;
 }
 
@@ -59,6 +65,7 @@ int qr_admission_read(struct qr_admission **admission, const struct qr_config *c
         return UV_ENOMEM;
     }
     read->holders = 1;
+    read->access = config->access;
     int err = read_file(read, config->stream_file, sentence, sentence_bytes);
     if (err == 0)
         err = read_tls(read, config, sentence, sentence_bytes);

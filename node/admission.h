@@ -1,5 +1,5 @@
-/* node/admission.h — who is let in, and behind which certificate: stream.conf and the public port's
- * TLS, as they were read together, and the keys in the log.
+/* node/admission.h — who is let in, and behind which certificate: stream.conf, the lists of `[web]
+ * allow .. from` and the public port's TLS, as they were read together, and the keys in the log.
  *
  *   read --> node --> each ingest loop holds one;  SIGHUP: the next one is read and takes its place
  *
@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 
 #include "base/tls.h"
+#include "node/access.h"
 #include "node/config.h"
 #include "node/key_table.h"
 #include "node/stream_conf.h"
@@ -29,6 +30,7 @@ struct qr_admission {
     _Atomic unsigned holders;
     bool has_file; /* There is a stream.conf. */
     struct qr_stream_conf stream_conf;
+    struct qr_access access;
     struct qr_tls_context *tls;          /* NULL: plain only. */
     struct qr_tls_context *upstream_tls; /* As [stream] says; NULL: nothing is streamed on. */
 };

@@ -106,10 +106,9 @@ static void on_done(struct qr_functions_request *ask)
     api->done(api);
 }
 
-bool qr_api_functions_admits(const struct qr_http_request *request, const char *allow,
-                             const char *peer_ip)
+bool qr_api_functions_admits(const struct qr_http_request *request, bool allowed)
 {
-    return qr_manage_allows(allow, peer_ip) && request->origin.len == 0;
+    return allowed && request->origin.len == 0;
 }
 
 static bool refuse(struct qr_api_functions *api, int status, const char *type, const char *text)
@@ -170,7 +169,7 @@ bool qr_api_functions_handle(struct qr_api_functions *api)
 {
     struct qr_slice host;
     const char *command = command_of(api->request, &host);
-    if (!qr_api_functions_admits(api->request, api->allow, api->peer_ip))
+    if (!qr_api_functions_admits(api->request, api->allowed))
         return refuse(api, 403, QR_HTTP_TEXT, "You are not allowed to access this resource.");
     api->ask = (struct qr_functions_request){
         .what = strcmp(command, "functions") == 0  ? QR_FUNCTIONS_LIST

@@ -27,7 +27,7 @@ struct qr_api_functions {
     const struct qr_http_request *request;
     struct qr_http_response *response;
     const char *peer_ip;
-    const char *allow; /* The pattern of `allow management from`. */
+    bool allowed; /* It may manage: node/access. */
     struct qr_functions *functions;
     struct qr_mailbox *home;
     void (*done)(struct qr_api_functions *api); /* The response is filled; on `home`. */
@@ -40,8 +40,7 @@ struct qr_api_functions {
 bool qr_api_functions_wanted(const struct qr_http_request *request);
 
 /* May this client ask?  To be looked at before its body is collected. */
-bool qr_api_functions_admits(const struct qr_http_request *request, const char *allow,
-                             const char *peer_ip);
+bool qr_api_functions_admits(const struct qr_http_request *request, bool allowed);
 
 /* Fills the response.  True: now; false: later, then `done` is called. */
 bool qr_api_functions_handle(struct qr_api_functions *api);

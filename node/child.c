@@ -574,11 +574,19 @@ static int check_admission(const struct session *s, struct qr_admitted *admitted
                               admitted);
 }
 
+static bool may_stream(const struct qr_conn *conn)
+{
+    return (qr_conn_roles(conn) & QR_ROLE_STREAMING) != 0;
+}
+
 void qr_child_readmit(struct qr_child *child)
 {
     struct session *s = session_of(child);
     struct qr_admitted admitted;
-    if (s->conn != NULL && check_admission(s, &admitted) != 0)
+    if (s->conn != NULL && !(qr_conn_is_allowed(s->conn) && may_stream(s->conn)))
+        qr_child_close(child, "`allow connections from` or `allow streaming from` does not match "
+                              "its address");
+    else if (s->conn != NULL && check_admission(s, &admitted) != 0)
         qr_child_close(child, admitted.reason);
 }
 
@@ -612,7 +620,10 @@ static ssize_t on_request_bytes(struct qr_conn *conn, struct qr_slice in)
     if (qr_conn_lacks_tls(conn))
         return refuse(s, NULL, "this port takes TLS only: its `destination` needs :SSL");
     if ((conn->bind->roles & QR_ROLE_STREAMING) == 0)
-        return refuse(s, QR_HANDSHAKE_DENIED, "`bind to` has no streaming for this port");
+        return refuse(s, QR_HANDSHAKE_ELSEWHERE, "`bind to` has no streaming for this port");
+    if (!may_stream(conn))
+        return refuse(s, QR_HANDSHAKE_ELSEWHERE,
+                      "`allow streaming from` does not match its address");
     if (!qr_ingest_accepting(s->ingest))
         /* No answer makes a 1.37 child try the next member soonest; 2.x asked stream_info. */
         return refuse(s, NULL, "this member cannot take children now");

@@ -25,6 +25,19 @@ struct option {
     const char *sentence;
 };
 
+/* Those that a reload takes. */
+static bool is_reloaded(const struct option *option)
+{
+    static const char *const keys[] = {"certificate", "key", "client ca", "tls version",
+                                       "tls ciphers"};
+    if (strcmp(option->section, "stream") == 0)
+        return true;
+    bool found = strncmp(option->key, "allow ", 6) == 0;
+    for (size_t i = 0; i < QR_COUNT(keys); i++)
+        found = found || strcmp(option->key, keys[i]) == 0;
+    return found && strcmp(option->section, "web") == 0;
+}
+
 #define TEXT(section, key, field, initial, sentence)                                               \
     {                                                                                              \
         section, key, KIND_TEXT, offsetof(struct qr_config, field),                                \
@@ -69,8 +82,26 @@ static const struct option options[] = {
     PATH("web", "key", web_key, "", "Its private key."),
     PATH("web", "client ca", web_client_ca, "",
          "CA of client certificates: children and clients may show one; empty: none is asked for."),
-    TEXT("web", "allow management from", allow_management, "localhost",
-         "Addresses from which `quoratectl forget` is taken: Netdata's simple patterns."),
+    TEXT("web", "tls version", tls_version, "1.3",
+         "The newest TLS of the public port, 1.3 or 1.2; 1.2 is the oldest."),
+    TEXT("web", "tls ciphers", tls_ciphers, "none",
+         "OpenSSL's names, with : between; none: its own choice."),
+    TEXT("web", "allow connections from", access.lists[QR_ACCESS_CONNECTIONS].from, "localhost *",
+         "Addresses that may connect: simple patterns, as all of these; others are closed."),
+    TEXT("web", "allow connections by dns", access.lists[QR_ACCESS_CONNECTIONS].by_dns, "heuristic",
+         "May names stand there?  yes, no, or heuristic: if one does."),
+    TEXT("web", "allow streaming from", access.lists[QR_ACCESS_STREAMING].from, "*",
+         "Addresses whose children may stream."),
+    TEXT("web", "allow streaming by dns", access.lists[QR_ACCESS_STREAMING].by_dns, "heuristic",
+         "As above."),
+    TEXT("web", "allow dashboard from", access.lists[QR_ACCESS_DASHBOARD].from, "localhost *",
+         "Addresses that may look and query."),
+    TEXT("web", "allow dashboard by dns", access.lists[QR_ACCESS_DASHBOARD].by_dns, "heuristic",
+         "As above."),
+    TEXT("web", "allow management from", access.lists[QR_ACCESS_MANAGEMENT].from, "localhost",
+         "Addresses from which what quoratectl changes, and calls of functions, are taken."),
+    TEXT("web", "allow management by dns", access.lists[QR_ACCESS_MANAGEMENT].by_dns, "heuristic",
+         "As above."),
     NUMBER("web", "ingest loops", ingest_loops, "2", 1, 64,
            "Threads that serve children and HTTP clients."),
     NUMBER("web", "tick ms", tick_ms, "250", 20, 5000,
@@ -200,6 +231,20 @@ static void check_binds(struct reading *reading)
                    reading->path, binds.at[i].address);
 }
 
+static void check_access(struct reading *reading)
+{
+    struct qr_config *c = reading->config;
+    for (int i = 0; i < QR_ACCESS_NR; i++)
+        if (!qr_access_by_dns_is_valid(c->access.lists[i].by_dns))
+            refuse(reading, "%s: [web] allow .. by dns = %s is not yes, no or heuristic.",
+                   reading->path, c->access.lists[i].by_dns);
+    if (strcmp(c->tls_version, "1.2") != 0 && strcmp(c->tls_version, "1.3") != 0)
+        refuse(reading,
+               "%s: [web] tls version = %s: TLS 1.2 and 1.3 are spoken here, nothing older; say "
+               "1.3 or 1.2.",
+               reading->path, c->tls_version);
+}
+
 /* Nothing is said of a cluster: this is one of its own, of a single member (node/alone). */
 static void become_alone(struct qr_config *c)
 {
@@ -243,6 +288,7 @@ static void check_relations(struct reading *reading)
     else if (c->web_client_ca[0] != '\0' && c->web_certificate[0] == '\0')
         refuse(reading, "%s: [web] client ca needs a certificate and a key.", reading->path);
     check_binds(reading);
+    check_access(reading);
     if (c->member_name[0] == '\0')
         snprintf(c->member_name, sizeof c->member_name, "member-%u", c->member_id);
 }
@@ -260,8 +306,31 @@ int qr_config_read(struct qr_config *config, const char *path, char *sentence,
     check_relations(&reading);
     if (reading.failed)
         return QR_E_CONFIG;
+    snprintf(read.path, sizeof read.path, "%s", path);
     *config = read;
     return 0;
+}
+
+const char *qr_config_reload(struct qr_config *config, const struct qr_config *next, char *text,
+                             size_t text_bytes)
+{
+    const char *differs = NULL;
+    for (size_t i = 0; i < QR_COUNT(options); i++) {
+        const struct option *option = &options[i];
+        char *now = (char *)config + option->offset;
+        const char *then = (const char *)next + option->offset;
+        bool same = option->kind == KIND_NUMBER ? memcmp(now, then, sizeof(uint32_t)) == 0
+                                                : strcmp(now, then) == 0;
+        if (same)
+            continue;
+        if (is_reloaded(option)) {
+            snprintf(now, option->bytes, "%s", then);
+        } else if (differs == NULL) {
+            snprintf(text, text_bytes, "[%s] %s", option->section, option->key);
+            differs = text;
+        }
+    }
+    return differs;
 }
 
 int qr_config_print(struct qr_buf *out)

@@ -8,9 +8,12 @@
  *   [cluster]  name, id, member <id> = host:port (the link address of each member),
  *              election timeout ms, heartbeat ms, snapshot threshold, snapshot trailing
  *   [tls]      ca, certificate, key                  between members
- *   [web]      bind to, certificate, key (of the public port), client ca, allow management from,
- * ingest loops, tick ms [store]    window seconds, retention hours, disk reserve MiB [stream] file
- * stream.conf with API keys [log]      level
+ *   [web]      bind to, certificate, key (of the public port), client ca, tls version, tls ciphers,
+ *              allow .. from and allow .. by dns (of connections, streaming, dashboard,
+ *              management), ingest loops, tick ms
+ *   [store]    window seconds, retention hours, disk reserve MiB
+ *   [stream]   file: stream.conf with API keys
+ *   [log]      level
  *
  * Relative paths are relative to the folder of quorate.conf.  Thread: any (immutable). */
 #ifndef QR_NODE_CONFIG_H
@@ -23,12 +26,14 @@
 #include "base/guid.h"
 #include "base/limits.h"
 #include "cluster/link.h"
+#include "node/access.h"
 #include "node/bind.h"
 #include "storage/block_id.h"
 
 #define QR_PATH_BYTES_MAX 512
 
 struct qr_config {
+    char path[QR_PATH_BYTES_MAX]; /* Where it was read from; "": nowhere. */
     /* [member] */
     uint32_t member_id;
     char member_name[64];
@@ -55,7 +60,9 @@ struct qr_config {
     char web_certificate[QR_PATH_BYTES_MAX];
     char web_key[QR_PATH_BYTES_MAX];
     char web_client_ca[QR_PATH_BYTES_MAX];
-    char allow_management[256];
+    char tls_version[8];
+    char tls_ciphers[1024];
+    struct qr_access access;
     uint32_t ingest_loops;
     uint32_t tick_ms;
     /* [store] */
@@ -75,6 +82,12 @@ struct qr_config {
  * names file, line and remedy. */
 int qr_config_read(struct qr_config *config, const char *path, char *sentence,
                    size_t sentence_bytes);
+
+/* At a reload: takes from `next` what needs no other start ([web] certificate, key, client ca, tls
+ * .., allow .., and [stream] file).  Returns the first option beyond these that differs, as
+ * "[section] key" in `text`, or NULL. */
+const char *qr_config_reload(struct qr_config *config, const struct qr_config *next, char *text,
+                             size_t text_bytes);
 
 /* A sample file with every option, its default and its sentence. */
 int qr_config_print(struct qr_buf *out);

@@ -32,6 +32,7 @@ static void on_handle_closed(uv_handle_t *handle)
     qr_buf_release(&conn->out);
     qr_buf_release(&conn->writing);
     qr_ingest_conn_gone(conn->ingest);
+    free(conn->peer_name);
     free(conn);
 }
 
@@ -40,6 +41,8 @@ void qr_conn_close(struct qr_conn *conn)
     if (conn->closing)
         return;
     conn->closing = true;
+    if (conn->finding != NULL)
+        qr_peer_name_give_up(conn->finding);
     uv_close((uv_handle_t *)&conn->tcp, on_handle_closed);
     uv_close((uv_handle_t *)&conn->idle, on_handle_closed);
 }
@@ -310,19 +313,19 @@ void qr_conn_resume(struct qr_conn *conn)
 
 /* ---- accept ---- */
 
-static void name_peer(struct qr_conn *conn)
+static void name_peer(struct qr_conn *conn, struct sockaddr_storage *address)
 {
-    struct sockaddr_storage address;
-    int len = sizeof address;
+    int len = sizeof *address;
     int port = 0;
     snprintf(conn->peer_ip, sizeof conn->peer_ip, "unknown");
-    if (uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&address, &len) == 0) {
-        if (address.ss_family == AF_INET6) {
-            const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+    address->ss_family = AF_UNSPEC;
+    if (uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)address, &len) == 0) {
+        if (address->ss_family == AF_INET6) {
+            const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
             uv_ip6_name(in6, conn->peer_ip, sizeof conn->peer_ip);
             port = ntohs(in6->sin6_port);
         } else {
-            const struct sockaddr_in *in4 = (const struct sockaddr_in *)&address;
+            const struct sockaddr_in *in4 = (const struct sockaddr_in *)address;
             uv_ip4_name(in4, conn->peer_ip, sizeof conn->peer_ip);
             port = ntohs(in4->sin_port);
         }
@@ -342,8 +345,55 @@ static void notice_vanished(struct qr_conn *conn)
         setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms);
 }
 
+static const struct qr_access *access_of(const struct qr_conn *conn)
+{
+    return &qr_ingest_admission(conn->ingest)->access;
+}
+
+unsigned qr_conn_roles(const struct qr_conn *conn)
+{
+    return qr_access_roles(access_of(conn), conn->bind->roles, conn->peer_ip, conn->peer_name);
+}
+
+bool qr_conn_is_allowed(const struct qr_conn *conn)
+{
+    return qr_access_allows(access_of(conn), QR_ACCESS_CONNECTIONS, conn->peer_ip, conn->peer_name);
+}
+
+static void start_reading(struct qr_conn *conn)
+{
+    if (!qr_conn_is_allowed(conn)) {
+        qr_ingest_complain(conn->ingest,
+                           "connection closed: `allow connections from` does not match its address "
+                           "peer=%s",
+                           conn->peer);
+        qr_conn_close(conn);
+    } else if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read) != 0) {
+        qr_conn_close(conn);
+    }
+}
+
+static void on_name(void *data, const char *name)
+{
+    struct qr_conn *conn = data;
+    conn->finding = NULL;
+    if (name[0] != '\0')
+        conn->peer_name = strdup(name);
+    start_reading(conn);
+}
+
+/* Its name is asked for only where it could change what it may do. */
+static void admit(struct qr_conn *conn, const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_UNSPEC || !qr_access_wants_name(access_of(conn), conn->peer_ip) ||
+        qr_peer_name_find(&conn->finding, qr_ingest_loop(conn->ingest),
+                          (const struct sockaddr *)address, on_name, conn) != 0)
+        start_reading(conn);
+}
+
 void qr_conn_accept(struct qr_ingest *ingest, const struct qr_bind *bind, uv_stream_t *listener)
 {
+    struct sockaddr_storage address;
     struct qr_conn *conn = calloc(1, sizeof *conn);
     if (conn == NULL)
         abort(); /* libuv calls for no other connection until this one is accepted */
@@ -361,7 +411,7 @@ void qr_conn_accept(struct qr_ingest *ingest, const struct qr_bind *bind, uv_str
         qr_conn_close(conn);
         return;
     }
-    name_peer(conn);
+    name_peer(conn, &address);
     if (qr_ingest_is_full(ingest)) {
         qr_ingest_complain(ingest, "connection closed: too many peer=%s", conn->peer);
         qr_conn_close(conn);
@@ -371,6 +421,5 @@ void qr_conn_accept(struct qr_ingest *ingest, const struct qr_bind *bind, uv_str
     notice_vanished(conn);
     qr_conn_idle_limit(conn, HANDSHAKE_MS);
     qr_conn_hurry(conn, true); /* A handshake of a byte a second is none. */
-    if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read) != 0)
-        qr_conn_close(conn);
+    admit(conn, &address);
 }

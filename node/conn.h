@@ -1,6 +1,7 @@
 /* node/conn.h — one accepted connection on the public port: plain or TLS, told by its first bytes.
  *
- *   accept -> [first byte 0x16: TLS handshake] -> "STREAM " ? a child : an HTTP client
+ *   accept -> [its name] -> allowed? -> [first byte 0x16: TLS handshake] -> "STREAM " ? a child
+ *                                                                                  : an HTTP client
  *
  * The connection owns the socket, the TLS session and the bytes not yet consumed; a *handler* gets
  * plaintext and says how much of it it has consumed.  The handler is replaced once the kind is
@@ -25,6 +26,7 @@
 #include "base/slice.h"
 #include "base/tls.h"
 #include "node/bind.h"
+#include "node/peer_name.h"
 
 #define QR_CONN_VANISHED_MS 60000u
 
@@ -54,8 +56,10 @@ struct qr_conn {
     uv_write_t write;
     char peer[64]; /* ip:port */
     char peer_ip[48];
-    uint64_t read_at_us; /* Wall clock of the last read. */
-    size_t idle_left;    /* What waited to be written when the idle limit was looked at last. */
+    char *peer_name;              /* If a list of node/access wants it; NULL: it has none. */
+    struct qr_peer_name *finding; /* Until it is found nothing is read. */
+    uint64_t read_at_us;          /* Wall clock of the last read. */
+    size_t idle_left; /* What waited to be written when the idle limit was looked at last. */
     unsigned handles_open;
     bool first_seen, write_busy, closing, paused, close_when_drained, parsing;
     bool ended;   /* The peer says no more. */
@@ -70,6 +74,11 @@ static inline bool qr_conn_lacks_tls(const struct qr_conn *conn)
 {
     return conn->bind->force_tls && conn->tls == NULL;
 }
+
+/* What it may do now: the roles of its port that node/access leaves it; and may it be here at all?
+ */
+unsigned qr_conn_roles(const struct qr_conn *conn);
+bool qr_conn_is_allowed(const struct qr_conn *conn);
 
 /* 0, or an error (then the connection is closing). */
 int qr_conn_write(struct qr_conn *conn, struct qr_slice bytes);

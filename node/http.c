@@ -274,6 +274,7 @@ static ssize_t parse_whole(struct qr_http_request *request, struct qr_slice in, 
         return refuse(status, sentence, not_understood);
     target.len = (size_t)(version - target.base);
 
+    request->target = target;
     struct qr_slice raw_path, query;
     split_target(target, &raw_path, &request->raw_query);
     if (!decode(&request->text, raw_path, &request->path) ||

@@ -45,6 +45,7 @@ struct qr_http_param {
 struct qr_http_request {
     bool options, post;        /* OPTIONS or POST, otherwise GET. */
     struct qr_slice path;      /* Decoded, starts with '/', repeated slashes collapsed. */
+    struct qr_slice target;    /* As it came. */
     struct qr_slice raw_query; /* As it came, behind the '?'. */
     uint32_t n_params;
     /* Decoded, in order; a bare word has an empty value.  Those with an empty name, or with an '='

@@ -51,9 +51,8 @@ struct qr_ingest_config {
     struct qr_api *api;
     struct qr_admission *admission; /* Held by each loop, as the next; the first ones. */
     struct qr_key_table *keys;
-    const char *allow_management; /* From whose addresses: node/manage. */
-    struct qr_guid own_guid;      /* A child that says it is this is our own host. */
-    struct qr_guid cluster_id;    /* A copy that has come through it is ours. */
+    struct qr_guid own_guid;   /* A child that says it is this is our own host. */
+    struct qr_guid cluster_id; /* A copy that has come through it is ours. */
     unsigned
         conns_max; /* Of this loop: strangers may not take the descriptors that the log needs. */
 };

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "node/admission.h"
 #include "node/config.h"
 #include "node/ingest.h"
 #include "node/node.h"
@@ -20,12 +21,14 @@ static const char usage[] =
     "Runs one member of a Quorate cluster in the foreground; its log goes to stderr.\n"
     "\n"
     "  -c, --config FILE   quorate.conf\n"
-    "      --check         read the configuration, say whether it is valid, and end\n"
+    "      --check         read quorate.conf, stream.conf and certificates, say whether they are\n"
+    "                      valid, and end\n"
     "      --print-config  a sample quorate.conf with every option\n"
     "      --version       the version\n"
     "  -h, --help          this text\n"
     "\n"
-    "SIGHUP: stream.conf and the certificate are read again, children stay connected.\n\n"
+    "SIGHUP: who may come ([web] allow, tls, stream.conf, certificates) is read again; children\n"
+    "stay connected.\n\n"
     "Exit codes: 0 stopped by SIGTERM or SIGINT, 1 it cannot run (the log says why), 2 bad usage\n"
     "or configuration.\n";
 
@@ -139,6 +142,12 @@ int main(int argc, char **argv)
         return 2;
     }
     if (check) {
+        struct qr_admission *admission;
+        if (qr_admission_read(&admission, &config, sentence, sizeof sentence) != 0) {
+            fprintf(stderr, "quorated: %s\n", sentence);
+            return 2;
+        }
+        qr_admission_release(admission);
         printf("%s is valid: member %u of %s.\n", path, config.member_id, config.cluster_name);
         return 0;
     }

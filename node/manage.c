@@ -7,15 +7,6 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/pattern.h"
-
-bool qr_manage_allows(const char *pattern, const char *peer_ip)
-{
-    bool own = strcmp(peer_ip, "127.0.0.1") == 0 || strcmp(peer_ip, "::1") == 0;
-    struct qr_slice list = qr_slice_str(pattern);
-    return qr_pattern_matches(list, QR_PATTERN_WORDS, qr_slice_str(peer_ip)) ||
-           (own && qr_pattern_matches(list, QR_PATTERN_WORDS, qr_slice_str("localhost")));
-}
 
 static bool refuse(struct qr_manage *manage, int status, const char *sentence, struct qr_slice what)
 {
@@ -198,7 +189,7 @@ static bool drain(struct qr_manage *manage)
 bool qr_manage_handle(struct qr_manage *manage)
 {
     const struct qr_slice nothing = qr_slice_of("", 0);
-    if (!qr_manage_allows(manage->allow, manage->peer_ip))
+    if (!manage->allowed)
         return refuse(manage, 403,
                       "`allow management from` of this member does not match this address.",
                       qr_slice_str(manage->peer_ip));

@@ -32,14 +32,11 @@
 #include "node/members.h"
 #include "node/roster.h"
 
-/* Does `allow management from` let this address in?  "localhost" is 127.0.0.1 and ::1. */
-bool qr_manage_allows(const char *pattern, const char *peer_ip);
-
 struct qr_manage {
     const struct qr_http_request *request;
     struct qr_http_response *response;
     const char *peer_ip;
-    const char *allow; /* The pattern. */
+    bool allowed; /* As node/access says. */
     struct qr_roster *roster;
     struct qr_members *members;
     struct qr_keyring *keyring;

@@ -607,7 +607,6 @@ static int start_ingest(struct qr_node *node)
         .keyring = &node->keyring,
         .admission = node->admission,
         .keys = node->keyring.table,
-        .allow_management = c->allow_management,
         .own_guid = node->api.host_guid,
         .cluster_id = c->cluster_id,
         .conns_max = conns_max(c->ingest_loops),
@@ -742,21 +741,45 @@ static void reload_link(struct qr_node *node)
         qr_info("reloaded the certificate of the member links file=%s", c->tls_certificate);
 }
 
+/* quorate.conf as it is now, as far as it needs no other start. */
+static int reread_config(struct qr_config *config, const struct qr_config *now, char *sentence,
+                         size_t sentence_bytes)
+{
+    struct qr_config next;
+    char text[128];
+    *config = *now;
+    if (now->path[0] == '\0')
+        return 0;
+    int err = qr_config_read(&next, now->path, sentence, sentence_bytes);
+    if (err != 0)
+        return err;
+    const char *differs = qr_config_reload(config, &next, text, sizeof text);
+    if (differs != NULL)
+        qr_warn("an option has changed that only another start takes option=\"%s\" file=%s",
+                differs, now->path);
+    return 0;
+}
+
 void qr_node_reload(struct qr_node *node)
 {
     char sentence[1024];
+    struct qr_config config;
     struct qr_admission *read;
     reload_link(node);
-    int err = qr_admission_read(&read, &node->config, sentence, sizeof sentence);
+    int err = reread_config(&config, &node->config, sentence, sizeof sentence);
+    if (err == 0)
+        err = qr_admission_read(&read, &config, sentence, sizeof sentence);
     if (err != 0) {
-        qr_error("stream.conf and the web certificate were not reloaded: %s", sentence);
+        qr_error("[web], stream.conf and the web certificate were not reloaded: %s", sentence);
         return;
     }
     if (node->admission->has_file && !read->has_file) {
-        qr_error("stream.conf was not reloaded: it is gone file=%s", node->config.stream_file);
+        qr_error("stream.conf was not reloaded: it is gone file=%s", config.stream_file);
         qr_admission_release(read);
         return;
     }
+    /* Only what has changed: other threads read the rest of it. */
+    qr_config_reload(&node->config, &config, sentence, sizeof sentence);
     qr_admission_release(node->admission);
     node->admission = read;
     err = hand_out_admission(node);
@@ -765,7 +788,7 @@ void qr_node_reload(struct qr_node *node)
     if (err != 0)
         qr_error("reloaded in part only: reload again error=\"%s\"", qr_strerror(err));
     else
-        qr_info("reloaded stream.conf and certificate file=%s", node->config.stream_file);
+        qr_info("reloaded [web], stream.conf and certificate file=%s", node->config.stream_file);
 }
 
 struct qr_store *qr_node_store(struct qr_node *node)

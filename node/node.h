@@ -23,8 +23,8 @@ struct qr_store;
 /* 0, or an error that is in the log with its remedy. */
 int qr_node_start(struct qr_node **node, uv_loop_t *loop, const struct qr_config *config);
 
-/* Reads stream.conf and the public port's certificate again.  Children that stay permitted stay
- * connected.  What cannot be read changes nothing, and the log says why. */
+/* Reads [web] of quorate.conf, stream.conf and the public port's certificate again.  Children that
+ * stay permitted stay connected.  What cannot be read changes nothing, and the log says why. */
 void qr_node_reload(struct qr_node *node);
 
 /* For those who watch a member from inside (testing/sim): what it stores, and its group. */

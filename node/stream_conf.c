@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/guid.h"
 #include "base/log.h"
-#include "base/pattern.h"
+#include "node/access.h"
 #include "node/destination.h"
 #include "node/ini.h"
 
@@ -661,9 +661,7 @@ static const struct qr_stream_section *find(const struct qr_stream_conf *conf, s
 
 static bool allows(const struct qr_stream_section *section, const char *peer_ip)
 {
-    return section->allow_from == NULL ||
-           qr_pattern_matches(qr_slice_str(section->allow_from), QR_PATTERN_WORDS,
-                              qr_slice_str(peer_ip));
+    return section->allow_from == NULL || qr_access_matches(section->allow_from, peer_ip);
 }
 
 static void refine(struct qr_stream_policy *policy, const struct qr_stream_section *section)

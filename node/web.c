@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/limits.h"
@@ -114,6 +115,11 @@ static void on_managed(struct qr_manage *manage)
     on_answered(web);
 }
 
+static bool may_manage(const struct qr_conn *conn)
+{
+    return (qr_conn_roles(conn) & QR_ROLE_MANAGEMENT) != 0;
+}
+
 static void manage(struct web *web)
 {
     const struct qr_ingest_config *config = qr_ingest_config(web->ingest);
@@ -121,7 +127,7 @@ static void manage(struct web *web)
     web->manage = (struct qr_manage){.request = &web->request,
                                      .response = &web->response,
                                      .peer_ip = web->peer_ip,
-                                     .allow = config->allow_management,
+                                     .allowed = may_manage(web->conn),
                                      .roster = config->roster,
                                      .members = config->members,
                                      .keyring = config->keyring,
@@ -163,7 +169,7 @@ static void call_function(struct web *web)
     web->functions = (struct qr_api_functions){.request = &web->request,
                                                .response = &web->response,
                                                .peer_ip = web->peer_ip,
-                                               .allow = config->allow_management,
+                                               .allowed = may_manage(web->conn),
                                                .functions = config->functions,
                                                .home = qr_ingest_mailbox(web->ingest),
                                                .done = on_called};
@@ -175,17 +181,22 @@ static void call_function(struct web *web)
     qr_conn_idle_limit(web->conn, 0);
 }
 
-static void refuse(struct web *web, int status, const char *sentence)
+static void answer_at_once(struct web *web)
 {
     struct qr_http_request none = {0};
-    qr_http_response_init(&web->response);
-    web->response.status = status;
-    web->response.content_type = "text/plain; charset=utf-8";
-    qr_buf_add_str(&web->response.body, sentence);
     qr_http_render(&web->response, &none, qr_clock_real_s(qr_ingest_config(web->ingest)->clock),
                    &web->answer);
     qr_http_response_release(&web->response);
     send_answer(web, false);
+}
+
+static void refuse(struct web *web, int status, const char *sentence)
+{
+    qr_http_response_init(&web->response);
+    web->response.status = status;
+    web->response.content_type = QR_HTTP_TEXT;
+    qr_buf_add_str(&web->response.body, sentence);
+    answer_at_once(web);
 }
 
 /* Is there somebody whom a POST can be for? */
@@ -199,16 +210,46 @@ static bool is_for_post(const struct web *web)
            memcmp(path.base, manage_path, sizeof manage_path - 1) == 0;
 }
 
-/* Who may not come in here so.  NULL: may. */
-static const char *refusal_of(const struct web *web)
+/* May it ask this here?  `allow management from` has its own sentence (node/manage). */
+static bool is_permitted(const struct web *web)
 {
     const struct qr_conn *conn = web->conn;
-    if (qr_conn_lacks_tls(conn))
-        return "This port takes TLS only: ask with https.";
     bool manages = qr_manage_takes(&web->request) || qr_api_functions_wanted(&web->request);
-    if ((conn->bind->roles & qr_roles_for(web->request.path, manages)) == 0)
-        return "You are not allowed to access this resource.";
-    return NULL;
+    unsigned roles = manages ? conn->bind->roles : qr_conn_roles(conn);
+    return (roles & qr_roles_for(web->request.path, manages)) != 0;
+}
+
+/* The bytes of a URL that it may have as they are. */
+static void add_url(struct qr_buf *out, struct qr_slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.base[i];
+        if (c <= ' ' || c >= 0x7f || strchr("\"<>\\^`{|}", c) != NULL)
+            qr_buf_printf(out, "%%%02X", c);
+        else
+            qr_buf_add(out, text.base + i, 1);
+    }
+}
+
+/* The port takes TLS only: the same address by https, as Netdata answers. */
+static void redirect(struct web *web)
+{
+    struct qr_buf url = {0};
+    struct qr_slice target = web->request.target;
+    qr_buf_add_str(&url, "https://");
+    add_url(&url, web->request.host);
+    if (target.len == 0 || target.base[0] != '/')
+        qr_buf_add_str(&url, "/");
+    add_url(&url, target);
+    qr_http_response_init(&web->response);
+    web->response.status = 301;
+    web->response.content_type = QR_HTTP_HTML;
+    qr_buf_printf(&web->response.headers, "Location: %.*s\r\n", (int)url.len, url.base);
+    qr_buf_add_str(&web->response.body, "<html><body>This port takes TLS only: <a href=\"");
+    qr_http_escape(&web->response.body, qr_buf_slice(&url));
+    qr_buf_add_str(&web->response.body, "\">ask with https</a>.</body></html>");
+    qr_buf_release(&url);
+    answer_at_once(web);
 }
 
 /* The request is whole. */
@@ -236,14 +277,13 @@ static void begin(struct web *web)
 
 static bool expect_body(struct web *web)
 {
-    const struct qr_ingest_config *config = qr_ingest_config(web->ingest);
     const struct qr_http_request *request = &web->request;
     int status = 403;
     const char *sentence = "You are not allowed to access this resource.";
-    if (qr_api_functions_admits(request, config->allow_management, web->conn->peer_ip)) {
+    if (qr_api_functions_admits(request, may_manage(web->conn))) {
         status = 503;
         sentence = "Too much waits on this member: try again later.";
-        if (qr_functions_reserve(config->functions, request->body_bytes)) {
+        if (qr_functions_reserve(qr_ingest_config(web->ingest)->functions, request->body_bytes)) {
             web->reserved = request->body_bytes;
             web->collecting = true;
             qr_conn_hurry(web->conn, true);
@@ -295,10 +335,16 @@ static ssize_t on_bytes(struct qr_conn *conn, struct qr_slice in)
                sentence != NULL ? sentence : qr_strerror((int)used));
         return (ssize_t)in.len;
     }
-    const char *refusal = refusal_of(web);
-    if (refusal != NULL) {
+    if (qr_conn_lacks_tls(conn) && web->request.host.len > 0) {
+        redirect(web);
         release_request(web);
-        refuse(web, 403, refusal);
+        return (ssize_t)in.len;
+    }
+    if (qr_conn_lacks_tls(conn) || !is_permitted(web)) {
+        release_request(web);
+        refuse(web, 403,
+               qr_conn_lacks_tls(conn) ? "This port takes TLS only: ask with https."
+                                       : "You are not allowed to access this resource.");
         return (ssize_t)in.len;
     }
     if (web->request.post && !is_for_post(web)) {

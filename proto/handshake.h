@@ -88,7 +88,9 @@ void qr_handshake_release(struct qr_handshake *handshake);
 size_t qr_handshake_accept(char out[80], uint32_t ver, uint32_t caps);
 
 /* Refusals, exact bytes. */
-#define QR_HANDSHAKE_DENIED       "You are not permitted to access this. Check the logs for more info."
+#define QR_HANDSHAKE_DENIED "You are not permitted to access this. Check the logs for more info."
+/* Not from this address, or not on this port: Netdata says it so, bare, as a page would. */
+#define QR_HANDSHAKE_ELSEWHERE    "You are not allowed to access this resource."
 #define QR_HANDSHAKE_LOCALHOST    "Don't hit me baby, you are trying to stream my localhost back"
 #define QR_HANDSHAKE_BUSY         "The server is too busy now to accept this request. Try later."
 #define QR_HANDSHAKE_INITIALIZING "The server is initializing. Try later."

@@ -232,7 +232,9 @@ static void serves_without_a_client_certificate(void **state)
     struct ends ends;
     int results[2];
     assert_int_equal(
-        qr_tls_context_server(&server, file(0, "a.crt"), file(1, "a.key"), NULL, reason), 0);
+        qr_tls_context_server(&server, &(struct qr_tls_server){file(0, "a.crt"), file(1, "a.key")},
+                              reason),
+        0);
     assert_int_equal(qr_tls_context_client(&client, NULL, reason), 0);
     open_ends(&ends, server, client);
     shake_hands(&ends, results, 0);
@@ -250,9 +252,11 @@ static struct qr_tls_context *asking_server(void)
 {
     struct qr_tls_context *server;
     char reason[QR_TLS_REASON_BYTES];
-    assert_int_equal(qr_tls_context_server(&server, file(0, "a.crt"), file(1, "a.key"),
-                                           file(2, "ca.crt"), reason),
-                     0);
+    assert_int_equal(
+        qr_tls_context_server(
+            &server, &(struct qr_tls_server){file(0, "a.crt"), file(1, "a.key"), file(2, "ca.crt")},
+            reason),
+        0);
     return server;
 }
 
@@ -288,9 +292,52 @@ static void tells_clients_by_their_certificates(void **state)
     assert_int_equal(results[0], QR_E_TLS);
     assert_int_equal(qr_tls_peer_fingerprint(ends.tls[0], a), QR_E_UNKNOWN);
     close_ends(&ends);
-    assert_int_equal(qr_tls_context_server(&client, file(0, "a.crt"), file(1, "a.key"),
-                                           "/nowhere/ca.crt", reason),
-                     QR_E_TLS);
+    assert_int_equal(
+        qr_tls_context_server(
+            &client, &(struct qr_tls_server){file(0, "a.crt"), file(1, "a.key"), "/nowhere/ca.crt"},
+            reason),
+        QR_E_TLS);
+}
+
+static void versions_and_ciphers_are_as_asked(void **state)
+{
+    (void)state;
+    static const struct {
+        bool only_1_2;
+        const char *ciphers, *spoken;
+    } cases[] = {
+        {false, NULL, "TLSv1.3 "},
+        {true, NULL, "TLSv1.2 "},
+        {true, "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256", "-AES128-GCM-SHA256"},
+        {true, "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305", "-CHACHA20-POLY1305"},
+        /* Each version has its own list. */
+        {false, "TLS_CHACHA20_POLY1305_SHA256", "TLSv1.3 TLS_CHACHA20_POLY1305_SHA256"},
+        {false, "ECDHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256",
+         "TLSv1.3 TLS_AES_128_GCM_SHA256"},
+    };
+    char reason[QR_TLS_REASON_BYTES], text[128];
+    struct qr_tls_server config = {file(0, "a.crt"), file(1, "a.key")};
+    struct qr_tls_context *server, *client;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ends ends;
+        int results[2];
+        config.only_1_2 = cases[i].only_1_2;
+        config.ciphers = cases[i].ciphers;
+        assert_int_equal(qr_tls_context_server(&server, &config, reason), 0);
+        assert_int_equal(qr_tls_context_client(&client, NULL, reason), 0);
+        open_ends(&ends, server, client);
+        shake_hands(&ends, results, 0);
+        qr_tls_describe(ends.tls[1], text, sizeof text);
+        if (results[0] != 0 || strstr(text, cases[i].spoken) == NULL)
+            fail_msg("case %zu: %d %s", i, results[0], text);
+        close_ends(&ends);
+    }
+    static const char *const bad[] = {"ROT13", "TLS_ROT13", "none such"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        config.ciphers = bad[i];
+        assert_int_equal(qr_tls_context_server(&server, &config, reason), QR_E_TLS);
+        assert_non_null(strstr(reason, bad[i]));
+    }
 }
 
 static void garbage_is_an_error_with_a_sentence(void **state)
@@ -334,6 +381,7 @@ int main(void)
         cmocka_unit_test(members_want_a_certificate),
         cmocka_unit_test(serves_without_a_client_certificate),
         cmocka_unit_test(tells_clients_by_their_certificates),
+        cmocka_unit_test(versions_and_ciphers_are_as_asked),
         cmocka_unit_test(garbage_is_an_error_with_a_sentence),
         cmocka_unit_test(bad_files_are_named),
     };

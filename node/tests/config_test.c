@@ -73,6 +73,9 @@ static void refuses_with_a_sentence_that_names_the_thing(void **state)
         {"[web]\nclient ca = x\n", "needs a certificate"},
         {"[web]\nbind to = *:1=cooking\n", "a role is none of"},
         {"[web]\nbind to = *:1=streaming^SSL=force\n", "needs a certificate"},
+        {"[web]\ntls version = 1.1\n", "TLS 1.2 and 1.3"},
+        {"[web]\nallow streaming by dns = perhaps\n", "heuristic"},
+        {"[web]\nallow badges from = *\n", "allow badges from"}, /* there are none */
         {"[cluster]\nid = x\n", "UUID"},
         {"[log]\nlevel = loud\n", "loud"},
         {"what is this\n", "line"},
@@ -105,6 +108,27 @@ static void without_a_cluster_it_is_one_of_its_own(void **state)
     assert_int_equal(read_text(&c, "[cluster]\nmember 1 = a:1\n"), QR_E_CONFIG);
     assert_int_equal(read_text(&c, good), 0);
     assert_false(c.alone);
+}
+
+static void a_reload_takes_who_may_come_and_no_more(void **state)
+{
+    (void)state;
+    struct qr_config c, next;
+    char text[2048], option[64];
+    snprintf(text, sizeof text,
+             "%s[web]\nallow streaming from = 10.*\ntls version = 1.2\n[stream]\nfile = /s\n",
+             good);
+    assert_int_equal(read_text(&c, good), 0);
+    assert_int_equal(read_text(&next, text), 0);
+    assert_null(qr_config_reload(&c, &next, option, sizeof option));
+    assert_string_equal(c.access.lists[QR_ACCESS_STREAMING].from, "10.*");
+    assert_string_equal(c.tls_version, "1.2");
+    assert_string_equal(c.stream_file, "/s");
+    snprintf(text, sizeof text, "%s[web]\ntick ms = 77\n", good);
+    assert_int_equal(read_text(&next, text), 0);
+    assert_string_equal(qr_config_reload(&c, &next, option, sizeof option), "[web] tick ms");
+    assert_int_equal(c.tick_ms, 250);
+    assert_string_equal(c.tls_version, "1.3");
 }
 
 static void prints_a_sample_that_is_read_back(void **state)
@@ -140,6 +164,7 @@ int main(void)
         cmocka_unit_test(a_list_without_this_member_is_of_those_to_join),
         cmocka_unit_test(refuses_with_a_sentence_that_names_the_thing),
         cmocka_unit_test(without_a_cluster_it_is_one_of_its_own),
+        cmocka_unit_test(a_reload_takes_who_may_come_and_no_more),
         cmocka_unit_test(prints_a_sample_that_is_read_back),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

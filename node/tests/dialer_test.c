@@ -248,7 +248,11 @@ static void tls_with_and_without_trust(void **state)
                                            .ca_key_file = path[1],
                                            .common_name = "parent"};
     assert_int_equal(qr_pki_make_cert(&request, reason), 0);
-    assert_int_equal(qr_tls_context_server(&parent.context, path[2], path[3], NULL, reason), 0);
+    assert_int_equal(
+        qr_tls_context_server(&parent.context,
+                              &(struct qr_tls_server){.cert_file = path[2], .key_file = path[3]},
+                              reason),
+        0);
     assert_int_equal(qr_tls_context_upstream(&trusting, path[0], NULL, reason), 0);
     assert_int_equal(qr_tls_context_upstream(&wary, path[4], NULL, reason), 0);
     assert_int_equal(qr_tls_context_client(&careless, NULL, reason), 0);

@@ -240,7 +240,6 @@ static void start_ingest(void)
                                        .api = &api,
                                        .admission = admission,
                                        .keys = keys,
-                                       .allow_management = "localhost",
                                        .conns_max = 16};
     assert_int_equal(qr_ingest_start(&ingest, &c), 0);
     qr_ingest_accept_children(ingest, true);

@@ -788,7 +788,92 @@ static void each_port_takes_what_it_is_for(void **state)
     assert_true(hears(port + 2, "GET /api/quorate/v1/keys HTTP/1.1\r\n\r\n", "\"bindings\""));
     assert_true(hears(port + 2, "GET /api/quorate/v1/status HTTP/1.1\r\n\r\n", "\"verdict\""));
     assert_true(hears(port + 2, "GET /api/v1/info HTTP/1.1\r\n\r\n", "You are not allowed"));
-    assert_true(hears(port + 2, request, "not permitted"));
+    assert_true(hears(port + 2, request, "You are not allowed"));
+    /* A client that names the host is led to the same place by https. */
+    assert_true(hears(port + 1, "GET /a%20b?q=<1> HTTP/1.1\r\nHost: box:1\r\n\r\n",
+                      "Location: https://box:1/a%20b?q=%3C1%3E\r\n"));
+    assert_true(
+        hears(port + 1, "GET / HTTP/1.1\r\nHost: box:1\r\n\r\n", "301 Moved Permanently\r\n"));
+}
+
+/* Each line of `web` is appended to quorate.conf's [web], where the last of equal ones counts. */
+static void write_web(const char *web)
+{
+    struct qr_config config;
+    char path[512];
+    configure(&config);
+    snprintf(path, sizeof path, "%s/quorate.conf", dir);
+    FILE *file = fopen(path, "a");
+    assert_non_null(file);
+    fprintf(file, "[web]\n%s", web);
+    fclose(file);
+    reload_now();
+}
+
+struct answer {
+    const char *request, *expected;
+};
+
+static bool is_answered(void *data)
+{
+    const struct answer *answer = data;
+    return hears(port, answer->request, answer->expected);
+}
+
+static void answers(const char *request, const char *expected)
+{
+    struct answer answer = {request, expected};
+    if (!qr_wait_for(is_answered, &answer, DEADLINE_MS, 20))
+        fail_msg("%s is not answered with %s", request, expected);
+}
+
+static bool is_shut(void *data)
+{
+    char heard[4096];
+    int fd = dial();
+    say(fd, data);
+    bool shut = !hear(fd, "HTTP/1.1", heard, sizeof heard) && heard[0] == '\0';
+    close(fd);
+    return shut;
+}
+
+#define INFO "GET /api/v1/info HTTP/1.1\r\n\r\n"
+#define KEYS "GET /api/quorate/v1/keys HTTP/1.1\r\n\r\n"
+
+/* Lists of addresses, read again while a child streams. */
+static void addresses_have_the_roles_that_lists_leave_them(void **state)
+{
+    (void)state;
+    char request[1024], heard[1024];
+    make_request(request, sizeof request, GUID "9", KEY, 15352);
+    int stays = stream_in(GUID "8", KEY, "version=15296");
+    assert_child(GUID "8", 0, 0, true);
+    write_web("allow dashboard from = 10.* !*\n");
+    answers(INFO, "403 Forbidden");
+    answers(KEYS, "\"bindings\""); /* Management is another list. */
+    write_web("allow management from = 10.*\nallow dashboard from = localhost\n");
+    answers(KEYS, "`allow management from`");
+    answers(INFO, "\"version\"");
+    /* By a name that it has not. */
+    write_web("allow dashboard from = *.example.com\n");
+    answers(INFO, "403 Forbidden");
+    /* What cannot be read changes nothing. */
+    write_web("allow dashboard from = *\ntls version = 1.0\n");
+    answers(INFO, "403 Forbidden");
+    write_web("");
+    answers(INFO, "\"version\"");
+    say(stays, definition); /* It streamed all the while. */
+    say(stays, "CHART_DEFINITION_END 0 0 1\n");
+    assert_true(hear(stays, "REPLAY_CHART", heard, sizeof heard));
+    /* Now it may not. */
+    write_web("allow streaming from = !127.* *\n");
+    assert_true(ends(stays));
+    answers(request, "You are not allowed to access this resource.");
+    write_web("allow connections from = !localhost *\n");
+    assert_true(qr_wait_for(is_shut, (void *)(uintptr_t)INFO, DEADLINE_MS, 20));
+    write_web("");
+    answers(INFO, "\"version\"");
+    close(stays);
 }
 
 /* The member's own certificate is of the CA, too; what it is called there does not matter. */
@@ -983,6 +1068,7 @@ int main(void)
         cmocka_unit_test(it_reads_again_whom_it_lets_in),
         cmocka_unit_test(keys_of_the_log_let_in_and_shut_out),
         cmocka_unit_test(each_port_takes_what_it_is_for),
+        cmocka_unit_test(addresses_have_the_roles_that_lists_leave_them),
         cmocka_unit_test(a_machine_may_be_bound_to_its_certificate),
         cmocka_unit_test(nobody_else_may_listen_on_its_address),
         cmocka_unit_test(strangers_leave_descriptors_to_the_log),

@@ -226,7 +226,8 @@ static void configure(struct qr_sim_member *member, uint32_t n_members, uint64_t
     snprintf(c->tls_certificate, sizeof c->tls_certificate, "/sim/etc/member.crt");
     snprintf(c->tls_key, sizeof c->tls_key, "/sim/etc/member.key");
     snprintf(c->stream_file, sizeof c->stream_file, "/sim/etc/stream.conf");
-    snprintf(c->allow_management, sizeof c->allow_management, "localhost");
+    struct qr_access_list *management = &c->access.lists[QR_ACCESS_MANAGEMENT];
+    snprintf(management->from, sizeof management->from, "localhost");
     snprintf(c->log_level, sizeof c->log_level, "info");
     for (uint32_t i = 0; i < n_members; i++) {
         c->members[i].id = i + 1;
