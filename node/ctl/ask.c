@@ -2,7 +2,10 @@
 
 #include <ctype.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "base/error.h"
 
 static void add_escaped(struct qr_buf *url, const char *text)
 {
@@ -21,12 +24,23 @@ static void end_text(struct qr_buf *url)
         url->len--;
 }
 
+int qr_ctl_base(char *text, size_t text_bytes, const char *given)
+{
+    const char *base = given != NULL ? given : QR_CTL_DEFAULT_URL;
+    const char *scheme = strstr(base, "://") == NULL ? "http://" : "";
+    size_t len = strlen(base);
+    while (len > 0 && base[len - 1] == '/')
+        len--;
+    int n = snprintf(text, text_bytes, "%s%.*s", scheme, (int)len, base);
+    return n >= 0 && (size_t)n < text_bytes ? 0 : QR_E_LIMIT;
+}
+
 void qr_ctl_url(struct qr_buf *url, const char *base, const char *path)
 {
+    char text[512];
     qr_buf_clear(url);
-    qr_buf_add_str(url, base != NULL ? base : QR_CTL_DEFAULT_URL);
-    while (url->len > 0 && url->base[url->len - 1] == '/')
-        url->len--;
+    url->failed = qr_ctl_base(text, sizeof text, base) != 0 || url->failed;
+    qr_buf_add_str(url, text);
     qr_buf_add_str(url, path);
     end_text(url);
 }

@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "node/ctl/ask.h"
 #include "node/ctl/fetch.h"
 
 enum { O_URL, O_NO_WAIT, O_TIMEOUT, O_INSECURE };
 
-#define DEFAULT_URL "http://127.0.0.1:19999"
-#define POLL_US     500000
-#define TIMEOUT_S   600
+#define POLL_US   500000
+#define TIMEOUT_S 600
 
 long qr_ctl_drain_children(struct qr_slice status)
 {
@@ -104,14 +104,10 @@ static int wait_until_empty(const struct call *call, uint64_t timeout_s)
 static int prepare(struct call *call, const struct qr_ctl_io *io, const struct qr_ctl_args *args,
                    const char *command, unsigned insecure)
 {
-    const char *base = qr_ctl_value(args, O_URL);
     *call = (struct call){.io = io, .command = command, .insecure = args->n[insecure] > 0};
-    int n = snprintf(call->url, sizeof call->url, "%s", base != NULL ? base : DEFAULT_URL);
-    if (n < 0 || (size_t)n >= sizeof call->url)
-        return complain(call, "the address is too long");
-    while (n > 0 && call->url[n - 1] == '/')
-        call->url[--n] = '\0';
-    return QR_CTL_DONE;
+    return qr_ctl_base(call->url, sizeof call->url, qr_ctl_value(args, O_URL)) == 0
+               ? QR_CTL_DONE
+               : complain(call, "the address is too long");
 }
 
 static int run_drain(const struct qr_ctl_io *io, const struct qr_ctl_args *args)
@@ -138,15 +134,6 @@ static int run_undrain(const struct qr_ctl_io *io, const struct qr_ctl_args *arg
     return code;
 }
 
-#define URL_OPTION                                                                                 \
-    {                                                                                              \
-        "--url", "URL", "The member's web address (" DEFAULT_URL ").", false                       \
-    }
-#define INSECURE_OPTION                                                                            \
-    {                                                                                              \
-        "--insecure", NULL, "With https: do not check the certificate.", false                     \
-    }
-
 const struct qr_ctl_command qr_ctl_drain = {
     .name = "drain",
     .line = "Moves a member's children on to the others; it takes none until undrain.",
@@ -155,10 +142,10 @@ const struct qr_ctl_command qr_ctl_drain = {
             "The member must allow it: `allow management from`.\n",
     .options =
         {
-            [O_URL] = URL_OPTION,
+            [O_URL] = QR_CTL_URL_OPTION("."),
             [O_NO_WAIT] = {"--no-wait", NULL, "Do not wait until they have gone.", false},
             [O_TIMEOUT] = {"--timeout", "S", "Wait at most so long, s (600).", false},
-            [O_INSECURE] = INSECURE_OPTION,
+            [O_INSECURE] = QR_CTL_INSECURE_OPTION,
         },
     .run = run_drain,
 };
@@ -167,6 +154,6 @@ const struct qr_ctl_command qr_ctl_undrain = {
     .name = "undrain",
     .line = "Ends the drain of a member: it takes children again.",
     .more = "Children that were moved on stay where they are; new ones come.\n",
-    .options = {URL_OPTION, INSECURE_OPTION},
+    .options = {QR_CTL_URL_OPTION("."), QR_CTL_INSECURE_OPTION},
     .run = run_undrain,
 };

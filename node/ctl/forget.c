@@ -66,9 +66,9 @@ const struct qr_ctl_command qr_ctl_forget = {
     .words_max = 2,
     .options =
         {
-            [O_URL] = {"--url", "URL", "A member's web address (" QR_CTL_DEFAULT_URL ").", false},
+            [O_URL] = QR_CTL_URL_OPTION("."),
             [O_YES] = {"--yes", NULL, "It is meant: nothing brings it back.", false},
-            [O_INSECURE] = {"--insecure", NULL, "With https: do not check the certificate.", false},
+            [O_INSECURE] = QR_CTL_INSECURE_OPTION,
         },
     .run = run,
 };

@@ -283,7 +283,8 @@ static void take_authority(const char *url, char *text, size_t text_bytes)
     snprintf(text, text_bytes, "%.*s", (int)strcspn(at, "/"), at);
 }
 
-void qr_ctl_key_destination(struct qr_slice status, const char *url, struct qr_buf *out)
+void qr_ctl_key_destination(struct qr_slice status, const char *const *urls, unsigned n_urls,
+                            struct qr_buf *out)
 {
     char hosts[QR_MEMBERS_MAX][128], asked[256];
     unsigned n = 0;
@@ -292,7 +293,7 @@ void qr_ctl_key_destination(struct qr_slice status, const char *url, struct qr_b
     const json_t *member;
     json_error_t error;
     json_t *root = json_loadb(status.base, status.len, 0, &error);
-    take_authority(url != NULL ? url : QR_CTL_DEFAULT_URL, asked, sizeof asked);
+    take_authority(n_urls > 0 ? urls[0] : QR_CTL_DEFAULT_URL, asked, sizeof asked);
     json_array_foreach(json_object_get(root, "members"), i, member)
     {
         if (n == QR_MEMBERS_MAX ||
@@ -304,16 +305,22 @@ void qr_ctl_key_destination(struct qr_slice status, const char *url, struct qr_b
     }
     json_decref(root);
     const char *port = strrchr(asked, ':');
-    if (n == 0 || !distinct)
+    bool from_urls = n == 0 || !distinct || n_urls > 1;
+    if (from_urls)
         qr_buf_add_str(out, asked);
-    for (unsigned k = 0; k < n && distinct; k++)
+    for (unsigned k = 1; k < n_urls && from_urls; k++) {
+        take_authority(urls[k], asked, sizeof asked);
+        qr_buf_printf(out, " %s", asked);
+    }
+    for (unsigned k = 0; k < n && !from_urls; k++)
         qr_buf_printf(out, "%s%s%s", k > 0 ? " " : "", hosts[k], port != NULL ? port : ":19999");
 }
 
 static void print_lines(const struct order *order, const char *key)
 {
     qr_buf_add_str(order->io->out, "\n[stream]\n    enabled = yes\n    destination = ");
-    qr_ctl_key_destination(qr_buf_slice(&order->status), order->base, order->io->out);
+    qr_ctl_key_destination(qr_buf_slice(&order->status), order->args->values[O_URL],
+                           order->args->n[O_URL], order->io->out);
     qr_buf_printf(order->io->out, "\n    api key = %s\n", key);
 }
 
@@ -509,7 +516,7 @@ const struct qr_ctl_command qr_ctl_key = {
     .words_max = 2,
     .options =
         {
-            [O_URL] = {"--url", "URL", "A member's web address (" QR_CTL_DEFAULT_URL ").", false},
+            [O_URL] = QR_CTL_URL_OPTION("; the first is asked, all are printed."),
             [O_NAME] = {"--name", "NAME", "add: what people call it.", false},
             [O_ALLOW_FROM] = {"--allow-from", "PATTERN",
                               "add: simple pattern on the child's address.", false},
@@ -525,7 +532,7 @@ const struct qr_ctl_command qr_ctl_key = {
             [O_KEY] = {"--key", "KEY", "bind: an id or a name.", false},
             [O_CERTIFICATE] = {"--certificate", "SHA256",
                                "bind: as `openssl x509 -fingerprint -sha256` prints it.", false},
-            [O_INSECURE] = {"--insecure", NULL, "With https: do not check the certificate.", false},
+            [O_INSECURE] = QR_CTL_INSECURE_OPTION,
         },
     .run = run,
 };

@@ -15,9 +15,11 @@ int qr_ctl_key_make(struct qr_guid *key);
 /* The keys and bindings of an answer (JSON) as text.  Returns an exit code. */
 int qr_ctl_key_render(struct qr_slice text, struct qr_buf *out, struct qr_buf *err);
 
-/* What children name as `destination`, from a status (JSON) and the URL that was asked: the
- * members' hosts with the URL's port; or only the URL's, when members share a host. */
-void qr_ctl_key_destination(struct qr_slice status, const char *url, struct qr_buf *out);
+/* What children name as `destination`, from a status (JSON) and the URLs that were given: the
+ * members' hosts with the URL's port.  Where several URLs are given, or members share a host, so
+ * that nobody knows their ports: those of the URLs. */
+void qr_ctl_key_destination(struct qr_slice status, const char *const *urls, unsigned n_urls,
+                            struct qr_buf *out);
 
 /* "90", "90s", "15m", "12h", "7d" in seconds.  0 or QR_E_MALFORMED. */
 int qr_ctl_key_seconds(const char *text, uint64_t *seconds);

@@ -292,16 +292,15 @@ static int add_id(struct order *order, const char *key, const char *text, bool a
 static int run(const struct qr_ctl_io *io, const struct qr_ctl_args *args)
 {
     const char *word = args->n_words > 1 ? args->words[1] : NULL;
-    const char *with = qr_ctl_value(args, O_WITH), *url = qr_ctl_value(args, O_URL);
+    const char *with = qr_ctl_value(args, O_WITH);
     const char *timeout = qr_ctl_value(args, O_TIMEOUT);
     struct order order = {.io = io,
                           .verb = args->words[0],
                           .insecure = args->n[O_INSECURE] > 0,
                           .no_wait = args->n[O_NO_WAIT] > 0,
                           .timeout_s = timeout != NULL ? strtoull(timeout, NULL, 10) : TIMEOUT_S};
-    snprintf(order.url, sizeof order.url, "%s", url != NULL ? url : QR_CTL_DEFAULT_URL);
-    for (size_t len = strlen(order.url); len > 0 && order.url[len - 1] == '/'; len--)
-        order.url[len - 1] = '\0';
+    if (qr_ctl_base(order.url, sizeof order.url, qr_ctl_value(args, O_URL)) != 0)
+        return fail(&order, "the address is too long");
     if (with != NULL && strcmp(order.verb, "replace") != 0)
         return fail(&order, "--with belongs to replace");
     if (strcmp(order.verb, "list") == 0 && word == NULL)
@@ -341,11 +340,11 @@ const struct qr_ctl_command qr_ctl_members = {
     .words_max = 2,
     .options =
         {
-            [O_URL] = {"--url", "URL", "A member's web address (" QR_CTL_DEFAULT_URL ").", false},
+            [O_URL] = QR_CTL_URL_OPTION("."),
             [O_WITH] = {"--with", "ID=HOST:PORT", "With replace: who comes instead.", false},
             [O_NO_WAIT] = {"--no-wait", NULL, "Do not wait for the end.", false},
             [O_TIMEOUT] = {"--timeout", "SECONDS", "How long to wait (3600).", false},
-            [O_INSECURE] = {"--insecure", NULL, "With https: do not check the certificate.", false},
+            [O_INSECURE] = QR_CTL_INSECURE_OPTION,
         },
     .run = run,
 };

@@ -7,13 +7,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "node/ctl/ask.h"
 #include "node/ctl/fetch.h"
 #include "node/ctl/table.h"
 
-enum { O_URL, O_MEMBER, O_INSECURE };
+enum { O_URL, O_INSECURE };
 
-#define URL_BYTES   512
-#define DEFAULT_URL "http://127.0.0.1:19999"
 #define STATUS_PATH "/api/quorate/v1/status"
 
 /* ---- rendering ---- */
@@ -240,22 +239,12 @@ static int pass_on(struct qr_slice text, struct qr_buf *out, struct qr_buf *err)
     return level;
 }
 
-/* The places to ask, in the order given: --url first. */
-static unsigned list_urls(const struct qr_ctl_args *args,
-                          char urls[2 * QR_CTL_VALUES_MAX][URL_BYTES])
+/* The places to ask, in the order given. */
+static unsigned list_urls(const struct qr_ctl_args *args, struct qr_buf urls[QR_CTL_VALUES_MAX])
 {
-    unsigned n = 0;
-    for (unsigned i = 0; i < args->n[O_URL]; i++) {
-        const char *url = args->values[O_URL][i];
-        size_t len = strlen(url);
-        while (len > 0 && url[len - 1] == '/')
-            len--;
-        snprintf(urls[n++], URL_BYTES, "%.*s%s", (int)(len < 400 ? len : 400), url, STATUS_PATH);
-    }
-    for (unsigned i = 0; i < args->n[O_MEMBER]; i++)
-        snprintf(urls[n++], URL_BYTES, "http://%.400s%s", args->values[O_MEMBER][i], STATUS_PATH);
-    if (n == 0)
-        snprintf(urls[n++], URL_BYTES, "%s%s", DEFAULT_URL, STATUS_PATH);
+    unsigned n = args->n[O_URL] > 0 ? args->n[O_URL] : 1;
+    for (unsigned i = 0; i < n; i++)
+        qr_ctl_url(&urls[i], args->n[O_URL] > 0 ? args->values[O_URL][i] : NULL, STATUS_PATH);
     return n;
 }
 
@@ -282,18 +271,20 @@ static int ask(const struct qr_ctl_io *io, const char *url, bool insecure, struc
 
 static int run(const struct qr_ctl_io *io, const struct qr_ctl_args *args)
 {
-    char urls[2 * QR_CTL_VALUES_MAX][URL_BYTES];
+    struct qr_buf urls[QR_CTL_VALUES_MAX] = {0};
     unsigned n = list_urls(args, urls);
     struct qr_buf tried;
     int level = -1;
     qr_buf_init(&tried, 0);
     bool insecure = args->n[O_INSECURE] > 0;
     for (unsigned i = 0; i < n && level < 0; i++)
-        level = ask(io, urls[i], insecure, &tried);
+        level = urls[i].failed ? -1 : ask(io, urls[i].base, insecure, &tried);
+    for (unsigned i = 0; i < n; i++)
+        qr_buf_release(&urls[i]);
     if (level < 0) {
         qr_buf_printf(io->err,
                       "UNREACHABLE because no member gave its status; do: check that quorated "
-                      "runs there, and name another member with --member HOST:PORT\n%.*s",
+                      "runs there, and name another member with --url HOST:PORT\n%.*s",
                       (int)tried.len, tried.base);
         level = QR_CTL_FAILED;
     }
@@ -308,11 +299,8 @@ const struct qr_ctl_command qr_ctl_status = {
             "1 DEGRADED, 2 DOWN or no member answers.\n",
     .options =
         {
-            [O_URL] = {"--url", "URL", "A member's web address (" DEFAULT_URL "); repeatable.",
-                       false},
-            [O_MEMBER] = {"--member", "HOST:PORT", "The same without the http://; repeatable.",
-                          false},
-            [O_INSECURE] = {"--insecure", NULL, "With https: do not check the certificate.", false},
+            [O_URL] = QR_CTL_URL_OPTION("; repeatable."),
+            [O_INSECURE] = QR_CTL_INSECURE_OPTION,
         },
     .run = run,
 };

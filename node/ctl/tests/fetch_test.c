@@ -43,7 +43,7 @@ static void status_tries_one_after_the_other(void **state)
 {
     (void)state;
     char member[64], *argv[] = {"quoratectl", "status", "--url", "http://127.0.0.1:1/",
-                                "--member",   member,   "--json"};
+                                "--url",      member,   "--json"};
     struct qr_ctl_command commands[2] = {qr_ctl_status};
     struct qr_buf out, err;
     pthread_t thread;

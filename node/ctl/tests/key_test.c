@@ -208,12 +208,14 @@ static void children_are_pointed_at_all_members(void **state)
 {
     (void)state;
     static const struct {
-        const char *members, *url, *expected;
+        const char *members, *url, *expected, *other;
     } cases[] = {
         {"\"a:1\"},{\"address\":\"b:1\"", "http://a:20000/", "a:20000 b:20000"},
         {"\"a:1\"},{\"address\":\"b:1\"", NULL, "a:19999 b:19999"},
         /* On one machine each has a port of its own, which nobody knows. */
         {"\"a:1\"},{\"address\":\"a:2\"", "https://a:20001", "a:20001"},
+        {"\"a:1\"},{\"address\":\"a:2\"", "https://a:20001", "a:20001 a:20002", "a:20002"},
+        {"\"a:1\"},{\"address\":\"b:1\"", "c:1", "c:1 d:2", "http://d:2/"},
         {"\"[::1]:1\"},{\"address\":\"[::2]:1\"", "http://[::1]:5", "[::1]:5 [::2]:5"},
         {"7", "http://a:5", "a:5"},
     };
@@ -221,7 +223,9 @@ static void children_are_pointed_at_all_members(void **state)
         char status[256];
         struct qr_buf got = {0};
         snprintf(status, sizeof status, "{\"members\":[{\"address\":%s}]}", cases[i].members);
-        qr_ctl_key_destination(qr_slice_str(status), cases[i].url, &got);
+        const char *const urls[] = {cases[i].url, cases[i].other};
+        unsigned n_urls = cases[i].other != NULL ? 2 : cases[i].url != NULL;
+        qr_ctl_key_destination(qr_slice_str(status), urls, n_urls, &got);
         assert_slice(qr_buf_slice(&got), cases[i].expected);
         qr_buf_release(&got);
     }
