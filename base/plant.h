@@ -19,6 +19,7 @@
     X(guard_g1_off)           /* cluster/guard */                                                  \
     X(guard_g2_off)           /* cluster/guard */                                                  \
     X(guard_g3_off)           /* cluster/guard, and its second line in cluster/fsm */              \
+    X(vote_not_noted)         /* cluster/guard: nobody knows that the file of votes has rotted */  \
     X(dedupe_off)             /* cluster/machine: a repeated entry is applied again */             \
     X(resend_off)             /* cluster/proposer: a new leader does not get what is missing */    \
     X(incarnation_reused)     /* node/incarnation: a new process counts as the old one */          \

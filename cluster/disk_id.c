@@ -132,8 +132,7 @@ int qr_disk_id_open(const char *dir, struct qr_disk_id *id)
     }
     if (err == QR_E_CORRUPT)
         qr_error("the file that says which disk this log is of is gone or damaged: this member "
-                 "cannot go on with it; empty the folder, start it, and run `quoratectl members "
-                 "replace` for it file=%s/disk",
+                 "cannot go on with it; " QR_FOLDER_REMEDY " file=%s/disk",
                  dir);
     if (err == 0)
         *id = (struct qr_disk_id){disk, empty};

@@ -12,9 +12,10 @@
 #include "base/cursor.h"
 #include "base/error.h"
 
-#define MAGIC_BYTES    8u
-#define CRC_BYTES      4u
-#define FILE_BYTES_MAX (MAGIC_BYTES + 8u + CRC_BYTES)
+#define MAGIC_BYTES      8u
+#define CRC_BYTES        4u
+#define NUMBER_BYTES_MAX 16u
+#define FILE_BYTES_MAX   (MAGIC_BYTES + NUMBER_BYTES_MAX + CRC_BYTES)
 
 int qr_folder_path(char path[PATH_MAX], const char *dir, const char *name)
 {
@@ -32,7 +33,8 @@ int qr_folder_sync(const char *dir)
     return err;
 }
 
-int qr_folder_read(const char *dir, const struct qr_folder_file *file, uint64_t *number)
+/* Its numbers, as bytes. */
+static int read_numbers(const char *dir, const struct qr_folder_file *file, char *numbers)
 {
     char path[PATH_MAX], bytes[FILE_BYTES_MAX + 1];
     size_t len = MAGIC_BYTES + file->number_bytes + CRC_BYTES;
@@ -49,11 +51,33 @@ int qr_folder_read(const char *dir, const struct qr_folder_file *file, uint64_t 
         return err;
     if (n != (ssize_t)len || memcmp(bytes, file->magic, MAGIC_BYTES) != 0)
         return QR_E_CORRUPT;
-    struct qr_cursor in = qr_cursor_of(qr_slice_of(bytes + MAGIC_BYTES, len - MAGIC_BYTES));
-    uint64_t got = file->number_bytes == 4 ? qr_cursor_u32(&in) : qr_cursor_u64(&in);
+    struct qr_cursor in = qr_cursor_of(qr_slice_of(bytes + len - CRC_BYTES, CRC_BYTES));
     if (qr_cursor_u32(&in) != qr_crc32c(0, bytes, len - CRC_BYTES))
         return QR_E_CORRUPT;
-    *number = got;
+    memcpy(numbers, bytes + MAGIC_BYTES, file->number_bytes);
+    return 0;
+}
+
+int qr_folder_read(const char *dir, const struct qr_folder_file *file, uint64_t *number)
+{
+    char bytes[NUMBER_BYTES_MAX];
+    int err = read_numbers(dir, file, bytes);
+    if (err != 0)
+        return err;
+    struct qr_cursor in = qr_cursor_of(qr_slice_of(bytes, file->number_bytes));
+    *number = file->number_bytes == 4 ? qr_cursor_u32(&in) : qr_cursor_u64(&in);
+    return 0;
+}
+
+int qr_folder_read_pair(const char *dir, const struct qr_folder_file *file, uint64_t pair[2])
+{
+    char bytes[NUMBER_BYTES_MAX];
+    int err = read_numbers(dir, file, bytes);
+    if (err != 0)
+        return err;
+    struct qr_cursor in = qr_cursor_of(qr_slice_of(bytes, sizeof bytes));
+    pair[0] = qr_cursor_u64(&in);
+    pair[1] = qr_cursor_u64(&in);
     return 0;
 }
 
@@ -70,25 +94,46 @@ static int write_bytes(const char *path, struct qr_slice bytes)
     return err;
 }
 
-int qr_folder_write(const char *dir, const struct qr_folder_file *file, uint64_t number)
+int qr_folder_write_file(const char *dir, const char *name, struct qr_slice bytes)
 {
     char path[PATH_MAX], fresh[PATH_MAX], fresh_name[32];
-    snprintf(fresh_name, sizeof fresh_name, "%s.new", file->name);
-    int err = qr_folder_path(path, dir, file->name);
+    snprintf(fresh_name, sizeof fresh_name, "%s.new", name);
+    int err = qr_folder_path(path, dir, name);
     if (err == 0)
         err = qr_folder_path(fresh, dir, fresh_name);
-    if (err != 0)
-        return err;
+    if (err == 0)
+        err = write_bytes(fresh, bytes);
+    if (err == 0 && rename(fresh, path) != 0)
+        err = -errno;
+    return err;
+}
+
+/* Magic and numbers are in `bytes`; releases them. */
+static int seal_and_write(const char *dir, const struct qr_folder_file *file, struct qr_buf *bytes)
+{
+    qr_buf_add_u32(bytes, qr_crc32c(0, bytes->base, bytes->len));
+    int err =
+        bytes->failed ? UV_ENOMEM : qr_folder_write_file(dir, file->name, qr_buf_slice(bytes));
+    qr_buf_release(bytes);
+    return err;
+}
+
+int qr_folder_write(const char *dir, const struct qr_folder_file *file, uint64_t number)
+{
     struct qr_buf bytes = {0};
     qr_buf_add(&bytes, file->magic, MAGIC_BYTES);
     if (file->number_bytes == 4)
         qr_buf_add_u32(&bytes, (uint32_t)number);
     else
         qr_buf_add_u64(&bytes, number);
-    qr_buf_add_u32(&bytes, qr_crc32c(0, bytes.base, bytes.len));
-    err = bytes.failed ? UV_ENOMEM : write_bytes(fresh, qr_buf_slice(&bytes));
-    qr_buf_release(&bytes);
-    if (err == 0 && rename(fresh, path) != 0)
-        err = -errno;
-    return err;
+    return seal_and_write(dir, file, &bytes);
+}
+
+int qr_folder_write_pair(const char *dir, const struct qr_folder_file *file, const uint64_t pair[2])
+{
+    struct qr_buf bytes = {0};
+    qr_buf_add(&bytes, file->magic, MAGIC_BYTES);
+    qr_buf_add_u64(&bytes, pair[0]);
+    qr_buf_add_u64(&bytes, pair[1]);
+    return seal_and_write(dir, file, &bytes);
 }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/plant.h"
+#include "cluster/folder.h"
 #include "cluster/raft_error.h"
 
 /* A snapshot that failed is tried again so much later: trying holds up entries. */
@@ -229,9 +230,7 @@ static void take_state(struct qr_fsm *fsm)
 
 static void die_of_restore(struct qr_fsm *fsm, int err)
 {
-    die(fsm,
-        "the snapshot could not be restored; wipe this member's data and let it rejoin; reason",
-        err);
+    die(fsm, "the snapshot could not be restored; " QR_FOLDER_REMEDY "; reason", err);
 }
 
 static void start_decoding(struct qr_fsm *fsm)

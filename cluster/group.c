@@ -12,10 +12,12 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "cluster/folder.h"
 #include "cluster/group_members.h"
 #include "cluster/group_private.h"
 #include "cluster/mend.h"
 #include "cluster/raft_error.h"
+#include "cluster/term_note.h"
 
 /* The settings that docs/decisions/0002 argues for. */
 #define SEGMENT_BYTES          (8u * 1024 * 1024)
@@ -834,8 +836,7 @@ static int check_marker(struct qr_group *group, uint64_t marked)
     if (last >= marked)
         return 0;
     qr_error("the log ends at index %llu, but this member held %llu: it was damaged or put back "
-             "from a copy; empty the data folder, start the member, and run `quoratectl members "
-             "replace` for it dir=%s",
+             "from a copy; " QR_FOLDER_REMEDY " dir=%s",
              (unsigned long long)last, (unsigned long long)marked, group->dir);
     return QR_E_CORRUPT;
 }
@@ -849,8 +850,9 @@ static int start_library(struct qr_group *group, const struct qr_placement *foun
     int rv = raft_start(&group->raft);
     if (rv == 0)
         return 0;
-    qr_error("the log cannot be opened dir=%s reason=\"%s\"", group->dir,
-             raft_errmsg(&group->raft));
+    qr_error("the log cannot be opened; if it is damaged, " QR_FOLDER_REMEDY
+             " dir=%s reason=\"%s\"",
+             group->dir, raft_errmsg(&group->raft));
     return qr_error_of_raft(rv);
 }
 
@@ -970,8 +972,12 @@ static int init(struct qr_group *group)
     group->fsm.submit = submit_job;
     group->fsm.data = group;
     err = qr_mend_log(group->dir);
+    if (err == 0)
+        err = qr_term_note_mend(group->dir);
     if (err != 0) {
-        qr_error("the log cannot be mended dir=%s error=\"%s\"", group->dir, qr_strerror(err));
+        qr_error("the log cannot be mended%s dir=%s error=\"%s\"",
+                 err == QR_E_CORRUPT ? ": it is damaged; " QR_FOLDER_REMEDY : "", group->dir,
+                 qr_strerror(err));
         goto err_machine;
     }
     err = qr_transport_init(&group->transport, config->loop, config->link, config->group_id,
@@ -982,8 +988,9 @@ static int init(struct qr_group *group)
     int rv = raft_init(&group->raft, &group->transport.io, &group->fsm.fsm,
                        qr_raft_id(config->member_id, group->disk.disk), own_address(config));
     if (rv != 0) {
-        qr_error("the log's folder cannot be used dir=%s reason=\"%s\"", group->dir,
-                 group->transport.io.errmsg);
+        qr_error("the log's folder cannot be used; if it is damaged, " QR_FOLDER_REMEDY
+                 " dir=%s reason=\"%s\"",
+                 group->dir, group->transport.io.errmsg);
         err = qr_error_of_raft(rv);
         goto err_transport;
     }

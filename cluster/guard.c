@@ -14,6 +14,7 @@
 #include "base/plant.h"
 #include "cluster/folder.h"
 #include "cluster/mend.h"
+#include "cluster/term_note.h"
 
 /* What the library's disk back end traces when a write fails, just before it arms the retry that
  * crashes (G4). */
@@ -135,15 +136,34 @@ static int guard_truncate(struct raft_io *io, raft_index index)
     return written(guard, guard->below.truncate(io, index), "the log could not be truncated");
 }
 
+/* G17 */
+static int note_vote(struct qr_guard *guard, raft_term term, raft_id vote)
+{
+    int err = guard->dir != NULL && !QR_PLANT(vote_not_noted)
+                  ? qr_term_note_write(guard->dir, term, vote)
+                  : 0;
+    if (err != 0)
+        stop(guard, "term and vote could not be noted: %s", qr_strerror(err));
+    return err != 0 ? RAFT_IOERR : 0;
+}
+
 static int guard_set_term(struct raft_io *io, raft_term term)
 {
     struct qr_guard *guard = guard_of(io);
+    int rv = note_vote(guard, term, 0);
+    if (rv != 0)
+        return rv;
+    guard->noted_term = term;
     return written(guard, guard->below.set_term(io, term), "the term could not be written");
 }
 
 static int guard_set_vote(struct raft_io *io, raft_id id)
 {
     struct qr_guard *guard = guard_of(io);
+    raft_term term = guard->noted_term != 0 ? guard->noted_term : raft_current_term(guard->raft);
+    int rv = note_vote(guard, term, id);
+    if (rv != 0)
+        return rv;
     return written(guard, guard->below.set_vote(io, id), "the vote could not be written");
 }
 

@@ -1,6 +1,6 @@
 /* cluster/guard.h — what stands between the raft library (0.22.1) and us.
  *
- * The library has sixteen defects that we know of.  The guard wraps the methods of raft_io, above
+ * The library has seventeen defects that we know of.  The guard wraps the methods of raft_io, above
  * our own transport and the library's disk back end, so that none of them is met:
  *
  *   G1  A snapshot that arrives while the member takes its own: NULL dereference.  Held back until
@@ -35,6 +35,8 @@
  *       gap, which cannot be opened.  Fail-stop, on the worker that failed.
  *   G16 If the folder cannot be synced after a new segment was made, the segment is made again and
  *       again, in vain, for it is there: appends wait for ever.  Fail-stop.
+ *   G17 Term and vote have no checksum: a flipped bit is another vote.  They are noted with one
+ *       before they are written (cluster/term_note), and the note counts.
  *
  * It also frees what the library leaks: a snapshot that arrives while another is being installed,
  * and one that is being loaded or installed when the member closes.  docs/decisions/0002 tells how
@@ -86,10 +88,11 @@ struct qr_guard {
     void (*fail_stop)(void *data, const char *sentence);
     void *data;
     unsigned off;
-    const char *dir; /* G11: the log's folder, borrowed; NULL: truncations are not noted. */
-    uint64_t n_cuts; /* G11: truncations so far. */
-    bool cut_noted;  /* G11: perhaps one is not done. */
-    raft_index next; /* G11: of the next entry that is new to the log; 0: not started. */
+    const char *dir;      /* G11, G17: the log's folder, borrowed; NULL: nothing is noted. */
+    raft_term noted_term; /* G17: in this life; 0: none. */
+    uint64_t n_cuts;      /* G11: truncations so far. */
+    bool cut_noted;       /* G11: perhaps one is not done. */
+    raft_index next;      /* G11: of the next entry that is new to the log; 0: not started. */
     bool closing;
     struct raft_io below; /* The wrapped methods. */
     raft_io_tick_cb tick; /* The library's. */

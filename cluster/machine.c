@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/plant.h"
+#include "cluster/folder.h"
 #include "cluster/image.h"
 
 #define HASH_OF_NOTHING 0x51756f72617465ull
@@ -237,7 +238,7 @@ void qr_machine_apply(struct qr_machine *machine, uint64_t index, struct qr_slic
     struct qr_command command = {0};
     int result = qr_command_decode(&command, entry);
     if (result == QR_E_CORRUPT) {
-        fail(machine, index, "is damaged on this member; wipe its data and let it rejoin", result);
+        fail(machine, index, "is damaged on this member; " QR_FOLDER_REMEDY, result);
         return;
     }
     if (result == QR_E_VERSION) { /* Others may know it: who passes over it has another state. */

@@ -11,10 +11,11 @@
 #include "storage/store.h"
 #include "testing/sim/fs.h"
 
-#define HOSTS_MAX 1024u
-#define TERMS     4096u
-#define SNAPSHOTS 4096u
-#define LOG_DIR   "/sim/data/group-1/log"
+#define HOSTS_MAX      1024u
+#define TERMS          4096u
+#define TERMS_A_SECOND 100u /* No more are campaigned for. */
+#define SNAPSHOTS      4096u
+#define LOG_DIR        "/sim/data/group-1/log"
 
 /* What an index must be, by whoever applied it first. */
 struct applied {
@@ -27,6 +28,7 @@ static struct {
     struct qr_owner owners[HOSTS_MAX]; /* By host id: as the entries say. */
     uint32_t leaders[TERMS];           /* By term % TERMS. */
     uint64_t terms[TERMS];
+    uint64_t newest_term;
 } seen;
 
 void qr_sim_checks_init(void)
@@ -246,12 +248,21 @@ static void check_member(struct qr_sim_member *member)
     if (status.term < member->term)
         qr_sim_violation("%s: the term went back from %llu to %llu", member->host->name,
                          (unsigned long long)member->term, (unsigned long long)status.term);
+    if (status.term < member->term_ever)
+        qr_sim_violation("%s was in term %llu and is in term %llu after a restart",
+                         member->host->name, (unsigned long long)member->term_ever,
+                         (unsigned long long)status.term);
+    if (status.term > seen.newest_term + TERMS_A_SECOND)
+        qr_sim_violation("%s is in term %llu, which nobody reached after term %llu",
+                         member->host->name, (unsigned long long)status.term,
+                         (unsigned long long)seen.newest_term);
     if (member->is_lost && (status.is_voter || status.term != 0))
         qr_sim_violation("%s lost its disk and takes part in term %llu", member->host->name,
                          (unsigned long long)status.term);
     if (status.diverged)
         qr_sim_violation("%s says that members differ", member->host->name);
-    member->term = status.term;
+    member->term = member->term_ever = status.term;
+    seen.newest_term = status.term > seen.newest_term ? status.term : seen.newest_term;
 }
 
 void qr_sim_check_second(void)

@@ -3,7 +3,8 @@
  *   with each entry that a member applies   the same entry and the same state hash as everybody
  * else at that index, in every life; blocks count only of the owner of the newest epoch, in order
  *   each step                               a commit index that never goes back
- *   each simulated second                   one leader a term, and an entry of a snapshot one term
+ *   each simulated second                   one leader a term, and an entry of a snapshot one term;
+ *                                           no member goes back to an older term, or leaps ahead
  *   with each vote on a block file          the file and its name survive a loss of power
  *   when asked                              the samples in a member's store are the model's, and so
  * are the points of minutes and hours made of them; block files of the same name are the same bytes

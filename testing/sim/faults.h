@@ -45,6 +45,7 @@ enum qr_sim_fault_kind {
     QR_SIM_FAULT_BLACKOUT,        /* All members lose power at once. */
     QR_SIM_FAULT_SPLIT,           /* Some, a minority, are cut off from the others together. */
     QR_SIM_FAULT_CHILD_FORGETS,   /* A child ends, and starts again without its older history. */
+    QR_SIM_FAULT_ROT,             /* It dies, and a bit flips in what its log's folder holds. */
     QR_SIM_FAULT_KINDS
 };
 
@@ -57,6 +58,17 @@ enum qr_sim_moment {
     QR_SIM_MOMENT_INSTALL,  /* It sends one, or someone installs one. */
     QR_SIM_MOMENT_FETCH,    /* Someone fetches a block file. */
     QR_SIM_MOMENTS
+};
+
+/* What rots; the number of a rot. */
+enum qr_sim_rot {
+    QR_SIM_ROT_CLOSED, /* A closed segment. */
+    QR_SIM_ROT_OPEN,   /* .. an open one, where it is written. */
+    QR_SIM_ROT_SNAPSHOT,
+    QR_SIM_ROT_META, /* .. and what the library notes beside it. */
+    QR_SIM_ROT_TERM, /* The library's file of term and vote. */
+    QR_SIM_ROT_OURS, /* The small files that we keep beside the library's. */
+    QR_SIM_ROTS
 };
 
 struct qr_sim_fault {

@@ -166,7 +166,7 @@ static void keep_flip(const struct qr_sim_flip *flip)
     flips.all[flips.n++] = *flip;
 }
 
-bool qr_sim_disk_flip(struct qr_sim_host *host, const char *pattern, uint64_t from)
+bool qr_sim_disk_flip(struct qr_sim_host *host, const char *pattern, uint64_t from, uint64_t to)
 {
     struct qr_sim_tree *tree = qr_sim_tree(host);
     struct choice choice = {.pattern = pattern, .from = from, .rng = &tree->rng};
@@ -176,7 +176,8 @@ bool qr_sim_disk_flip(struct qr_sim_host *host, const char *pattern, uint64_t fr
     struct qr_sim_flip *flip = &choice.flip;
     flip->host = host;
     flip->at_ns = qr_sim_now_ns();
-    flip->offset = from + qr_rng_below(&tree->rng, choice.size - from);
+    to = to != 0 && to < choice.size ? to : choice.size;
+    flip->offset = from + qr_rng_below(&tree->rng, to - from);
     flip->bit = (unsigned)qr_rng_below(&tree->rng, 8);
     struct qr_sim_place place;
     int err = qr_sim_walk(tree, NULL, flip->path, &place);

@@ -75,8 +75,8 @@ struct qr_sim_flip {
 };
 
 /* Flips a random bit of a random file whose path matches (fnmatch) `pattern` and has bytes from
- * `from` on; in there, or anywhere if that is 0.  False: there is none. */
-bool qr_sim_disk_flip(struct qr_sim_host *host, const char *pattern, uint64_t from);
+ * `from` on; in there, before `to` if that is not 0.  False: there is none. */
+bool qr_sim_disk_flip(struct qr_sim_host *host, const char *pattern, uint64_t from, uint64_t to);
 /* All so far: the i-th, or NULL. */
 const struct qr_sim_flip *qr_sim_disk_flipped(size_t i);
 

@@ -18,6 +18,8 @@
 #include "testing/sim/plants.h"
 
 #define RESTART_MS  1000u
+#define REFUSALS    3u     /* Starts that fail before somebody reads the log .. */
+#define WIPE_MS     3000u  /* .. and empties the disk. */
 #define LATE_MS     60000u /* A change that was asked for before may still take a new disk in. */
 #define HTTP_PORT   19999
 #define LINK_PORT   19998
@@ -137,6 +139,7 @@ static void on_boot(struct qr_sim_event *event)
 {
     struct qr_sim_member *member = QR_CONTAINER_OF(event, struct qr_sim_member, boot);
     member->commit = member->term = 0;
+    member->ring.n_boot = member->ring.n;
     qr_sim_cluster.result->n_boots++;
     qr_sim_say("%s boots", member->host->name);
     qr_sim_host_boot(member->host, member_main, member);
@@ -268,6 +271,9 @@ void qr_sim_member_wipe(struct qr_sim_member *member, uint64_t for_ms)
     qr_sim_member_take(member, QR_SIM_KILL, for_ms);
     qr_sim_disk_wipe(member->host);
     install(member);
+    member->is_rotten = false;
+    member->n_refusals = 0;
+    member->term_ever = 0;
     member->is_lost =
         member->rebuilt_ns == 0 || qr_sim_now_ns() > member->rebuilt_ns + LATE_MS * QR_SIM_MS;
 }
@@ -363,14 +369,30 @@ uint64_t qr_sim_failovers(void)
 
 /* ---- all of them ---- */
 
+/* In this life: what its operator has to do. */
+static bool says_remedy(const struct qr_sim_member *member)
+{
+    const struct qr_sim_ring *ring = &member->ring;
+    uint64_t from = ring->n < QR_SIM_LINES ? 0 : ring->n - QR_SIM_LINES;
+    for (uint64_t i = from > ring->n_boot ? from : ring->n_boot; i < ring->n; i++)
+        if (strstr(ring->lines[i % QR_SIM_LINES], "quoratectl members replace") != NULL)
+            return true;
+    return false;
+}
+
 static void member_down(struct qr_sim_member *member)
 {
     static const char *const words[] = {"ends by itself", "is killed", "loses power"};
     qr_sim_say("%s %s", member->host->name, words[member->host->down]);
-    if (member->host->down == QR_SIM_EXIT && qr_sim_now_ns() > member->excused_until_ns)
+    if (member->host->down == QR_SIM_EXIT && member->is_rotten && says_remedy(member)) {
+        qr_sim_cluster.result->n_refusals++;
+        member->n_refusals++;
+    } else if (member->host->down == QR_SIM_EXIT && qr_sim_now_ns() > member->excused_until_ns)
         qr_sim_violation("%s ended by itself, with code %d, and no fault excuses it",
                          member->host->name, member->host->exit_code);
     member->node = NULL;
+    if (member->n_refusals == REFUSALS)
+        qr_sim_member_wipe(member, WIPE_MS);
     boot_later(member);
 }
 

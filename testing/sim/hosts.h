@@ -20,12 +20,13 @@
 #define QR_SIM_SPARES      3u
 #define QR_SIM_FORGETS_MAX 256u
 #define QR_SIM_LINES       40u
-#define QR_SIM_LINE_BYTES  240u
+#define QR_SIM_LINE_BYTES  400u
 
 /* The last lines of a host's log. */
 struct qr_sim_ring {
     char lines[QR_SIM_LINES][QR_SIM_LINE_BYTES];
     uint64_t n;
+    uint64_t n_boot; /* Before this life. */
 };
 
 struct qr_sim_member {
@@ -38,8 +39,11 @@ struct qr_sim_member {
     uint64_t excused_until_ns; /* It may end by itself until then. */
     bool is_wanted;            /* In the group: testing/sim/operator. */
     bool is_lost;              /* Its disk is empty, and nobody has asked to rebuild it. */
+    bool is_rotten;            /* A bit of its log's folder has flipped: it may refuse to run. */
+    unsigned n_refusals;       /* .. so often; then the operator empties its disk. */
     uint64_t rebuilt_ns;       /* When a change that takes it in was seen last; 0: never. */
     uint64_t commit, term;     /* As seen last in this life. */
+    uint64_t term_ever;        /* .. in any life with this disk. */
     struct qr_sim_ring ring;
 };
 

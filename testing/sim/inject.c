@@ -10,6 +10,7 @@
 
 #define FULL_LEFT_BYTES (64u * 1024) /* What is left of a full disk. */
 #define EXCUSED_MS      10000u       /* A member that met a bad disk may end so long after it. */
+#define OPEN_USED_BYTES 30000u       /* Of an open segment, mostly. */
 #define MOMENT_CALLS    12u          /* It dies within so many calls of the disk .. */
 #define MOMENT_MS       30u          /* .. or within this time. */
 
@@ -207,6 +208,34 @@ static void end_disk(const struct qr_sim_fault *fault, struct qr_sim_member *mem
         disk->failing_writes = disk->failing_syncs = 0;
 }
 
+/* A bit of the log's folder of a member that is down. */
+static void rot(const struct qr_sim_fault *fault, struct qr_sim_member *member)
+{
+    static const struct {
+        const char *pattern;
+        uint64_t from, to;
+    } files[QR_SIM_ROTS] = {
+        [QR_SIM_ROT_CLOSED] = {"*/log/0*-0*", 0, 0},
+        [QR_SIM_ROT_OPEN] = {"*/log/open-*", 0, OPEN_USED_BYTES},
+        [QR_SIM_ROT_SNAPSHOT] = {"*/log/snapshot-*[0-9]", 0, 0},
+        [QR_SIM_ROT_META] = {"*/log/snapshot-*.meta", 0, 0},
+        [QR_SIM_ROT_TERM] = {"*/log/metadata*", 0, 0},
+        [QR_SIM_ROT_OURS] = {"*/log/[cdmt]*[a-z]", 0, 0},
+    };
+    uint64_t i = (uint64_t)fault->number % QR_SIM_ROTS;
+    qr_sim_member_take(member, QR_SIM_KILL, fault->for_ms);
+    if (!qr_sim_disk_flip(member->host, files[i].pattern, files[i].from, files[i].to))
+        return;
+    size_t n = 0;
+    while (qr_sim_disk_flipped(n + 1) != NULL)
+        n++;
+    const struct qr_sim_flip *flip = qr_sim_disk_flipped(n);
+    assert(flip != NULL);
+    qr_sim_say("bit %u of byte %llu flips: %s", flip->bit, (unsigned long long)flip->offset,
+               flip->path);
+    member->is_rotten = true;
+}
+
 /* ---- children ---- */
 
 static void begin_lies(const struct qr_sim_fault *fault, struct qr_sim_child *child)
@@ -298,7 +327,10 @@ static void begin_member(struct active *active, struct qr_sim_member *member)
         member->host->real_skew_ns += clock_jump_ms(fault) * (int64_t)QR_SIM_MS;
         break;
     case QR_SIM_FAULT_FLIP:
-        qr_sim_disk_flip(member->host, "*/blocks/*.qb", 0);
+        qr_sim_disk_flip(member->host, "*/blocks/*.qb", 0, 0);
+        break;
+    case QR_SIM_FAULT_ROT:
+        rot(fault, member);
         break;
     default:
         begin_disk(fault, member);
@@ -338,6 +370,7 @@ static void end_member(struct active *active, struct qr_sim_member *member)
     case QR_SIM_FAULT_RESET:
     case QR_SIM_FAULT_FLIP:
     case QR_SIM_FAULT_WIPE: /* It boots by itself. */
+    case QR_SIM_FAULT_ROT:
         break;
     default:
         end_disk(fault, member);
@@ -409,6 +442,8 @@ void qr_sim_heal(void)
     for (uint32_t i = 0; i < qr_sim_cluster.n_members; i++) {
         struct qr_sim_member *member = &qr_sim_cluster.members[i];
         struct qr_sim_disk *disk = qr_sim_disk(member->host);
+        if (member->is_rotten) /* Now it shows, while the others are well. */
+            qr_sim_member_take(member, QR_SIM_KILL, 0);
         disk->capacity_bytes = 0;
         disk->failing_writes = disk->failing_syncs = 0;
         disk->slow_percent = inject.usual_percent;

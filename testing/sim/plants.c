@@ -9,6 +9,7 @@ const struct qr_plant_row qr_plants[QR_PLANTS_N] = {
     [QR_PLANT_guard_g1_off] = {"guard_g1_off", "a member crashes while it takes a snapshot"},
     [QR_PLANT_guard_g2_off] = {"guard_g2_off", "a member takes a snapshot under a false term"},
     [QR_PLANT_guard_g3_off] = {"guard_g3_off", "a snapshot has a false index"},
+    [QR_PLANT_vote_not_noted] = {"vote_not_noted", "a flipped bit is another term or vote"},
     [QR_PLANT_dedupe_off] = {"dedupe_off", "an entry that is sent again counts twice"},
     [QR_PLANT_resend_off] = {"resend_off", "what a dead leader had is never in the log"},
     [QR_PLANT_incarnation_reused] = {"incarnation_reused",

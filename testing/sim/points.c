@@ -35,15 +35,26 @@ void qr_sim_points_release(struct qr_sim_points *points)
 
 /* ---- adding up ---- */
 
-/* The point of second t; NULL: it is none of these. */
-static struct qr_sim_point *point_at(const struct qr_sim_points *points, unsigned tier, int64_t t,
+/* The points of second t, of all dimensions: many are told of one second. */
+static void find_points(struct qr_sim_points *points, int64_t t)
+{
+    for (unsigned tier = 1; tier < QR_TIERS; tier++) {
+        int64_t step_s = qr_tier_step(tier);
+        int64_t ahead_s = qr_point_end(t, (uint32_t)step_s) - points->first_s[tier];
+        points->told[tier] = ahead_s >= 0 && ahead_s / step_s < points->n_rows[tier]
+                                 ? &points->at[tier][(size_t)(ahead_s / step_s) * points->n_dims]
+                                 : NULL;
+    }
+    points->told_s = t;
+}
+
+/* NULL: it is none of these. */
+static struct qr_sim_point *point_at(struct qr_sim_points *points, unsigned tier, int64_t t,
                                      uint32_t dim)
 {
-    int64_t step_s = qr_tier_step(tier);
-    int64_t ahead_s = qr_point_end(t, (uint32_t)step_s) - points->first_s[tier];
-    return ahead_s >= 0 && ahead_s / step_s < points->n_rows[tier]
-               ? &points->at[tier][(size_t)(ahead_s / step_s) * points->n_dims + dim]
-               : NULL;
+    if (points->told_s != t)
+        find_points(points, t);
+    return points->told[tier] != NULL ? points->told[tier] + dim : NULL;
 }
 
 void qr_sim_points_must(struct qr_sim_points *points, int64_t t, uint32_t dim, double value)
@@ -52,8 +63,8 @@ void qr_sim_points_must(struct qr_sim_points *points, int64_t t, uint32_t dim, d
         struct qr_sim_point *point = point_at(points, tier, t, dim);
         if (point == NULL)
             continue;
-        point->min = point->n == 0 ? value : fmin(point->min, value);
-        point->max = point->n == 0 ? value : fmax(point->max, value);
+        point->min = point->n == 0 || value < point->min ? value : point->min;
+        point->max = point->n == 0 || value > point->max ? value : point->max;
         point->sum += value;
         point->size += fabs(value);
         point->n++;
@@ -146,7 +157,7 @@ static bool compare_tier(const struct qr_sim_points *points, unsigned tier,
     uint32_t n_rows = points->n_rows[tier];
     if (n_rows == 0)
         return true;
-    int err = qr_tier_read(reader, tier, first_s, first_s + (n_rows - 1) * step_s, found);
+    int err = qr_tier_read(reader, tier, first_s, first_s + ((int64_t)n_rows - 1) * step_s, found);
     if (err != 0 || reader->n_bad != 0) {
         snprintf(sentence, bytes, "tier %u cannot be read: %s, %u bad files", tier,
                  qr_strerror(err), reader->n_bad);

@@ -27,6 +27,8 @@ struct qr_sim_points {
     uint32_t n_dims, n_rows[QR_TIERS];
     int64_t first_s[QR_TIERS]; /* Where the first one ends. */
     struct qr_sim_point *at[QR_TIERS];
+    int64_t told_s;                      /* The second told last, .. */
+    struct qr_sim_point *told[QR_TIERS]; /* .. and its points, of all dimensions; NULL: none. */
 };
 
 /* No point that begins before from_s; empty. */

@@ -195,6 +195,8 @@ static bool live_a_round(uint64_t start_s, bool is_last)
         qr_sim_violation("%u seconds after the last fault %s", o->quiet_s - CHECK_S, why);
         return false;
     }
+    for (uint32_t i = 0; i < qr_sim_cluster.n_members; i++)
+        qr_sim_cluster.members[i].is_rotten = false; /* It has read all again. */
     return check_round(is_last) && live_until(end_s - 1);
 }
 
@@ -286,6 +288,7 @@ void qr_sim_result_print(const struct qr_sim_options *options, const struct qr_s
         {"snapshots", r->n_snapshots},
         {"installs", r->n_installs},
         {"fetches", r->n_fetches},
+        {"refusals", r->n_refusals},
         {"files", r->n_files},
         {"samples", r->n_samples},
         {"points", r->n_points},

@@ -55,9 +55,10 @@ struct qr_sim_result {
     uint64_t n_entries; /* Of the log, checked on each member. */
     uint64_t n_applied; /* .. in all. */
     uint64_t n_seals, n_merges, n_snapshots, n_installs, n_fetches;
-    uint64_t n_files;   /* Block files compared. */
-    uint64_t n_samples; /* Compared with the model. */
-    uint64_t n_points;  /* .. of minutes and of hours. */
+    uint64_t n_refusals; /* Starts that a member refused, as its log is damaged. */
+    uint64_t n_files;    /* Block files compared. */
+    uint64_t n_samples;  /* Compared with the model. */
+    uint64_t n_points;   /* .. of minutes and of hours. */
     uint64_t n_lost, n_duplicated, n_wrong, n_extra;
     uint64_t n_gone; /* Recorded as such: their child had lost them. */
     uint64_t n_violations;

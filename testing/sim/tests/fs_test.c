@@ -592,9 +592,9 @@ static void a_flipped_bit_is_known(void **state)
         n++;
     qr_sim_disk_put(host, "/sim/a/b/blocks.1", new_bytes, 5000);
     qr_sim_disk_put(host, "/sim/a/b/other", new_bytes, 5000);
-    assert_false(qr_sim_disk_flip(host, "*.none", 0));
-    assert_false(qr_sim_disk_flip(host, "*.1", 5000));
-    assert_true(qr_sim_disk_flip(host, "*.1", 4000));
+    assert_false(qr_sim_disk_flip(host, "*.none", 0, 0));
+    assert_false(qr_sim_disk_flip(host, "*.1", 5000, 0));
+    assert_true(qr_sim_disk_flip(host, "*.1", 4000, 0));
     const struct qr_sim_flip *flip = qr_sim_disk_flipped(n);
     assert_non_null(flip);
     assert_null(qr_sim_disk_flipped(n + 1));
