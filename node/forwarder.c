@@ -33,6 +33,8 @@ struct forwarder {
     struct qr_forwarder face;
     const struct qr_forwarder_world *world;
     struct qr_admission *admission;
+    struct qr_admission *next; /* Of the next connection; NULL: the same. */
+    struct qr_compression_levels levels;
     char api_key[40], *charts, *list;
     struct place places[QR_DESTINATIONS_MAX];
     unsigned n_places, place;
@@ -78,7 +80,7 @@ static int make_relay(struct forwarder *f)
         .guid = f->face.host.guid,
         .since_s = f->face.host.since_s,
         .charts = f->charts,
-        .levels = &f->admission->stream_conf.sender.levels,
+        .levels = &f->levels,
     };
     return qr_relay_new(&f->relay, &config);
 }
@@ -89,6 +91,7 @@ static void free_forwarder(struct forwarder *f)
     qr_relay_free(f->relay);
     qr_buf_release(&f->in);
     qr_admission_release(f->admission);
+    qr_admission_release(f->next);
     free(f->charts);
     free(f->list);
     free(f);
@@ -165,6 +168,7 @@ int qr_forwarder_new(struct qr_forwarder **forwarder, const struct qr_forwarder_
     f->face.host = *host;
     f->world = world;
     f->admission = qr_admission_hold(admission);
+    f->levels = admission->stream_conf.sender.levels;
     f->charts = strdup(target.charts);
     f->list = strdup(target.destination);
     snprintf(f->api_key, sizeof f->api_key, "%s", target.api_key);
@@ -200,6 +204,25 @@ bool qr_forwarder_fits(const struct qr_forwarder *forwarder, const struct qr_adm
            memcmp(&a->levels, &b->levels, sizeof a->levels) == 0 &&
            a->default_port == b->default_port && a->buffer_bytes == b->buffer_bytes &&
            a->timeout_s == b->timeout_s;
+}
+
+void qr_forwarder_readmit(struct qr_forwarder *forwarder, struct qr_admission *admission)
+{
+    struct forwarder *f = of(forwarder);
+    if (admission == f->admission || admission == f->next)
+        return;
+    qr_admission_release(f->next);
+    f->next = qr_admission_hold(admission);
+}
+
+/* No dialer holds anything of the old one then. */
+static void take_next(struct forwarder *f)
+{
+    if (f->next == NULL)
+        return;
+    qr_admission_release(f->admission);
+    f->admission = f->next;
+    f->next = NULL;
 }
 
 /* ---- failures ---- */
@@ -529,6 +552,7 @@ static bool choose_place(struct forwarder *f, uint64_t now)
 
 static void dial(struct forwarder *f)
 {
+    take_next(f);
     const struct qr_dialer_config config = {
         .loop = f->world->loop,
         .destination = &f->places[f->place].destination,

@@ -73,6 +73,8 @@ void qr_forwarder_end(struct qr_forwarder *forwarder);
 
 /* Does it go where this admission says?  Else it is to be ended and made anew. */
 bool qr_forwarder_fits(const struct qr_forwarder *forwarder, const struct qr_admission *admission);
+/* One that fits: from the next connection on this counts (its authorities, its delays). */
+void qr_forwarder_readmit(struct qr_forwarder *forwarder, struct qr_admission *admission);
 
 /* Several times a second.  permit: a connection may begin, if its picture is newer than
  * `pictured_ms` (mono): see above. */

@@ -130,7 +130,10 @@ static void keep_forwarder(struct qr_upstream *u, struct qr_forwarder *forwarder
     if (!qr_forwarder_fits(forwarder, u->held)) {
         qr_forwarder_end(forwarder);
         u->settled = false;
-    } else if (forwarder->host.epoch != host->epoch) {
+        return;
+    }
+    qr_forwarder_readmit(forwarder, u->held);
+    if (forwarder->host.epoch != host->epoch) {
         qr_forwarder_restart(forwarder, host);
         forwarder->marked = true;
     } else {

@@ -230,6 +230,31 @@ static void another_configuration_does_not_fit(void **state)
     admission = old;
 }
 
+static bool both_were_asked(void)
+{
+    return first.n_requests == 2 && second.n_requests == 1 && state_now() == QR_FORWARD_WAITING;
+}
+
+/* The stream stays; what the new one says of connections counts for the next. */
+static void one_that_fits_is_taken_up_by_the_next_connection(void **state)
+{
+    (void)state;
+    begin();
+    tick_until(first_has_chart, true);
+    qr_admission_release(admission);
+    read_conf(CONF " reconnect delay = 600\n", first.address, second.address);
+    assert_true(qr_forwarder_fits(forwarder, admission));
+    qr_forwarder_readmit(forwarder, admission);
+    tick_until(some_ticks, true);
+    assert_int_equal(first.n_requests, 1);
+    first.reply = second.reply = NULL;
+    false_parent_hang_up(&first);
+    tick_until(both_were_asked, true);
+    ahead_ms += 61000;
+    tick_until(some_ticks, true);
+    assert_int_equal(first.n_requests + second.n_requests, 3); /* not yet again */
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -275,6 +300,7 @@ int main(void)
         TEST(one_that_hangs_up_or_says_nothing_is_passed_over),
         TEST(what_is_stored_is_sent_before_it_leaves),
         TEST(a_new_session_is_a_new_stream),
+        TEST(one_that_fits_is_taken_up_by_the_next_connection),
         TEST(another_configuration_does_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
