@@ -106,6 +106,8 @@ static const struct option options[] = {
            "Threads that serve children and HTTP clients."),
     NUMBER("web", "tick ms", tick_ms, "250", 20, 5000,
            "How often what has arrived becomes a log entry."),
+    NUMBER("web", "vanished after seconds", vanished_s, "60", 3, 3600,
+           "Who acknowledges nothing for so long has vanished: its connection is closed."),
     NUMBER("store", "window seconds", window_s, "600", 1, 86400,
            "Span of a block file; the same on all members, for ever."),
     NUMBER("store", "retention hours", retention_hours[0], "336", 1, 876000,

@@ -10,7 +10,7 @@
  *   [tls]      ca, certificate, key                  between members
  *   [web]      bind to, certificate, key (of the public port), client ca, tls version, tls ciphers,
  *              allow .. from and allow .. by dns (of connections, streaming, dashboard,
- *              management), ingest loops, tick ms
+ *              management), ingest loops, tick ms, vanished after seconds
  *   [store]    window seconds, retention hours, disk reserve MiB
  *   [stream]   file: stream.conf with API keys
  *   [log]      level
@@ -65,6 +65,7 @@ struct qr_config {
     struct qr_access access;
     uint32_t ingest_loops;
     uint32_t tick_ms;
+    uint32_t vanished_s;
     /* [store] */
     uint32_t window_s;
     uint32_t retention_hours[QR_TIERS];

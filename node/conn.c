@@ -335,12 +335,15 @@ static void name_peer(struct qr_conn *conn, struct sockaddr_storage *address)
     snprintf(conn->peer, sizeof conn->peer, "%s:%d", conn->peer_ip, port);
 }
 
-/* Keepalive asks only who has all that was sent to it; the other limit is for who has not. */
+/* Keepalive asks only who has all that was sent to it; the other limit is for who has not, and for
+ * how long to ask. */
 static void notice_vanished(struct qr_conn *conn)
 {
-    unsigned limit_ms = QR_CONN_VANISHED_MS;
+    unsigned vanished_s = qr_ingest_config(conn->ingest)->vanished_s;
+    unsigned limit_ms = vanished_s * 1000;
     uv_os_fd_t fd;
-    uv_tcp_keepalive(&conn->tcp, 1, 30);
+    assert(vanished_s >= 2);
+    uv_tcp_keepalive(&conn->tcp, 1, vanished_s / 2);
     if (uv_fileno((const uv_handle_t *)&conn->tcp, &fd) == 0)
         setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms);
 }

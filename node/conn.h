@@ -9,8 +9,8 @@
  * last call, and the connection is freed after it.  When the peer has ended its side, the handler
  * still gets what came before, also after a pause, and what it has written leaves first.
  *
- * A peer that vanished without a word is noticed within QR_CONN_VANISHED_MS, whether or not
- * something is on its way to it.
+ * A peer that vanished without a word (its machine died, a path drops all) is noticed within
+ * `vanished_s` of the loop's configuration, whether or not something is on its way to it.
  *
  * Thread: the ingest loop that accepted it. */
 #ifndef QR_NODE_CONN_H
@@ -27,8 +27,6 @@
 #include "base/tls.h"
 #include "node/bind.h"
 #include "node/peer_name.h"
-
-#define QR_CONN_VANISHED_MS 60000u
 
 struct qr_conn;
 struct qr_ingest;

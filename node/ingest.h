@@ -44,6 +44,7 @@ struct qr_ingest_config {
     const struct qr_clock *clock;
     const struct qr_binds *binds; /* Where to listen, and what for. */
     uint32_t tick_ms;
+    uint32_t vanished_s; /* See node/conn.h. */
     struct qr_roster *roster;
     struct qr_members *members;     /* Changes of them: node/manage. */
     struct qr_keyring *keyring;     /* And of API keys. */

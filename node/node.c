@@ -600,6 +600,7 @@ static int start_ingest(struct qr_node *node)
         .clock = &node->agreed.clock,
         .binds = &node->binds,
         .tick_ms = c->tick_ms,
+        .vanished_s = c->vanished_s,
         .roster = node->roster,
         .members = &node->members,
         .functions = node->functions,

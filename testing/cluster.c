@@ -70,7 +70,7 @@ static void write_conf(const struct qr_cluster *cluster, const struct qr_cluster
                        unsigned id)
 {
     const struct qr_cluster_member *member = &cluster->members[id];
-    char path[512], peers[1024] = "", timing[512] = "", store[256] = "", web[128] = "";
+    char path[512], peers[1024] = "", timing[512] = "", store[256] = "", web[256] = "";
     for (unsigned peer = 1; peer <= cluster->n; peer++) {
         size_t len = strlen(peers);
         snprintf(peers + len, sizeof peers - len, "member %u = %s\n", peer,
@@ -83,6 +83,7 @@ static void write_conf(const struct qr_cluster *cluster, const struct qr_cluster
     add_number(store, sizeof store, "window seconds", o->window_s);
     add_number(store, sizeof store, "disk reserve MiB", o->disk_reserve_mib);
     add_number(web, sizeof web, "tick ms", o->tick_ms);
+    add_number(web, sizeof web, "vanished after seconds", o->vanished_s);
     if (o->tls)
         snprintf(web + strlen(web), sizeof web - strlen(web),
                  "certificate = member.crt\nkey = member.key\n");

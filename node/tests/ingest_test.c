@@ -236,6 +236,7 @@ static void start_ingest(void)
     const struct qr_ingest_config c = {.clock = &qr_clock_system,
                                        .binds = &binds,
                                        .tick_ms = 50,
+                                       .vanished_s = 60,
                                        .roster = &roster,
                                        .api = &api,
                                        .admission = admission,
