@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "proto/caps.h"
 #include "proto/frame.h"
+#include "testing/request_text.h"
+#include "testing/steering.h"
 
 #define INPUT_BYTES (64u * 1024)
 /* Full speed: more is not collected while so much waits to be written. */
@@ -22,7 +24,11 @@
 #define PAUSE_SHARE  2
 #define RESUME_SHARE 10
 
-enum state { WAITING, CONNECTING, HANDSHAKE, STREAMING };
+/* A child that asks: it looks each second where it may go, and gives an answer so long. */
+#define CONNECTOR_MS 1000
+#define ASK_MS       5000
+
+enum state { WAITING, CONNECTING, ASKING, HANDSHAKE, STREAMING };
 
 /* One TCP connection; freed in its close callback, long after the child has forgotten it. */
 struct conn {
@@ -49,7 +55,13 @@ struct qr_child {
     enum state state;
     struct qr_model_sender *sender;
     struct conn *conn;
-    uint32_t i_walk;    /* CONNECTING: place in the list. */
+    uint32_t i_walk; /* CONNECTING, ASKING: place in the list, or in the order. */
+    uint32_t i_used; /* The destination that a connect succeeded to last. */
+    bool in_order;   /* It has asked all, and tries them in this order: */
+    uint32_t order[QR_CHILD_DESTINATIONS_MAX], n_order;
+    struct qr_steering steering[QR_CHILD_DESTINATIONS_MAX]; /* Of each destination. */
+    struct qr_rng rng;
+    struct qr_guid guid;
     char connected[64]; /* Destination of this connection. */
     uv_timer_t retry;   /* WAITING: the next walk.  Else: connect and handshake timeout. */
     uv_timer_t pace;
@@ -66,6 +78,7 @@ struct qr_child {
 };
 
 static void walk(struct qr_child *child);
+static void end_asking(struct qr_child *child);
 static void on_retry(uv_timer_t *timer);
 static void on_pace(uv_timer_t *timer);
 static void on_pump(uv_idle_t *idle);
@@ -117,14 +130,26 @@ static void wait_and_walk(struct qr_child *child)
 {
     drop(child);
     child->state = WAITING;
-    uv_timer_start(&child->retry, on_retry, child->config.reconnect_delay_ms, 0);
+    uint64_t wait_ms = child->config.asks ? CONNECTOR_MS : child->config.reconnect_delay_ms;
+    uv_timer_start(&child->retry, on_retry, wait_ms, 0);
 }
 
-static void postpone_last(struct qr_child *child, uint64_t seconds)
+static struct qr_steering_rules steering_rules(struct qr_child *child)
 {
-    struct qr_child_destination *last = &child->destinations[child->config.n_destinations - 1];
-    double ms = (double)seconds * 1000 * child->config.postpone_scale;
-    last->postponed_until_ms = uv_now(child->config.loop) + (uint64_t)ms;
+    return (struct qr_steering_rules){&child->rng, child->config.postpone_scale, &child->guid};
+}
+
+/* 2.9 draws a time between the two, 1.37 takes the longer one. */
+static void postpone(struct qr_child *child, uint32_t i, uint32_t from_s, uint32_t to_s)
+{
+    const struct qr_steering_rules rules = steering_rules(child);
+    uint64_t ms = qr_steering_wait_ms(&rules, child->config.asks ? from_s : to_s, to_s);
+    child->destinations[i].postponed_until_ms = uv_now(child->config.loop) + ms;
+}
+
+static void postpone_used(struct qr_child *child, uint32_t seconds)
+{
+    postpone(child, child->i_used, 5, seconds);
 }
 
 static void stream_broke(struct qr_child *child)
@@ -135,13 +160,15 @@ static void stream_broke(struct qr_child *child)
     child->failover =
         (struct qr_child_failover){.last_sent_ms = child->last_sent_ms, .broken_ms = now_ms()};
     child->state = WAITING;
-    uv_timer_start(&child->retry, on_retry, 0, 0);
+    uv_timer_start(&child->retry, on_retry, child->config.asks ? CONNECTOR_MS : 0, 0);
 }
 
 void qr_child_break(struct qr_child *child)
 {
     if (child->state == STREAMING)
         stream_broke(child);
+    else if (child->state == ASKING)
+        end_asking(child);
     else if (child->state == HANDSHAKE)
         wait_and_walk(child);
 }
@@ -306,13 +333,17 @@ static void take_lines(struct conn *conn)
 
 /* ---- handshake ---- */
 
+/* What they cost, as 1.37 and as 2.9 see it, s. */
 static const struct {
     const char *text;
-    uint32_t postpone_s;
+    uint32_t postpone_s, postpone_29_s;
 } refusals[] = {
-    {"Don't hit me baby, you are trying to stream my localhost back", 3600},
-    {"This GUID is already streaming to this server", 120},
-    {"You are not permitted to access this. Check the logs for more info.", 60},
+    {"Don't hit me baby, you are trying to stream my localhost back", 3600, 3600},
+    {"This GUID is already streaming to this server", 120, 120},
+    {"You are not permitted to access this. Check the logs for more info.", 60, 60},
+    {"The server is too busy now to accept this request. Try later.", 60, 120},
+    {"The server encountered an internal error. Try later.", 60, 300},
+    {"The server is initializing. Try later.", 60, 30},
 };
 #define POSTPONE_OTHER_S   60
 #define POSTPONE_SILENCE_S 30
@@ -343,9 +374,9 @@ static void refused(struct qr_child *child, struct qr_slice reply)
     uint32_t postpone_s = POSTPONE_OTHER_S;
     for (size_t i = 0; i < QR_COUNT(refusals); i++)
         if (qr_slice_is(reply, refusals[i].text))
-            postpone_s = refusals[i].postpone_s;
+            postpone_s = child->config.asks ? refusals[i].postpone_29_s : refusals[i].postpone_s;
     count_refusal(child, reply);
-    postpone_last(child, postpone_s);
+    postpone_used(child, postpone_s);
     wait_and_walk(child);
 }
 
@@ -366,6 +397,8 @@ static void accepted(struct qr_child *child, uint32_t version)
         return;
     }
     uv_timer_stop(&child->retry);
+    if (child->config.asks)
+        postpone_used(child, 15);
     child->state = STREAMING;
     child->stats.connects++;
     if (child->failover.broken_ms > 0) {
@@ -382,6 +415,14 @@ static void accepted(struct qr_child *child, uint32_t version)
 static void take_in(struct conn *conn, size_t n)
 {
     struct qr_child *child = conn->child;
+    if (child->state == ASKING) {
+        static const char empty[] = "\r\n\r\n";
+        conn->n_in += n;
+        const char *body = memmem(conn->in, conn->n_in, empty, sizeof empty - 1);
+        if (body != NULL && body + sizeof empty - 1 < conn->in + conn->n_in)
+            end_asking(child);
+        return;
+    }
     if (child->state != HANDSHAKE) {
         conn->n_in += n;
         take_lines(conn);
@@ -428,7 +469,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n < 0) {
         if (child->state == HANDSHAKE) {
             count_refusal(child, qr_slice_str("(closed without a reply)"));
-            postpone_last(child, POSTPONE_OTHER_S);
+            postpone_used(child, POSTPONE_OTHER_S);
         }
         qr_child_break(child);
         return;
@@ -439,37 +480,80 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         take_in(conn, (size_t)n);
 }
 
-static void add_request(const struct qr_child *child, struct qr_buf *out)
-{
-    char name[QR_MODEL_NAME_BYTES], text[QR_GUID_TEXT_LEN + 1];
-    struct qr_guid guid;
-    qr_model_guid(child->config.model, child->config.host, &guid);
-    qr_guid_format(&guid, text);
-    qr_model_hostname(child->config.model, child->config.host, name);
-    qr_buf_printf(
-        out,
-        "STREAM key=%s&hostname=%s&registry_hostname=%s&machine_guid=%s&update_every=%u"
-        "&os=linux&timezone=Etc/UTC&abbrev_timezone=UTC&utc_offset=0&hops=1&ml_capable=0"
-        "&ml_enabled=0&mc_version=0&tags=&ver=%u"
-        "&NETDATA_INSTANCE_CLOUD_TYPE=unknown&NETDATA_SYSTEM_OS_NAME=Debian%%20GNU%%2FLinux"
-        "&NETDATA_SYSTEM_OS_ID=debian&NETDATA_SYSTEM_OS_VERSION=12%%20%%28bookworm%%29"
-        "&NETDATA_HOST_IS_K8S_NODE=false&NETDATA_SYSTEM_KERNEL_NAME=Linux"
-        "&NETDATA_SYSTEM_ARCHITECTURE=x86_64&NETDATA_CONTAINER_OS_NAME=Debian GNU/Linux"
-        "&NETDATA_CONTAINER_OS_VERSION=12 (bookworm)&NETDATA_SYSTEM_CPU_LOGICAL_CPU_COUNT=2"
-        "&NETDATA_SYSTEM_TOTAL_RAM=25276514304&NETDATA_PROTOCOL_VERSION=1.1 HTTP/1.1\r\n"
-        "User-Agent: netdata/v1.37.1\r\nAccept: */*\r\n\r\n",
-        child->config.api_key, name, name, text, child->config.model->update_every,
-        child->config.caps);
-}
-
 /* ---- the walk over the destinations ---- */
 
-static void walk_next(struct qr_child *child)
+/* The destination that is asked, or tried, now. */
+static uint32_t current(const struct qr_child *child)
 {
+    return child->in_order ? child->order[child->i_walk] : child->i_walk;
+}
+
+static void walk_next(struct qr_child *child, int why)
+{
+    uint32_t i = current(child);
     child->stats.connect_failures++;
+    if (child->config.asks && why == UV_ETIMEDOUT)
+        postpone(child, i, 300, 600);
+    else if (child->config.asks)
+        postpone(child, i, 30, 60);
     drop(child);
     child->i_walk++;
     walk(child);
+}
+
+/* What is there is the answer, nothing perhaps. */
+static void end_asking(struct qr_child *child)
+{
+    const struct qr_steering_rules rules = steering_rules(child);
+    uint64_t ms = 0;
+    struct qr_slice answer = qr_slice_of(child->conn->in, child->conn->n_in);
+    child->stats.asks++;
+    switch (qr_steering_take(&child->steering[child->i_walk], &rules, answer, &ms)) {
+    case QR_STEERING_BANNED:
+        child->stats.bans++;
+        break;
+    case QR_STEERING_POSTPONED:
+        child->stats.asks_not_now++;
+        child->destinations[child->i_walk].postponed_until_ms = uv_now(child->config.loop) + ms;
+        break;
+    case QR_STEERING_STAYS:
+        break;
+    }
+    drop(child);
+    child->i_walk++;
+    walk(child);
+}
+
+/* A 1.37 child's list turns; one that asks has an order of its own. */
+static void note_used(struct qr_child *child)
+{
+    struct qr_child_destination used = child->destinations[current(child)];
+    uint32_t n = child->config.n_destinations;
+    memcpy(child->connected, used.text, sizeof child->connected);
+    child->i_used = current(child);
+    if (child->config.asks) {
+        child->steering[child->i_used].tried_at_ms = uv_now(child->config.loop);
+        child->steering[child->i_used].n_tried++;
+        return;
+    }
+    memmove(&child->destinations[child->i_walk], &child->destinations[child->i_walk + 1],
+            (n - 1 - child->i_walk) * sizeof used);
+    child->destinations[n - 1] = used;
+    child->i_used = n - 1;
+}
+
+static void add_request(const struct qr_child *child, struct qr_buf *out)
+{
+    char name[QR_MODEL_NAME_BYTES];
+    qr_model_hostname(child->config.model, child->config.host, name);
+    qr_request_text_stream(out, &(struct qr_request_text){
+                                    .api_key = child->config.api_key,
+                                    .hostname = name,
+                                    .guid = &child->guid,
+                                    .update_every = child->config.model->update_every,
+                                    .caps = child->config.caps,
+                                    .as_29 = child->config.asks,
+                                });
 }
 
 static void on_connected(uv_connect_t *req, int status)
@@ -479,19 +563,20 @@ static void on_connected(uv_connect_t *req, int status)
     if (child == NULL)
         return;
     if (status != 0) {
-        walk_next(child);
+        walk_next(child, status);
         return;
     }
-    struct qr_child_destination used = child->destinations[child->i_walk];
-    uint32_t n = child->config.n_destinations;
-    memmove(&child->destinations[child->i_walk], &child->destinations[child->i_walk + 1],
-            (n - 1 - child->i_walk) * sizeof used);
-    child->destinations[n - 1] = used;
-    memcpy(child->connected, used.text, sizeof child->connected);
-    child->state = HANDSHAKE;
-    uv_timer_start(&child->retry, on_retry, child->config.timeout_ms, 0);
+    bool asks = child->config.asks && !child->in_order;
+    if (asks) {
+        child->state = ASKING;
+        qr_request_text_question(&conn->out, &child->guid, child->destinations[child->i_walk].text);
+    } else {
+        note_used(child);
+        child->state = HANDSHAKE;
+        add_request(child, &conn->out);
+    }
+    uv_timer_start(&child->retry, on_retry, asks ? ASK_MS : child->config.timeout_ms, 0);
     uv_tcp_nodelay(&conn->tcp, 1);
-    add_request(child, &conn->out);
     if (conn->tls != NULL)
         qr_tls_handshake(conn->tls); /* its first flight */
     flush(child);
@@ -516,20 +601,42 @@ static bool dial(struct qr_child *child, const struct qr_child_destination *dest
     conn->tcp.data = conn;
     child->conn = conn;
     child->state = CONNECTING;
-    uv_timer_start(&child->retry, on_retry, child->config.timeout_ms, 0);
+    bool asks = child->config.asks && !child->in_order;
+    uv_timer_start(&child->retry, on_retry, asks ? ASK_MS : child->config.timeout_ms, 0);
     return uv_tcp_connect(&conn->connect, &conn->tcp,
                           (const struct sockaddr *)&destination->address, on_connected) == 0;
 }
 
-/* Tries the destinations from i_walk on. */
+/* All that can be asked were: now they are tried in the order of their answers. */
+static void begin_order(struct qr_child *child)
+{
+    const struct qr_steering_rules rules = steering_rules(child);
+    child->n_order =
+        qr_steering_order(child->steering, child->config.n_destinations, &rules, child->order);
+    child->in_order = true;
+    child->i_walk = 0;
+}
+
+static uint32_t walk_end(const struct qr_child *child)
+{
+    return child->in_order ? child->n_order : child->config.n_destinations;
+}
+
+/* Goes on at i_walk: asks the destinations, tries them. */
 static void walk(struct qr_child *child)
 {
     uint64_t now = uv_now(child->config.loop);
-    for (; child->i_walk < child->config.n_destinations; child->i_walk++) {
-        const struct qr_child_destination *d = &child->destinations[child->i_walk];
-        if (d->postponed_until_ms > now)
+    for (;; child->i_walk++) {
+        if (child->i_walk == walk_end(child) && child->config.asks && !child->in_order)
+            begin_order(child);
+        if (child->i_walk == walk_end(child))
+            break;
+        uint32_t i = current(child);
+        if (!child->in_order)
+            child->steering[i].asked = false;
+        if (child->destinations[i].postponed_until_ms > now || child->steering[i].banned)
             continue;
-        if (dial(child, d))
+        if (dial(child, &child->destinations[i]))
             return;
         child->stats.connect_failures++;
         drop(child);
@@ -545,14 +652,16 @@ static void on_retry(uv_timer_t *timer)
     switch (child->state) {
     case WAITING:
         child->i_walk = 0;
+        child->in_order = false;
         walk(child);
         break;
     case CONNECTING:
-        walk_next(child);
+    case ASKING:
+        walk_next(child, UV_ETIMEDOUT);
         break;
     case HANDSHAKE:
         count_refusal(child, qr_slice_str("(no reply in time)"));
-        postpone_last(child, POSTPONE_SILENCE_S);
+        postpone_used(child, POSTPONE_SILENCE_S);
         wait_and_walk(child);
         break;
     case STREAMING:
@@ -631,6 +740,16 @@ bool qr_child_done(const struct qr_child *child)
 
 /* ---- start and stop ---- */
 
+/* 2.9 comes up with its machine, and does not come at once. */
+static uint64_t first_wait_ms(struct qr_child *child)
+{
+    const struct qr_steering_rules rules = steering_rules(child);
+    uint32_t delay_s = (uint32_t)(child->config.reconnect_delay_ms / 1000);
+    if (!child->config.asks)
+        return 0;
+    return qr_steering_wait_ms(&rules, delay_s / 2 > 5 ? delay_s / 2 : 5, delay_s + 5);
+}
+
 int qr_child_new(struct qr_child **out, const struct qr_child_config *config)
 {
     assert(config->n_destinations > 0);
@@ -653,6 +772,8 @@ int qr_child_new(struct qr_child **out, const struct qr_child_config *config)
         free(child);
         return UV_ENOMEM;
     }
+    qr_model_guid(config->model, config->host, &child->guid);
+    qr_rng_seed(&child->rng, config->model->seed * 1000003 + config->host);
     child->n_handles = 3;
     child->retry.data = child->pace.data = child->pump.data = child;
     uv_timer_init(config->loop, &child->retry);
@@ -665,7 +786,7 @@ int qr_child_new(struct qr_child **out, const struct qr_child_config *config)
             collect(child);
     else
         on_pace(&child->pace); /* The history, and the first timer. */
-    uv_timer_start(&child->retry, on_retry, 0, 0);
+    uv_timer_start(&child->retry, on_retry, first_wait_ms(child), 0);
     *out = child;
     return 0;
 }

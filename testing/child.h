@@ -11,6 +11,12 @@
  *
  *   WAITING -> CONNECTING -> HANDSHAKE -> STREAMING -> WAITING ...
  *
+ * If it asks, it connects as 2.9.0 does (testing/steering.h): it waits some seconds at first, then
+ * each second asks all destinations for stream_info, each on a connection of its own, and tries
+ * those that stay in the order that it made of the answers, until a connect succeeds.
+ *
+ *   WAITING -> (CONNECTING -> ASKING) .. -> CONNECTING -> HANDSHAKE -> STREAMING -> WAITING ...
+ *
  * Paced in real time it collects each second at the model's microsecond, connected or not.  At full
  * speed the clock is its own: it starts at first_s + history_s and goes on as fast as the parent
  * takes the data, while every chart that is announced is live.
@@ -50,7 +56,8 @@ struct qr_child_config {
     uint64_t timeout_ms; /* Of connect and handshake. */
     double postpone_scale;
     size_t buffer_bytes;
-    bool rules_29, truncate;
+    bool rules_29, truncate; /* Of its answers. */
+    bool asks;               /* Connects as 2.9 does. */
     uint32_t late_every;
 };
 
@@ -75,6 +82,7 @@ struct qr_child_stats {
     uint64_t connect_failures;
     uint64_t breaks; /* Established streams that broke. */
     uint64_t overflows;
+    uint64_t asks, asks_not_now, bans; /* Of stream_info; answers that postponed, or banned. */
     uint64_t bytes_text, bytes_wire;
     uint32_t n_refusals;
     struct qr_child_refusal refusals[QR_CHILD_REFUSALS_MAX];

@@ -17,6 +17,9 @@
     (QR_CAP_V1 | QR_CAP_V2 | QR_CAP_VN | QR_CAP_VCAPS | QR_CAP_HLABELS | QR_CAP_CLAIM |            \
      QR_CAP_CLABELS | QR_CAP_FUNCTIONS | QR_CAP_REPLICATION | QR_CAP_BINARY)
 
+/* What 2.9 offers besides, and a parent may decline. */
+#define CAPS_29_MORE (QR_CAP_PROGRESS | QR_CAP_DYNCFG | QR_CAP_NODE_ID | QR_CAP_PATHS)
+
 /* Full speed starts this far in the past, so that its clock stays behind the parent's. */
 #define FULL_SPEED_BACK_S (6 * 3600)
 
@@ -36,6 +39,7 @@ struct run {
 struct totals {
     struct qr_model_sender_stats s;
     uint64_t connects, connect_failures, breaks, overflows, bytes_text, bytes_wire;
+    uint64_t asks, asks_not_now, bans;
     uint32_t connected, done;
     int64_t last_s; /* The oldest "last collected" of all children. */
 };
@@ -60,6 +64,9 @@ static struct totals sum(const struct run *run)
         t.connect_failures += c->connect_failures;
         t.breaks += c->breaks;
         t.overflows += c->overflows;
+        t.asks += c->asks;
+        t.asks_not_now += c->asks_not_now;
+        t.bans += c->bans;
         t.bytes_text += c->bytes_text;
         t.bytes_wire += c->bytes_wire;
         t.connected += qr_child_connected_to(run->children[i]) != NULL;
@@ -148,6 +155,9 @@ static json_t *figures(const struct run *run, bool finished)
         {"connect_failures", t.connect_failures},
         {"breaks", t.breaks},
         {"overflows", t.overflows},
+        {"asks", t.asks},
+        {"asks_not_now", t.asks_not_now},
+        {"bans", t.bans},
         {"bytes_text", t.bytes_text},
         {"bytes_wire", t.bytes_wire},
     };
@@ -280,6 +290,8 @@ static int start_children(struct run *run)
         caps &= ~QR_CAP_REPLICATION;
     if (o->v2)
         caps |= QR_CAP_INTERPOLATED | QR_CAP_IEEE754;
+    if (o->asks)
+        caps |= CAPS_29_MORE;
     for (uint32_t host = 0; host < o->model.n_hosts; host++) {
         for (uint32_t i = 0; i < o->n_destinations; i++)
             list[i] = o->destinations[(i + (o->rotate ? host : 0)) % o->n_destinations];
@@ -300,6 +312,7 @@ static int start_children(struct run *run)
                                          .postpone_scale = o->postpone_scale,
                                          .buffer_bytes = (size_t)o->buffer_mib << 20,
                                          .rules_29 = strcmp(o->rules, "2.9") == 0,
+                                         .asks = o->asks,
                                          .truncate = o->truncate,
                                          .late_every = (uint32_t)o->late_every};
         int err = qr_child_new(&run->children[run->n_children], &config);

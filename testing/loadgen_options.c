@@ -42,6 +42,7 @@ static const struct row {
     {"no-replication", FLAG, AT(no_replication), 0, 0, 0, "do not offer replication"},
     {"v2", FLAG, AT(v2), 0, 0, 0, "offer INTERPOLATED and IEEE754 (BEGIN2, SET2)"},
     {"rules", TEXT, AT(rules), 0, 0, 0, "answers as of 1.37 (default) or 2.9"},
+    {"asks", FLAG, AT(asks), 0, 0, 0, "ask stream_info, and go where it says, as 2.9 does"},
     {"truncate", FLAG, AT(truncate), 0, 0, 0, "1.37's bug: answers end at an empty second"},
     {"late-every", NUMBER, AT(late_every), 0, 1e6, 0, "each n-th final answer says false"},
     {"reconnect-delay", NUMBER, AT(reconnect_delay_ms), 1, 1e6, 5000, "ms after a failure"},

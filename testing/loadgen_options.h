@@ -23,7 +23,7 @@ struct qr_loadgen {
     int64_t reconnect_delay_ms, timeout_ms, buffer_mib, late_every;
     double postpone_scale;
     uint32_t compression_caps; /* What `compression` means. */
-    bool plain, tls, full_speed, stay, no_replication, v2, truncate, rotate, quiet, json;
+    bool plain, tls, full_speed, stay, no_replication, v2, asks, truncate, rotate, quiet, json;
 };
 
 /* Fills in *options; 0, 1 after --help (printed), or QR_E_CONFIG with a sentence on stderr. */
