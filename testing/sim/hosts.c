@@ -208,6 +208,7 @@ static void configure(struct qr_sim_member *member, uint32_t n_members, uint64_t
         .snapshot_threshold = thresholds[qr_rng_below(&rng, 4)],
         .snapshot_trailing = trailing[qr_rng_below(&rng, 4)],
         .ingest_loops = 1,
+        .vanished_s = 60,
         .tick_ms = ticks_ms[qr_rng_below(&rng, 4)],
         .window_s = windows_s[qr_rng_below(&rng, 4)],
         .retention_hours = {1, 4, 24},
