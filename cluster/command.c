@@ -9,10 +9,11 @@
 #include "base/error.h"
 #include "base/limits.h"
 
-#define MAGIC    'Q'
-#define CRC_AT   8u
-#define CRC_END  12u
-#define ALIGN_TO 8u
+#define MAGIC          'Q'
+#define CRC_AT         8u
+#define CRC_END        12u
+#define ALIGN_TO       8u
+#define INCARNATION_AT 16u
 
 static_assert(QR_COMMAND_HEADER_BYTES % ALIGN_TO == 0, "the library wants multiples of 8");
 static_assert(QR_ENTRY_BYTES_MAX % ALIGN_TO == 0, "the largest entry needs no more padding");
@@ -84,6 +85,13 @@ int qr_command_encode(struct qr_buf *out, const struct qr_command *command)
     char *entry = out->base + start;
     qr_le_put(entry + CRC_AT, checksum(entry, len), 4);
     return 0;
+}
+
+void qr_command_renumber(char *entry, size_t len, uint64_t incarnation)
+{
+    assert(len >= QR_COMMAND_HEADER_BYTES);
+    qr_le_put(entry + INCARNATION_AT, incarnation, 8);
+    qr_le_put(entry + CRC_AT, checksum(entry, len), 4);
 }
 
 static bool is_zero(const char *bytes, size_t len)

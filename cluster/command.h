@@ -60,6 +60,9 @@ const char *qr_command_type_name(enum qr_command_type type);
  * then `out` is as before. */
 int qr_command_encode(struct qr_buf *out, const struct qr_command *command);
 
+/* Gives an entry that was encoded here, and that nobody has seen, another incarnation. */
+void qr_command_renumber(char *entry, size_t len, uint64_t incarnation);
+
 /* 0, or
  *   QR_E_CORRUPT    the checksum does not match, or there is not even a header: these are not the
  *                   bytes that were proposed (in the log: this member's log is damaged),

@@ -17,6 +17,7 @@ int qr_placement_encode(struct qr_buf *out, const struct qr_placement *placement
     qr_buf_add_u8(out, (uint8_t)placement->n);
     qr_buf_add_u16(out, 0);
     qr_buf_add_u32(out, placement->disk);
+    qr_buf_add_u64(out, placement->incarnation);
     for (unsigned i = 0; i < placement->n; i++) {
         qr_buf_add_varint(out, placement->seats[i].member);
         qr_buf_add_u32(out, placement->seats[i].disk);
@@ -45,6 +46,7 @@ int qr_placement_decode(struct qr_placement *placement, struct qr_slice payload)
     got.n = qr_cursor_u8(&in);
     qr_cursor_u16(&in);
     got.disk = qr_cursor_u32(&in);
+    got.incarnation = qr_cursor_u64(&in);
     if (in.failed || place < QR_PLACE_FOUNDER || place > QR_PLACE_REMOVED ||
         got.n > QR_MEMBERS_MAX || (got.n != 0) != (place == QR_PLACE_FOUNDER))
         return QR_E_MALFORMED;

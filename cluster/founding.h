@@ -15,8 +15,13 @@
  * So a lone member, or one that is wiped, never founds beside a cluster that exists: some seed has
  * a log then.  And no two disks ever vote under one name.
  *
- *   QR_LINK_PLACE payload: u8 place, u8 n, u16 0, u32 the disk that is meant, then n times: varint
- *   member, u32 disk, varint length and address (FOUNDER only)
+ * With its place it hears the newest incarnation that the log knows of its id.  One that lost its
+ * disk may have begun below that, by a clock that is wrong now or was then; it raises its own above
+ * it before it starts, or its entries would be taken for those of an earlier life, for ever.  Once
+ * it is taken in, no other disk has its place, so this helps no copy (docs/decisions/0031).
+ *
+ *   QR_LINK_PLACE payload: u8 place, u8 n, u16 0, u32 the disk that is meant, u64 that incarnation
+ *   (0: none), then n times: varint member, u32 disk, varint length and address (FOUNDER only)
  *
  * Thread: consensus; pure. */
 #ifndef QR_CLUSTER_FOUNDING_H
@@ -39,7 +44,8 @@ struct qr_seat {
 
 struct qr_placement {
     enum qr_place place;
-    uint32_t disk; /* Of whom it is about. */
+    uint32_t disk;        /* Of whom it is about. */
+    uint64_t incarnation; /* The newest in the log of entries of its id; 0: there is none. */
     unsigned n;
     struct qr_seat seats[QR_MEMBERS_MAX]; /* Of a FOUNDER. */
 };

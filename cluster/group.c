@@ -953,6 +953,8 @@ static int init(struct qr_group *group)
                                              .fatal = fatal};
     int err = qr_disk_id_open(group->dir, &group->disk);
     if (err == 0)
+        qr_link_set_disk(config->link, group->disk.disk);
+    if (err == 0)
         err = qr_machine_init(&group->machine, &config->sink, &events);
     if (err != 0)
         return err;

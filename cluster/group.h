@@ -86,6 +86,10 @@ struct qr_group_events {
     void (*restored)(void *data, uint64_t index);
     /* A member at the same applied index has another state hash. */
     void (*diverged)(void *data, uint32_t member, uint64_t index);
+    /* An empty member was taken in whose number is not above `known`, the newest that the log knows
+     * of it: *incarnation is set to a larger one, on disk.  0 or an error, and it waits on.  NULL:
+     * it waits for ever. */
+    int (*renumber)(void *data, uint64_t known, uint64_t *incarnation);
     /* This member must stop: the log cannot be written, or the library gave up.  The sentence says
      * why.  Does not return (the owner logs and exits). */
     void (*fatal)(void *data, const char *sentence);

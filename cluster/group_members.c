@@ -156,6 +156,13 @@ bool qr_group_is_voter(const struct qr_group *group)
 
 /* ---- finding one's place ---- */
 
+/* Where the configuration in force stands in the log. */
+static raft_index newest_change(const struct raft *raft)
+{
+    raft_index uncommitted = raft->configuration_uncommitted_index;
+    return uncommitted != 0 ? uncommitted : raft->configuration_committed_index;
+}
+
 void qr_group_tell_place(struct qr_group *group, uint32_t member, uint32_t disk)
 {
     if (group->raft.configuration.n == 0)
@@ -163,6 +170,10 @@ void qr_group_tell_place(struct qr_group *group, uint32_t member, uint32_t disk)
     struct qr_placement placement;
     struct qr_buf bytes = {0};
     qr_place_of(&group->raft, &group->machine.membership, member, disk, &placement);
+    if (placement.place == QR_PLACE_MEMBER && group->machine.applied < newest_change(&group->raft))
+        return; /* What its earlier disk said stands before that, and is not all applied. */
+    const struct qr_producer *record = qr_machine_producer(&group->machine, member);
+    placement.incarnation = record != NULL ? record->incarnation : 0;
     if (qr_placement_encode(&bytes, &placement) == 0) {
         struct qr_slice part = qr_buf_slice(&bytes);
         (void)qr_link_send(group->config.link, member, group->config.group_id, QR_LINK_PLACE, &part,
@@ -187,6 +198,27 @@ static const char *place_text(enum qr_place place)
     return texts[place];
 }
 
+/* Nothing was proposed under the old number: the library is not started. */
+static int raise_incarnation(struct qr_group *group, uint64_t known)
+{
+    uint64_t next = 0;
+    int err = group->events.renumber != NULL
+                  ? group->events.renumber(group->events.data, known, &next)
+                  : QR_E_STALE;
+    if (err != 0)
+        return err;
+    assert(next > known);
+    qr_info(
+        "the log knows a newer incarnation of this member, whose folder was empty: it is raised "
+        "from=%llu known=%llu to=%llu",
+        (unsigned long long)group->config.incarnation, (unsigned long long)known,
+        (unsigned long long)next);
+    group->config.incarnation = next;
+    qr_proposer_renumber(&group->proposer, next);
+    qr_link_set_incarnation(group->config.link, next);
+    return 0;
+}
+
 int qr_group_on_place(void *data, uint32_t member, uint32_t group_id, struct qr_slice payload)
 {
     struct qr_group *group = data;
@@ -200,7 +232,11 @@ int qr_group_on_place(void *data, uint32_t member, uint32_t group_id, struct qr_
         qr_info("this member, whose folder is empty, %s told_by=%u", place_text(placement.place),
                 member);
     group->place = placement.place;
-    if (placement.place == QR_PLACE_FOUNDER || placement.place == QR_PLACE_MEMBER)
+    bool begins = placement.place == QR_PLACE_FOUNDER || placement.place == QR_PLACE_MEMBER;
+    if (begins && placement.incarnation >= group->config.incarnation &&
+        raise_incarnation(group, placement.incarnation) != 0)
+        return 0; /* It is told again; the reason is in the log. */
+    if (begins)
         group->founding = placement; /* Begun with the next turn: this may be inside the link. */
     return 0;
 }

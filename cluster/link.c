@@ -39,7 +39,8 @@ struct peer {
     struct qr_link_conn *conn; /* Up: both hellos were right. */
     struct qr_link_conn *dial; /* On its way up. */
     uint64_t heard_ms;         /* From connections before. */
-    uint64_t incarnation;      /* The largest that was seen. */
+    uint64_t incarnation;      /* The largest that was seen, of `disk`. */
+    uint32_t disk;             /* Of the newest hello. */
     unsigned n_dials;          /* Walks through the addresses of a name. */
     bool resolving, timer_open, removed;
     bool guest;                   /* Not in the table: it came by itself. */
@@ -49,6 +50,7 @@ struct peer {
 
 struct qr_link {
     struct qr_link_config config;
+    uint32_t disk; /* Of our log; 0: none. */
     struct qr_link_conn_shared shared;
     struct handler handlers[QR_LINK_TYPE_NR];
     qr_link_peer_cb on_peer;
@@ -250,6 +252,23 @@ static int judge_certificate(struct qr_link_conn *conn, struct qr_identity *iden
     return 0;
 }
 
+/* Two of one disk: the older number is a copy, or the disk put back.  Another disk never said what
+ * this one did, so its number says nothing of it, unless the two live at a time: then the larger
+ * stays, wherever they meet. */
+static int judge_incarnation(struct qr_link_conn *conn, const struct qr_link_hello *hello)
+{
+    const struct peer *peer = find_peer(conn->owner, hello->member);
+    if (peer == NULL || hello->incarnation >= peer->incarnation)
+        return 0;
+    bool gone = peer->conn == NULL || peer->conn->closing;
+    if (hello->disk != peer->disk && gone)
+        return 0;
+    return qr_link_conn_refuse(conn, QR_E_STALE,
+                               "member %u comes with incarnation %llu after %llu: is it a copy?",
+                               hello->member, (unsigned long long)hello->incarnation,
+                               (unsigned long long)peer->incarnation);
+}
+
 static int judge_hello(struct qr_link_conn *conn, const struct qr_link_frame *frame,
                        struct qr_link_hello *hello)
 {
@@ -273,13 +292,7 @@ static int judge_hello(struct qr_link_conn *conn, const struct qr_link_frame *fr
                                    hello->member, identity.member);
     if (!qr_guid_equal(&hello->cluster, &link->config.cluster_id))
         return qr_link_conn_refuse(conn, QR_E_DENIED, "the hello is of another cluster");
-    const struct peer *peer = find_peer(link, hello->member);
-    if (peer != NULL && hello->incarnation < peer->incarnation)
-        return qr_link_conn_refuse(
-            conn, QR_E_STALE, "member %u comes with incarnation %llu after %llu: is it a copy?",
-            hello->member, (unsigned long long)hello->incarnation,
-            (unsigned long long)peer->incarnation);
-    return 0;
+    return judge_incarnation(conn, hello);
 }
 
 static int say_hello(struct qr_link_conn *conn)
@@ -290,6 +303,7 @@ static int say_hello(struct qr_link_conn *conn)
         .member = link->config.member_id,
         .incarnation = link->config.incarnation,
         .cluster = link->config.cluster_id,
+        .disk = link->disk,
         .address = qr_slice_str(link->listen_address),
     };
     uint8_t payload[QR_LINK_HELLO_BYTES_MAX];
@@ -330,6 +344,7 @@ static int come_up(struct qr_link_conn *conn, const struct qr_link_hello *hello)
     }
     qr_link_conn_trust(conn);
     peer->incarnation = hello->incarnation;
+    peer->disk = hello->disk;
     if (peer->dial == conn)
         peer->dial = NULL;
     struct qr_link_conn *old = peer->conn;
@@ -681,6 +696,17 @@ int qr_link_reload(struct qr_link *link, const char *ca_file, const char *cert_f
         link->shared.tls = read;
     qr_tls_context_free(dropped); /* Sessions keep what they need of it. */
     return err;
+}
+
+void qr_link_set_disk(struct qr_link *link, uint32_t disk)
+{
+    link->disk = disk;
+}
+
+void qr_link_set_incarnation(struct qr_link *link, uint64_t incarnation)
+{
+    assert(incarnation > link->config.incarnation);
+    link->config.incarnation = incarnation;
 }
 
 void qr_link_on(struct qr_link *link, enum qr_link_type type, qr_link_receive_cb receive,

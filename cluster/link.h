@@ -13,14 +13,16 @@
  *   20       payload
  *
  * The first frame each way is HELLO: u32 protocol version, u32 member id, u64 incarnation, 16 bytes
- * cluster id, the sender's address.  The dialler says it first; the answer means that it was let
- * in. PING goes out when nothing else did for a heartbeat; a peer that was silent, or took nothing,
- * for 2 election timeouts is cut and dialled again.  TCP_NODELAY, keep-alive.
+ * cluster id, u32 disk, the sender's address.  The dialler says it first; the answer means that it
+ * was let in. PING goes out when nothing else did for a heartbeat; a peer that was silent, or took
+ * nothing, for 2 election timeouts is cut and dialled again.  TCP_NODELAY, keep-alive.
  *
  * Refused, with a reason in the log: a certificate of another CA or cluster, an id that was removed
  * (qr_link_ban), is not the certificate's, not the one dialled, or lower than ours (those we dial);
- * an incarnation older than one seen (a copy of a member, or its disk put back).  When a member
- * connects twice, the newest connection that proved itself stays.
+ * an incarnation older than one seen (a copy of a member, or its disk put back).  One that comes
+ * from another disk is no copy of the one that was seen: it may be older once that one is gone, for
+ * a member that lost its disk counts anew (docs/decisions/0031).  When a member connects twice, the
+ * newest connection that proved itself stays.
  *
  * Sending never blocks: frames queue up to `queue_bytes_max` a peer, then QR_E_BUSY; a frame is
  * always taken when nothing waits, so that one larger than the queue can pass.  What is sent in one
@@ -97,6 +99,11 @@ int qr_link_open(struct qr_link **link, const struct qr_link_config *config);
  * UV_ENOMEM with a sentence, and nothing has changed. */
 int qr_link_reload(struct qr_link *link, const char *ca_file, const char *cert_file,
                    const char *key_file, char reason[QR_TLS_REASON_BYTES]);
+
+/* Who we say we are from the next hello on: where the log lies (before any member is dialled; 0:
+ * nowhere), and a larger incarnation. */
+void qr_link_set_disk(struct qr_link *link, uint32_t disk);
+void qr_link_set_incarnation(struct qr_link *link, uint64_t incarnation);
 
 /* The port that it listens on (config: port 0 takes a free one). */
 unsigned qr_link_port(const struct qr_link *link);

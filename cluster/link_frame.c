@@ -100,6 +100,7 @@ int qr_link_hello_decode(struct qr_link_hello *hello, struct qr_slice payload)
     taken.member = qr_cursor_u32(&c);
     taken.incarnation = qr_cursor_u64(&c);
     struct qr_slice cluster = qr_cursor_take(&c, sizeof taken.cluster.bytes);
+    taken.disk = qr_cursor_u32(&c);
     taken.address = qr_cursor_take(&c, qr_cursor_left(&c));
     if (!qr_cursor_done(&c) || taken.address.len > QR_LINK_ADDRESS_MAX || taken.member == 0)
         return QR_E_MALFORMED;
@@ -118,7 +119,8 @@ size_t qr_link_hello_encode(const struct qr_link_hello *hello,
     qr_le_put(payload + 4, hello->member, 4);
     qr_le_put(payload + 8, hello->incarnation, 8);
     memcpy(payload + 16, hello->cluster.bytes, sizeof hello->cluster.bytes);
+    qr_le_put(payload + 32, hello->disk, 4);
     if (len > 0)
-        memcpy(payload + 32, hello->address.base, len);
-    return 32 + len;
+        memcpy(payload + 36, hello->address.base, len);
+    return 36 + len;
 }

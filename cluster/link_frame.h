@@ -8,8 +8,8 @@
  *   16  u32  CRC32C of bytes 0 .. 16 and the payload
  *   20       payload
  *
- * HELLO: u32 protocol version, u32 member id, u64 incarnation, 16 bytes cluster id, the sender's
- * address (the rest).  All little endian; docs/formats/link-frames.md has an example.
+ * HELLO: u32 protocol version, u32 member id, u64 incarnation, 16 bytes cluster id, u32 disk, the
+ * sender's address (the rest).  All little endian; docs/formats/link-frames.md has an example.
  * Pure functions.  Thread: any. */
 #ifndef QR_CLUSTER_LINK_FRAME_H
 #define QR_CLUSTER_LINK_FRAME_H
@@ -22,9 +22,9 @@
 #include "cluster/link.h"
 
 #define QR_LINK_HEADER_BYTES    20u
-#define QR_LINK_VERSION         2u
+#define QR_LINK_VERSION         3u
 #define QR_LINK_ADDRESS_MAX     63u
-#define QR_LINK_HELLO_BYTES_MAX (32u + QR_LINK_ADDRESS_MAX)
+#define QR_LINK_HELLO_BYTES_MAX (36u + QR_LINK_ADDRESS_MAX)
 
 struct qr_link_frame {
     enum qr_link_type type;
@@ -56,6 +56,7 @@ struct qr_link_hello {
     uint32_t member;
     uint64_t incarnation;
     struct qr_guid cluster;
+    uint32_t disk;           /* Where its log lies (cluster/disk_id). */
     struct qr_slice address; /* Borrowed from the payload. */
 };
 

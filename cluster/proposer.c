@@ -72,6 +72,17 @@ int qr_proposer_add(struct qr_proposer *proposer, enum qr_command_type type, str
     return 0;
 }
 
+void qr_proposer_renumber(struct qr_proposer *proposer, uint64_t incarnation)
+{
+    assert(incarnation > proposer->incarnation);
+    proposer->incarnation = incarnation;
+    QR_LIST_FOREACH (node, &proposer->proposals) {
+        struct proposal *proposal = QR_CONTAINER_OF(node, struct proposal, node);
+        assert(!proposal->was_sent);
+        qr_command_renumber(proposal->entry.base, proposal->entry.len, incarnation);
+    }
+}
+
 /* Takes the oldest out and tells its owner. */
 static void finish_first(struct qr_proposer *proposer, int status, uint64_t index)
 {

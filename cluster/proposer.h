@@ -62,6 +62,9 @@ void qr_proposer_init(struct qr_proposer *proposer, uint32_t member, uint64_t in
 int qr_proposer_add(struct qr_proposer *proposer, enum qr_command_type type, struct qr_slice body,
                     int64_t time_us, qr_proposer_done_cb done, void *data);
 
+/* A larger incarnation, for what is queued too.  Only while nothing was sent yet. */
+void qr_proposer_renumber(struct qr_proposer *proposer, uint64_t incarnation);
+
 /* There is a (new) leader, or none.  With `again`, what is on its way may be lost: all is sent
  * again. */
 void qr_proposer_set_ready(struct qr_proposer *proposer, bool ready, bool again);

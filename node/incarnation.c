@@ -12,6 +12,9 @@
 #include "base/log.h"
 #include "base/plant.h"
 
+/* A second of the clock that numbers begin with. */
+#define RAISE_BY 1000000u
+
 static uint64_t read_last(const char *path)
 {
     char text[32] = "";
@@ -50,6 +53,16 @@ static int write_next(const char *dir, const char *path, uint64_t next)
     return err == 0 ? sync_path(dir, O_RDONLY | O_DIRECTORY) : err;
 }
 
+static int write_logged(const char *dir, uint64_t next)
+{
+    char path[1000];
+    snprintf(path, sizeof path, "%s/incarnation", dir);
+    int err = write_next(dir, path, next);
+    if (err != 0)
+        qr_error("cannot write path=%s error=\"%s\"", path, qr_strerror(err));
+    return err;
+}
+
 int qr_incarnation_next(const char *dir, uint64_t *incarnation)
 {
     char path[1000];
@@ -58,11 +71,17 @@ int qr_incarnation_next(const char *dir, uint64_t *incarnation)
     uint64_t next = last != 0 ? last + 1 : (uint64_t)qr_clock_real_us(&qr_clock_system);
     if (QR_PLANT(incarnation_reused) && last != 0)
         next = last;
-    int err = write_next(dir, path, next);
-    if (err != 0) {
-        qr_error("cannot write path=%s error=\"%s\"", path, qr_strerror(err));
-        return err;
-    }
-    *incarnation = next;
-    return 0;
+    int err = write_logged(dir, next);
+    if (err == 0)
+        *incarnation = next;
+    return err;
+}
+
+int qr_incarnation_raise(const char *dir, uint64_t known, uint64_t *incarnation)
+{
+    uint64_t next = known + RAISE_BY;
+    int err = next > known ? write_logged(dir, next) : QR_E_LIMIT;
+    if (err == 0)
+        *incarnation = next;
+    return err;
 }

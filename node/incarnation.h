@@ -13,4 +13,8 @@
 /* 0 or a libuv error, with the path in the log.  The number is on disk before this returns. */
 int qr_incarnation_next(const char *dir, uint64_t *incarnation);
 
+/* For a member that lost its disk and began below what the others know (docs/decisions/0031): sets
+ * a number well above that, so that a start of the lost disk does not reach it.  As above. */
+int qr_incarnation_raise(const char *dir, uint64_t known, uint64_t *incarnation);
+
 #endif

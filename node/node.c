@@ -435,6 +435,15 @@ static int open_link(struct qr_node *node)
     return qr_link_open(&node->link, &config);
 }
 
+static int on_renumber(void *data, uint64_t known, uint64_t *incarnation)
+{
+    struct qr_node *node = data;
+    int err = qr_incarnation_raise(node->config.data, known, incarnation);
+    if (err == 0)
+        node->incarnation = *incarnation;
+    return err;
+}
+
 static int open_group(struct qr_node *node)
 {
     const struct qr_config *c = &node->config;
@@ -463,6 +472,7 @@ static int open_group(struct qr_node *node)
         .owned = on_owned,
         .restored = on_restored,
         .diverged = on_diverged,
+        .renumber = on_renumber,
         .fatal = on_fatal,
     };
     return qr_group_open(&node->group, &config, &events);

@@ -190,6 +190,19 @@ void qr_link_remove_member(struct qr_link *link, uint32_t member)
     drop_frames(link->net, link->member, member, UV_ECONNRESET);
 }
 
+/* Nobody says hello here. */
+void qr_link_set_disk(struct qr_link *link, uint32_t disk)
+{
+    (void)link;
+    (void)disk;
+}
+
+void qr_link_set_incarnation(struct qr_link *link, uint64_t incarnation)
+{
+    (void)link;
+    (void)incarnation;
+}
+
 void qr_link_ban(struct qr_link *link, uint32_t member, bool ban)
 {
     assert(member <= QR_FAKE_MEMBERS_MAX);

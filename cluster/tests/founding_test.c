@@ -125,7 +125,8 @@ static void an_empty_member_is_told_its_place(void **state)
 static void placements_come_back(void **state)
 {
     (void)state;
-    struct qr_placement in = {.place = QR_PLACE_FOUNDER, .disk = 5, .n = 2}, out = {0};
+    struct qr_placement in = {.place = QR_PLACE_FOUNDER, .disk = 5, .incarnation = 77, .n = 2},
+                        out = {0};
     in.seats[0] = (struct qr_seat){1, 101, "a:1"};
     in.seats[1] = (struct qr_seat){2, 102, "b:1"};
     struct qr_buf bytes = {0};
@@ -134,6 +135,7 @@ static void placements_come_back(void **state)
         assert_int_equal(qr_placement_decode(&out, qr_slice_of(bytes.base, n)), QR_E_MALFORMED);
     assert_int_equal(out.n, 0);
     assert_int_equal(qr_placement_decode(&out, qr_buf_slice(&bytes)), 0);
+    assert_int_equal(out.incarnation, 77);
     assert_int_equal(out.seats[1].disk, 102);
     assert_string_equal(out.seats[1].address, "b:1");
     bytes.base[0] = QR_PLACE_MEMBER; /* with seats */

@@ -101,6 +101,13 @@ static inline void on_fatal(void *data, const char *sentence)
     snprintf(m->fatal, sizeof m->fatal, "%s", sentence);
 }
 
+static inline int on_renumber(void *data, uint64_t known, uint64_t *incarnation)
+{
+    struct member *m = data;
+    *incarnation = m->incarnation = known + 10;
+    return 0;
+}
+
 static inline int open_member(struct member *m)
 {
     qr_agreed_init(&m->agreed, &qr_clock_system);
@@ -122,8 +129,11 @@ static inline int open_member(struct member *m)
         .snapshot_trailing = cluster->snapshot_trailing,
         .disk_reserve_bytes = cluster->disk_reserve,
     };
-    const struct qr_group_events events = {
-        .data = m, .owned = on_owned, .diverged = on_diverged, .fatal = on_fatal};
+    const struct qr_group_events events = {.data = m,
+                                           .owned = on_owned,
+                                           .diverged = on_diverged,
+                                           .renumber = on_renumber,
+                                           .fatal = on_fatal};
     m->closed = false;
     m->proposed = m->done = m->failed = m->canceled = 0;
     return qr_group_open(&m->group, &config, &events);

@@ -91,8 +91,8 @@ static void each_type_has_its_limit(void **state)
 static void hello_round_trips(void **state)
 {
     (void)state;
-    struct qr_link_hello hello = {
-        QR_LINK_VERSION, 7, 0x1122334455667788, {{1, 2, 3}}, qr_slice_str("h:1")};
+    struct qr_link_hello hello = {QR_LINK_VERSION, 7,          0x1122334455667788,
+                                  {{1, 2, 3}},     0x99aabbcc, qr_slice_str("h:1")};
     struct qr_link_hello got = {0};
     uint8_t bytes[QR_LINK_HELLO_BYTES_MAX];
     size_t len = qr_link_hello_encode(&hello, bytes);
@@ -100,8 +100,9 @@ static void hello_round_trips(void **state)
     assert_int_equal(got.member, 7);
     assert_true(got.incarnation == hello.incarnation);
     assert_true(qr_guid_equal(&got.cluster, &hello.cluster));
+    assert_int_equal(got.disk, 0x99aabbcc);
     assert_slice(got.address, "h:1");
-    for (size_t n = 0; n < 32; n++)
+    for (size_t n = 0; n < 36; n++)
         assert_int_equal(qr_link_hello_decode(&got, qr_slice_of(bytes, n)), QR_E_MALFORMED);
     bytes[4] = 0; /* member 0 */
     assert_int_equal(qr_link_hello_decode(&got, qr_slice_of(bytes, len)), QR_E_MALFORMED);
@@ -114,7 +115,8 @@ static void hello_round_trips(void **state)
 static void the_documented_example_is_true(void **state)
 {
     (void)state;
-    struct qr_link_hello hello = {QR_LINK_VERSION, 2, 7, {{0}}, qr_slice_str("10.0.0.2:19998")};
+    struct qr_link_hello hello = {QR_LINK_VERSION, 2,      7,
+                                  {{0}},           0xd15c, qr_slice_str("10.0.0.2:19998")};
     uint8_t payload[QR_LINK_HELLO_BYTES_MAX], bytes[QR_LINK_HEADER_BYTES + sizeof payload];
     for (uint8_t i = 0; i < 16; i++)
         hello.cluster.bytes[i] = i;

@@ -190,6 +190,58 @@ static void an_older_incarnation_is_refused(void **state)
     close_pair(&a, &b);
 }
 
+/* A member that lost its disk counts anew, maybe from less. */
+static void another_disk_is_let_in_once_the_first_is_gone(void **state)
+{
+    (void)state;
+    struct kit_member a, b, rebuilt;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    kit_open(&a, &loop, 1);
+    kit_open_as(&b, &loop, 2, "2", "127.0.0.1:0", 5);
+    qr_link_set_disk(b.link, 77);
+    kit_introduce(&a, &b);
+    KIT_WAIT(&loop, qr_link_is_up(a.link, 2));
+    kit_open_as(&rebuilt, &loop, 2, "2", "127.0.0.1:0", 4);
+    qr_link_set_disk(rebuilt.link, 78);
+    kit_introduce_at(&rebuilt, 1, qr_link_port(a.link));
+    KIT_WAIT(&loop, kit_stats(&a).refused >= 2);
+    assert_int_equal(rebuilt.n_up, 0);
+    assert_int_equal(a.n_down, 0); /* They never both stay. */
+    kit_close(&b, &loop);
+    KIT_WAIT(&loop, rebuilt.n_up == 1);
+    KIT_WAIT(&loop, a.n_up == 2 && a.n_down == 1);
+
+    /* The number goes by the disk that is there now, and a copy of that is refused. */
+    struct kit_member copy;
+    uint64_t refused = kit_stats(&a).refused;
+    kit_open_as(&copy, &loop, 2, "2", "127.0.0.1:0", 3);
+    qr_link_set_disk(copy.link, 78);
+    kit_introduce_at(&copy, 1, qr_link_port(a.link));
+    KIT_WAIT(&loop, kit_stats(&a).refused >= refused + 2);
+    kit_close(&rebuilt, &loop);
+    KIT_WAIT(&loop, a.n_down == 2);
+    refused = kit_stats(&a).refused;
+    KIT_WAIT(&loop, kit_stats(&a).refused >= refused + 2); /* also when it is alone */
+    assert_int_equal(copy.n_up, 0);
+    kit_close(&copy, &loop);
+
+    /* Where both live the larger stays: the one that the cluster took in is raised above. */
+    kit_open_as(&b, &loop, 2, "2", "127.0.0.1:0", 5);
+    qr_link_set_disk(b.link, 77);
+    kit_introduce_at(&b, 1, qr_link_port(a.link));
+    KIT_WAIT(&loop, b.n_up == 1);
+    kit_open_as(&rebuilt, &loop, 2, "2", "127.0.0.1:0", 4);
+    qr_link_set_disk(rebuilt.link, 78);
+    qr_link_set_incarnation(rebuilt.link, 6);
+    kit_introduce_at(&rebuilt, 1, qr_link_port(a.link));
+    KIT_WAIT(&loop, rebuilt.n_up == 1);
+    KIT_WAIT(&loop, b.n_down == 1); /* and it is refused from now on */
+    kit_run_for(&loop, 300);
+    assert_int_equal(b.n_up, 1);
+    kit_close(&rebuilt, &loop);
+    close_pair(&a, &b);
+}
+
 static void removed_members_stay_out(void **state)
 {
     (void)state;
@@ -478,6 +530,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(comes_back_after_a_restart),
         cmocka_unit_test(an_older_incarnation_is_refused),
+        cmocka_unit_test(another_disk_is_let_in_once_the_first_is_gone),
         cmocka_unit_test(removed_members_stay_out),
         cmocka_unit_test(certificates_change_while_it_runs),
         cmocka_unit_test(one_with_a_certificate_is_a_guest),

@@ -19,6 +19,8 @@ struct bench {
     unsigned n_done;
 };
 
+static uint64_t incarnation = 9;
+
 static int submit(void *data, uint64_t sequence, struct qr_slice entry)
 {
     struct bench *b = data;
@@ -28,7 +30,7 @@ static int submit(void *data, uint64_t sequence, struct qr_slice entry)
     assert_int_equal(qr_command_decode(&command, entry), 0);
     assert_int_equal(command.sequence, sequence);
     assert_int_equal(command.member, 4);
-    assert_int_equal(command.incarnation, 9);
+    assert_int_equal(command.incarnation, incarnation);
     b->submitted[b->n++] = sequence;
     return b->answer;
 }
@@ -300,6 +302,22 @@ static void done_may_propose(void **state)
     qr_proposer_cancel(&b.proposer);
 }
 
+static void what_waits_takes_a_new_number_along(void **state)
+{
+    (void)state;
+    struct bench b;
+    setup_bench(&b, 2);
+    qr_proposer_renumber(&b.proposer, 1000009);
+    assert_int_equal(
+        qr_proposer_add(&b.proposer, QR_COMMAND_SAMPLES, qr_slice_str("x"), 0, on_done, &b), 0);
+    qr_proposer_set_ready(&b.proposer, true, false);
+    incarnation = 1000009; /* submit() looks */
+    pump(&b);
+    incarnation = 9;
+    assert_submitted(&b, 1, 3);
+    qr_proposer_cancel(&b.proposer);
+}
+
 static void refuses_what_it_cannot_keep(void **state)
 {
     (void)state;
@@ -330,6 +348,7 @@ int main(void)
         cmocka_unit_test(a_jump_in_the_log_brings_it_back_once),
         cmocka_unit_test(a_snapshot_tells_what_became_of_entries),
         cmocka_unit_test(done_may_propose),
+        cmocka_unit_test(what_waits_takes_a_new_number_along),
         cmocka_unit_test(refuses_what_it_cannot_keep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

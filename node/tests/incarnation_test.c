@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "testing/cmocka.h"
 
 static void grows_with_each_start(void **state)
@@ -27,6 +28,17 @@ static void grows_with_each_start(void **state)
     fclose(far);
     assert_int_equal(qr_incarnation_next(dir, &second), 0);
     assert_true(second == 9000000000000000001u);
+
+    /* The disk was lost, and the clock is behind what the others know. */
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(qr_incarnation_next(dir, &first), 0);
+    assert_true(first < 9000000000000000001u);
+    assert_int_equal(qr_incarnation_raise(dir, 9000000000000000001u, &first), 0);
+    assert_true(first > 9000000000000000001u);
+    assert_int_equal(qr_incarnation_next(dir, &second), 0);
+    assert_true(second == first + 1);
+    assert_int_equal(qr_incarnation_raise(dir, UINT64_MAX - 5, &first), QR_E_LIMIT);
+    assert_true(first + 1 == second); /* untouched */
 
     assert_int_equal(unlink(file), 0);
     assert_int_equal(rmdir(dir), 0);
