@@ -58,7 +58,7 @@ static void raw_closed(struct qr_link_conn *conn)
 
 static struct qr_link_hello right_hello(uint32_t member)
 {
-    return (struct qr_link_hello){QR_LINK_VERSION, member, 1, kit_cluster, qr_slice_str("x:1")};
+    return (struct qr_link_hello){QR_LINK_VERSION, member, 1, kit_cluster, 0, qr_slice_str("x:1")};
 }
 
 /* A bare connection to the victim, with the certificate of `cert`; hello NULL: it says none. */
