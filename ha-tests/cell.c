@@ -11,23 +11,24 @@
 #include "ha-tests/harness.h"
 #include "ha-tests/small_disk.h"
 
-#define DISK_BYTES  "96m"
-#define RESERVE_MIB 8
-#define WINDOW_S    5
-#define HOSTS       2
-#define CHARTS      8
-#define DIMS        4
-#define LEADER_MS   20000
-#define TURN_MS     40
-#define AGAIN_MS    1000 /* A supervisor's turn. */
-#define BREAK_MS    5000
-#define LATE_MS     6000
-#define LATE_DATA_S 60
-#define HISTORY_S   60 /* quorate-loadgen's own. */
-#define RECOVER_MS  60000
-#define REFILL_MS   60000
-#define BLOCKS_MS   60000
-#define SAME_MS     20000
+#define DISK_BYTES   "96m"
+#define RESERVE_MIB  8
+#define WINDOW_S     5
+#define HOSTS        2
+#define CHARTS       8
+#define DIMS         4
+#define LEADER_MS    20000
+#define TURN_MS      40
+#define AGAIN_MS     1000 /* A supervisor's turn. */
+#define BREAK_MS     5000
+#define LATE_MS      6000
+#define EACH_KIND_MS 30000 /* So much longer, for a kind that waits for a well cluster. */
+#define LATE_DATA_S  60
+#define HISTORY_S    60 /* quorate-loadgen's own. */
+#define RECOVER_MS   60000
+#define REFILL_MS    60000
+#define BLOCKS_MS    60000
+#define SAME_MS      20000
 
 const char *const cell_workload_names[CELL_WORKLOADS] = {"streams", "replays"};
 
@@ -248,14 +249,23 @@ static unsigned a_victim(struct cell *cell)
     return id != 0 ? id : 1 + (unsigned)below(cell, CELL_MEMBERS);
 }
 
+static unsigned n_kinds(const struct cell *cell)
+{
+    return cell->options.kinds[1] != NULL ? 2 : 1;
+}
+
+static bool has_had_each_kind(const struct cell *cell)
+{
+    return cell->has_come[0] && cell->has_come[n_kinds(cell) - 1];
+}
+
 /* Each kind once, then by chance. */
 static unsigned a_kind(struct cell *cell)
 {
-    unsigned n = cell->options.kinds[1] != NULL ? 2 : 1;
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n_kinds(cell); i++)
         if (!cell->has_come[i])
             return i;
-    return (unsigned)below(cell, n);
+    return (unsigned)below(cell, n_kinds(cell));
 }
 
 static bool is_active(const struct cell *cell, const struct fault_kind *kind, unsigned id)
@@ -335,13 +345,15 @@ static bool is_over(void *data)
         cell->fault_ms =
             qr_mono_ms() + (below(cell, 3) == 0 ? below(cell, 300) : 300 + below(cell, 3000));
     }
-    return false;
+    return now_ms >= cell->over_ms && has_had_each_kind(cell);
 }
 
 void cell_run(struct cell *cell)
 {
-    cell->fault_ms = qr_mono_ms() + 1000;
-    qr_wait_for(is_over, cell, cell->options.seconds * 1000u, TURN_MS);
+    uint64_t now_ms = qr_mono_ms();
+    cell->fault_ms = now_ms + 1000;
+    cell->over_ms = now_ms + cell->options.seconds * 1000u;
+    qr_wait_for(is_over, cell, cell->options.seconds * 1000u + EACH_KIND_MS, TURN_MS);
 }
 
 /* ---- the end ---- */

@@ -80,6 +80,7 @@ struct cell {
     struct cell_rotten rotten[CELL_ROTTEN_MAX];
     unsigned n_rotten;
     uint64_t n_faults, n_turns;
+    uint64_t over_ms;           /* When faults may end: each kind must have come. */
     uint64_t fault_ms;          /* When the next fault is due, */
     uint64_t break_ms, late_ms; /* and of the workload with replays, all by qr_mono_ms. */
     bool has_come[CELL_KINDS_MAX];
