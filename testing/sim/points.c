@@ -129,6 +129,7 @@ static const char *lack_of(const struct qr_sim_point *ought, const struct qr_poi
 static bool compare_row(const struct qr_sim_points *points, unsigned tier, uint32_t row,
                         const struct qr_points *found, uint64_t *n, char *sentence, size_t bytes)
 {
+    long long end_s = found->first_s + (int64_t)row * found->step_s;
     for (uint32_t dim = 0; dim < points->n_dims; dim++) {
         const struct qr_sim_point *ought = &points->at[tier][(size_t)row * points->n_dims + dim];
         const struct qr_point *is = qr_points_at(found, row, dim);
@@ -141,9 +142,8 @@ static bool compare_row(const struct qr_sim_points *points, unsigned tier, uint3
             "dim %u: the point of tier %u that ends at %lld has another %s: it is of %u values "
             "of sum %.9g, [%.9g, %.9g], ought to be of %u (and %u that may be there) of sum "
             "%.9g, [%.9g, %.9g]",
-            dim, tier, (long long)(found->first_s + (int64_t)row * found->step_s), lack, is->count,
-            qr_point_sum(is), qr_value_unpack(is->min), qr_value_unpack(is->max), ought->n,
-            ought->n_may, ought->sum, ought->min, ought->max);
+            dim, tier, end_s, lack, is->count, qr_point_sum(is), qr_value_unpack(is->min),
+            qr_value_unpack(is->max), ought->n, ought->n_may, ought->sum, ought->min, ought->max);
         return false;
     }
     return true;
