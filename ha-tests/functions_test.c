@@ -18,7 +18,8 @@
 #include "proto/caps.h"
 
 #define GUID          "f0c70000-0000-4000-8000-000000000001"
-#define CAPS          (STRANGER_CAPS_137 | QR_CAP_SLOTS | QR_CAP_PROGRESS)
+#define DECLINED      (QR_CAP_NODE_ID | QR_CAP_PATHS | QR_CAP_ML_MODELS)
+#define CAPS          (STRANGER_CAPS_137 | QR_CAP_SLOTS | QR_CAP_PROGRESS | QR_CAP_DYNCFG | DECLINED)
 #define BODY_BYTES    700000u
 #define PAYLOAD_LINES 20000u /* About half of what a payload may be. */
 #define STEPS         3u
@@ -143,6 +144,12 @@ static void start_child(struct qr_cluster *cluster, unsigned member)
     child.n_in = 0;
     child.fd = stranger_stream(&stranger, reply);
     expect(&stage, strncmp(reply, STRANGER_GRANTED, strlen(STRANGER_GRANTED)) == 0);
+    unsigned long granted = strtoul(reply + strlen(STRANGER_GRANTED), NULL, 10);
+    expect(&stage, (granted & DECLINED) == 0 && (granted & QR_CAP_DYNCFG) != 0);
+    /* Said nevertheless, it changes nothing. */
+    expect(&stage, stranger_print(child.fd, "JSON STREAM_PATH\n{\"version\":1,\"streaming_path\":["
+                                            "\nFUNCTION GLOBAL none 5 none\n]}\n"
+                                            "JSON_PAYLOAD_END\n"));
     expect(&stage, stranger_print(
                        child.fd,
                        "FUNCTION GLOBAL \"top\" 5 \"what runs, %u\" \"top\" 0x13 100 0\n"

@@ -34,7 +34,8 @@
 #define QR_CAP_PATHS        (1u << 25)
 #define QR_CAP_ML_MODELS    (1u << 26)
 
-/* What this build implements.  Not NODE_ID: a parent may say it, and we have none to say.  Not
+/* What this build implements; docs/streaming.md says how, and why not the others.  Not NODE_ID: a
+ * parent may say it, and we have none to say.  Not PATHS: a child bans parents by it.  Not
  * ML_MODELS: the child keeps its models. */
 #define QR_CAPS_OURS                                                                               \
     (QR_CAP_V1 | QR_CAP_V2 | QR_CAP_VN | QR_CAP_VCAPS | QR_CAP_HLABELS | QR_CAP_CLAIM |            \

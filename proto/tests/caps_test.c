@@ -1,5 +1,7 @@
 #include "proto/caps.h"
 
+#include <stdio.h>
+
 #include "base/compiler.h"
 #include "base/error.h"
 #include "testing/cmocka.h"
@@ -62,11 +64,37 @@ static void takes_the_compression_that_the_order_names_first(void **state)
     assert_int_equal(qr_compression_order_parse(&order, qr_slice_str("zstd bzip2")), QR_E_CONFIG);
 }
 
+/* docs/streaming.md has a row for each bit that this build knows, and says the truth of each. */
+static void the_table_in_the_docs_is_true(void **state)
+{
+    (void)state;
+    static const uint32_t known =
+        QR_CAPS_OURS | QR_CAP_DATA_WITH_ML | QR_CAP_NODE_ID | QR_CAP_PATHS | QR_CAP_ML_MODELS;
+    char line[1024], name[32], verdict[16];
+    unsigned bit;
+    uint32_t seen = 0;
+    FILE *file = fopen("docs/streaming.md", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "| %31[A-Z0-9_] | %u | %15s |", name, &bit, verdict) != 3)
+            continue;
+        assert_true(bit < 32);
+        bool agreed = (QR_CAPS_OURS & (1u << bit)) != 0;
+        if (strcmp(verdict, agreed ? "agreed" : "declined") != 0)
+            fail_msg("%s: %s", name, verdict);
+        assert_int_equal(seen & (1u << bit), 0);
+        seen |= 1u << bit;
+    }
+    fclose(file);
+    assert_int_equal(seen, known);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(negotiates_as_both_sides_do),
         cmocka_unit_test(takes_the_compression_that_the_order_names_first),
+        cmocka_unit_test(the_table_in_the_docs_is_true),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

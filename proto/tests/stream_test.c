@@ -75,6 +75,38 @@ static void gives_payloads_up_to_their_exact_end(void **state)
     recorder_close(&r);
 }
 
+/* What 2.9.0 says of its path (captured), and a model, from a child that was not asked for them. */
+static void skips_what_was_declined_whole(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "JSON STREAM_PATH\n"
+        "{\"version\":1,\"streaming_path\":[{\"version\":1,\"hostname\":\"capture-child\",\"host_"
+        "id\":"
+        "\"6035821f-75be-49a6-8d4b-997a06c93736\",\"node_id\":null,\"claim_id\":null,\"hops\":0,"
+        "\"since\":1795405900,\"first_time_t\":1795405900,\"start_time\":0,\"shutdown_time\":0,"
+        "\"capabilities\":[\"V1\",\"V2\",\"VN\",\"VCAPS\",\"HLABELS\",\"CLAIM\",\"CLABELS\","
+        "\"LZ4\","
+        "\"FUNCTIONS\",\"REPLICATION\",\"BINARY\",\"INTERPOLATED\",\"IEEE754\",\"DYNCFG\","
+        "\"SLOTS\","
+        "\"ZSTD\",\"GZIP\",\"BROTLI\",\"PROGRESS\",\"NODEID\",\"PATHS\"],\"flags\":[]}]}\n"
+        "JSON_PAYLOAD_END\n"
+        "JSON ML_MODEL\n{\"version\":\"1\",\"machine-guid\":\"" GUID "\",\n"
+        "CHART evil.chart '' '' '' '' '' line 1 1 '' '' ''\nCLAIMED_ID x y\n}\nJSON_PAYLOAD_END\n"
+        "VARIABLE HOST after = 1\n";
+    for (size_t cut = 0; cut < sizeof text - 1; cut++) {
+        struct recorder r;
+        struct qr_stream_stats stats;
+        recorder_open(&r, CAPS_137);
+        r.skips = true;
+        assert_int_equal(qr_stream_feed(r.stream, qr_slice_of(text, cut)), 0);
+        recorder_expect(&r, text + cut, "variable - after=1\n");
+        qr_stream_get_stats(r.stream, &stats);
+        assert_int_equal(stats.lines_unknown, 0);
+        recorder_close(&r);
+    }
+}
+
 /* The rest of a payload whose text was not compared yet, and what comes behind it. */
 static void recorder_expect_end(struct recorder *r, const char *body)
 {
@@ -205,6 +237,7 @@ int main(void)
         cmocka_unit_test(takes_the_lines_of_the_host),
         cmocka_unit_test(ignores_the_claim_of_another_machine),
         cmocka_unit_test(gives_payloads_up_to_their_exact_end),
+        cmocka_unit_test(skips_what_was_declined_whole),
         cmocka_unit_test(gives_a_long_line_of_a_payload_whole),
         cmocka_unit_test(refuses_a_payload_without_end),
         cmocka_unit_test(skips_and_counts_what_it_does_not_know),
