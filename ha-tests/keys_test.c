@@ -233,6 +233,7 @@ static void keys_hold_on_every_member(void **state)
         expect(&stage, qr_wait_for(is_used, &id, SOON_MS, 100));
     /* Bound to another key it is closed, and refused on every member. */
     json_decref(key(2, "add --name other"));
+    expect(&stage, qr_wait_for(all_list, NULL, SOON_MS, 50)); /* Member 3 knows its name. */
     snprintf(words, sizeof words, "bind %s --key other", first.guid);
     change_key(3, words);
     expect(&stage, qr_wait_for(is_closed, &first, SOON_MS, 10));
