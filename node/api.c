@@ -222,9 +222,9 @@ static void prepare(struct qr_api_call *call, struct qr_api *api)
 }
 
 void qr_api_handle(struct qr_api *api, const struct qr_http_request *request,
-                   struct qr_http_response *response)
+                   struct qr_slice functions, struct qr_http_response *response)
 {
-    struct qr_api_call call = {.request = request, .response = response};
+    struct qr_api_call call = {.request = request, .response = response, .functions = functions};
     response->body.max = BODY_BYTES_MAX;
     if (request->options) {
         qr_buf_add_str(&response->body, "OK");

@@ -26,8 +26,9 @@ struct qr_api {
         status; /* Newest picture; retired through the store's epoch. */
 };
 
-/* Answers one request: always leaves a complete response. */
+/* Answers one request: always leaves a complete response.  `functions`: those of the host that it
+ * is about, a list of node/function_frame, where node/api_functions says that it needs them. */
 void qr_api_handle(struct qr_api *api, const struct qr_http_request *request,
-                   struct qr_http_response *response);
+                   struct qr_slice functions, struct qr_http_response *response);
 
 #endif

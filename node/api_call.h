@@ -10,12 +10,14 @@
 
 #include "base/compiler.h"
 #include "node/api.h"
+#include "proto/stream.h" /* Flags of charts and dimensions. */
 
 struct qr_api_call {
     struct qr_api *api;
     const struct qr_http_request *request;
     struct qr_http_response *response;
     const struct qr_status *status; /* NULL: no picture yet. */
+    struct qr_slice functions;      /* Of the host: a list of node/function_frame. */
     int64_t now_s;
 
     /* All hosts that there are, as long as the call lasts. */
@@ -63,11 +65,6 @@ bool qr_api_chart_visible(const struct qr_chart_def *def);
  * false. */
 void qr_api_chart_labels(const struct qr_chart_def *def,
                          bool (*each)(void *data, const char *name, const char *value), void *data);
-
-#define QR_CHART_OBSOLETE 1
-#define QR_CHART_HIDDEN   8
-#define QR_DIM_OBSOLETE   1
-#define QR_DIM_HIDDEN     2
 
 const char *qr_api_chart_type(const struct qr_chart_def *def);
 

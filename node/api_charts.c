@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/json.h"
+#include "node/api_functions.h"
 
 static bool add_label(void *data, const char *name, const char *value)
 {
@@ -55,8 +56,8 @@ static void add_names(struct qr_json *json, const struct qr_chart_def *def)
 }
 
 /* The fields of a chart's object; returns how many dimensions show. */
-static uint32_t add_chart(struct qr_json *json, const struct qr_chart *chart,
-                          const struct qr_chart_def *def)
+static uint32_t add_chart(struct qr_json *json, const struct qr_api_call *call,
+                          const struct qr_chart *chart, const struct qr_chart_def *def)
 {
     int64_t first_s = qr_chart_first_s(chart), last_s = chart->watermark_s;
     add_names(json, def);
@@ -72,7 +73,9 @@ static uint32_t add_chart(struct qr_json *json, const struct qr_chart *chart,
     qr_json_object(json, "chart_labels");
     qr_api_chart_labels(def, add_label, json);
     qr_json_end(json);
-    add_empty(json, "functions");
+    qr_json_object(json, "functions");
+    qr_api_functions_add(json, call->functions, def->id);
+    qr_json_end(json);
     return n_dims;
 }
 
@@ -122,7 +125,7 @@ void qr_api_charts(struct qr_api_call *call)
         if (!qr_api_chart_visible(def))
             continue;
         qr_json_object(&json, def->id);
-        n_dims += add_chart(&json, chart, def);
+        n_dims += add_chart(&json, call, chart, def);
         n_charts++;
         qr_json_end(&json);
     }
@@ -153,6 +156,6 @@ void qr_api_chart(struct qr_api_call *call)
     call->response->cacheable = true;
     qr_json_init(&json, &call->response->body);
     qr_json_object(&json, NULL);
-    add_chart(&json, chart, chart->def);
+    add_chart(&json, call, chart, chart->def);
     qr_json_end(&json);
 }

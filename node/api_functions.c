@@ -52,22 +52,40 @@ bool qr_api_functions_wanted(const struct qr_http_request *request)
     return command_of(request, &host) != NULL;
 }
 
+bool qr_api_functions_needs(const struct qr_http_request *request, struct qr_slice *host)
+{
+    static const char *const paths[] = {"/api/v1/info", "/api/v1/charts", "/api/v1/chart"};
+    struct qr_slice path = request->path;
+    *host = take_host(&path);
+    for (size_t i = 0; i < QR_COUNT(paths) && host->len > 0; i++)
+        if (qr_slice_is(path, paths[i]))
+            return true;
+    return false;
+}
+
 /* ---- answers ---- */
+
+void qr_api_functions_add(struct qr_json *json, struct qr_slice list, const char *chart)
+{
+    struct qr_function function;
+    struct qr_cursor in = qr_cursor_of(list);
+    while (qr_function_list_next(&in, &function)) {
+        if (chart != NULL && !qr_slice_is(function.chart, chart))
+            continue;
+        qr_json_object_at(json, function.name);
+        qr_json_slice(json, "help", function.help);
+        qr_json_u64(json, "timeout", function.timeout_s);
+        qr_json_str(json, "options", function.global ? "GLOBAL " : "LOCAL ");
+        qr_json_end(json);
+    }
+}
 
 static void add_list(struct qr_buf *out, struct qr_slice list)
 {
     struct qr_json json;
-    struct qr_function function;
-    struct qr_cursor in = qr_cursor_of(list);
     qr_json_init(&json, out);
     qr_json_object(&json, NULL);
-    while (qr_function_list_next(&in, &function)) {
-        qr_json_object_at(&json, function.name);
-        qr_json_slice(&json, "help", function.help);
-        qr_json_u64(&json, "timeout", function.timeout_s);
-        qr_json_str(&json, "options", function.global ? "GLOBAL " : "LOCAL ");
-        qr_json_end(&json);
-    }
+    qr_api_functions_add(&json, list, NULL);
     qr_json_end(&json);
 }
 

@@ -19,6 +19,7 @@
 #ifndef QR_NODE_API_FUNCTIONS_H
 #define QR_NODE_API_FUNCTIONS_H
 
+#include "base/json.h"
 #include "node/functions.h"
 #include "node/http.h"
 
@@ -38,6 +39,13 @@ struct qr_api_functions {
 
 /* Is it one of the above? */
 bool qr_api_functions_wanted(const struct qr_http_request *request);
+
+/* Does the answer tell of functions among other things, as Netdata's `info` and `charts` do?  Then
+ * *host is whose list it needs; of our own host there is none. */
+bool qr_api_functions_needs(const struct qr_http_request *request, struct qr_slice *host);
+/* The functions of a list as members of the object that is open; `chart`: only those of this one.
+ */
+void qr_api_functions_add(struct qr_json *json, struct qr_slice list, const char *chart);
 
 /* May this client ask?  To be looked at before its body is collected. */
 bool qr_api_functions_admits(const struct qr_http_request *request, bool allowed);

@@ -4,6 +4,7 @@
 #include <uv.h>
 
 #include "base/json.h"
+#include "node/api_functions.h"
 
 /* Keys of the answer, in its order, and the name under which a child sends the value. */
 static const struct {
@@ -193,6 +194,7 @@ void qr_api_info(struct qr_api_call *call)
         qr_json_str(&json, call->def->labels[i].name, call->def->labels[i].value);
     qr_json_end(&json);
     qr_json_object(&json, "functions");
+    qr_api_functions_add(&json, call->functions, NULL);
     qr_json_end(&json);
     add_collectors(&json, call->host);
     add_features(&json, qr_api_n_hosts(call));

@@ -21,7 +21,9 @@ struct web {
     struct qr_job job;
     struct qr_manage manage;
     struct qr_api_functions functions;
-    char peer_ip[48]; /* Of who asks to manage, or for a function. */
+    struct qr_functions_request listing; /* Of an answer that tells of functions, too .. */
+    struct qr_buf offered;               /* .. and what came of it. */
+    char peer_ip[48];                    /* Of who asks to manage, or for a function. */
     bool working;
     bool collecting;     /* The request is there but for its body ... */
     size_t reserved;     /* ... for which so much was set aside. */
@@ -37,6 +39,7 @@ static void release_request(struct web *web)
     web->reserved = 0;
     web->collecting = false;
     qr_http_request_release(&web->request);
+    qr_buf_release(&web->offered);
 }
 
 static void free_web(struct web *web)
@@ -81,7 +84,7 @@ static void compute(struct qr_job *job)
     if (!atomic_load(&web->wanted))
         return; /* the client left before its turn came */
     const struct qr_ingest_config *config = qr_ingest_config(web->ingest);
-    qr_api_handle(config->api, &web->request, &web->response);
+    qr_api_handle(config->api, &web->request, qr_buf_slice(&web->offered), &web->response);
     qr_http_render(&web->response, &web->request, qr_clock_real_s(config->clock), &web->answer);
 }
 
@@ -103,6 +106,39 @@ static void on_answered(struct web *web)
 static void on_computed(struct qr_job *job)
 {
     on_answered(QR_CONTAINER_OF(job, struct web, job));
+}
+
+static void start_computing(struct web *web)
+{
+    web->job.run = compute;
+    web->job.done = on_computed;
+    qr_ingest_add_job(web->ingest, &web->job);
+}
+
+/* Its functions are known to the host's owner only: it is asked first, and not long. */
+#define LISTING_S 1u
+
+static void on_listed(struct qr_functions_request *listing)
+{
+    struct web *web = QR_CONTAINER_OF(listing, struct web, listing);
+    if (listing->status == 200)
+        web->offered = listing->body;
+    else
+        qr_buf_release(&listing->body);
+    listing->body = (struct qr_buf){0};
+    start_computing(web);
+}
+
+static void list_functions(struct web *web, struct qr_slice host)
+{
+    struct qr_functions *functions = qr_ingest_config(web->ingest)->functions;
+    web->listing = (struct qr_functions_request){.what = QR_FUNCTIONS_LIST,
+                                                 .host = host,
+                                                 .call.timeout_s = LISTING_S,
+                                                 .home = qr_ingest_mailbox(web->ingest),
+                                                 .done = on_listed};
+    qr_functions_transaction(functions, &web->listing.call.transaction);
+    qr_functions_ask(functions, &web->listing);
 }
 
 /* ---- requests that change something: their answer comes from the consensus loop ---- */
@@ -268,9 +304,12 @@ static void begin(struct web *web)
         manage(web);
         return;
     }
-    web->job.run = compute;
-    web->job.done = on_computed;
-    qr_ingest_add_job(web->ingest, &web->job);
+    struct qr_slice host;
+    if (qr_ingest_config(web->ingest)->functions != NULL &&
+        qr_api_functions_needs(&web->request, &host))
+        list_functions(web, host);
+    else
+        start_computing(web);
 }
 
 /* ---- a body: of who may send one, as much of it as was announced ---- */

@@ -34,6 +34,7 @@ struct fixture {
     uint32_t parent, child;       /* Hosts. */
     uint32_t alpha, beta, slow;   /* Charts of the parent. */
     char dir[64];                 /* Of block files. */
+    struct qr_slice functions;    /* Of the host that is asked about. */
     struct qr_http_response last; /* What the last request got, with a NUL behind the body. */
 };
 
@@ -274,7 +275,7 @@ static inline const char *ask_with(struct fixture *f, const char *target, const 
     assert_true(qr_http_parse(&request, qr_slice_str(text), &status, &sentence) > 0);
     qr_http_response_release(&f->last);
     qr_http_response_init(&f->last);
-    qr_api_handle(&f->api, &request, &f->last);
+    qr_api_handle(&f->api, &request, f->functions, &f->last);
     qr_http_request_release(&request);
     assert_int_equal(qr_buf_add_u8(&f->last.body, 0), 0);
     f->last.body.len--;

@@ -39,6 +39,33 @@ static void knows_its_paths(void **state)
     }
 }
 
+static void knows_whose_answers_tell_of_functions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *host; /* "": none is needed. */
+    } cases[] = {
+        {"/host/web-1/api/v1/info", "web-1"},
+        {"/host/web-1/api/v1/charts?_=1", "web-1"},
+        {"/host/web-1/api/v1/chart", "web-1"},
+        {"/api/v1/info", ""},
+        {"/host/web-1/api/v1/functions", ""},
+        {"/host/web-1/api/v1/data", ""},
+        {"/host/web-1/", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[128];
+        struct qr_http_request request;
+        struct qr_slice host;
+        snprintf(text, sizeof text, "GET %s HTTP/1.1\r\n\r\n", cases[i].path);
+        parse(&request, text);
+        bool needs = qr_api_functions_needs(&request, &host);
+        if (needs != (cases[i].host[0] != '\0') || (needs && !qr_slice_is(host, cases[i].host)))
+            fail_msg("%s", cases[i].path);
+        qr_http_request_release(&request);
+    }
+}
+
 /* What is refused before anybody is asked. */
 static void refuses_strangers_and_nonsense(void **state)
 {
@@ -77,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knows_its_paths),
+        cmocka_unit_test(knows_whose_answers_tell_of_functions),
         cmocka_unit_test(refuses_strangers_and_nonsense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 #include "node/api.h"
 
 #include "base/compiler.h"
+#include "node/function_frame.h"
 #include "node/tests/api_fixture.h"
 
 /* ---- routes and errors, as a real server gave them ---- */
@@ -86,6 +87,43 @@ static void serves_the_page_anywhere(void **state)
     }
 }
 
+/* All of the host's in its info; a chart's with the chart. */
+static void functions_are_told_with_what_has_them(void **state)
+{
+    struct fixture *f = *state;
+    struct qr_buf list = {0};
+    const struct qr_function told[] = {
+        {.name = qr_slice_str("top"),
+         .help = qr_slice_str("what \"runs\""),
+         .timeout_s = 7,
+         .global = true},
+        {.name = qr_slice_str("ps"), .timeout_s = 10, .chart = qr_slice_str("qdemo.alpha")}};
+    for (size_t i = 0; i < QR_COUNT(told); i++)
+        qr_function_list_add(&list, &told[i]);
+    assert_non_null(strstr(ask(f, "/api/v1/info"), "\"functions\":{},"));
+    f->functions = qr_buf_slice(&list);
+    assert_non_null(strstr(ask(f, "/api/v1/info"),
+                           "\"functions\":{\"top\":{\"help\":\"what \\\"runs\\\"\",\"timeout\":7,"
+                           "\"options\":\"GLOBAL \"},\"ps\":{\"help\":\"\",\"timeout\":10,"
+                           "\"options\":\"LOCAL \"}},"));
+    json_t *charts = ask_json(f, "/api/v1/charts");
+    const char *id;
+    json_t *chart;
+    size_t n = 0;
+    json_object_foreach(json_object_get(charts, "charts"), id, chart)
+    {
+        json_t *functions = json_object_get(chart, "functions");
+        bool its = strcmp(id, "qdemo.alpha") == 0;
+        assert_int_equal(json_object_size(functions), its);
+        assert_int_equal(json_object_get(functions, "ps") != NULL, its);
+        n += its;
+    }
+    assert_int_equal(n, 1);
+    json_decref(charts);
+    f->functions = qr_slice_of("", 0);
+    qr_buf_release(&list);
+}
+
 static void preflights_are_answered(void **state)
 {
     struct fixture *f = *state;
@@ -96,7 +134,7 @@ static void preflights_are_answered(void **state)
                               &sentence) > 0);
     qr_http_response_release(&f->last);
     qr_http_response_init(&f->last);
-    qr_api_handle(&f->api, &request, &f->last);
+    qr_api_handle(&f->api, &request, qr_slice_of("", 0), &f->last);
     assert_int_equal(f->last.status, 200);
     assert_slice(qr_buf_slice(&f->last.body), "OK");
     qr_http_request_release(&request);
@@ -618,6 +656,7 @@ int main(void)
         WITH_FIXTURE(refuses_as_netdata_does),
         WITH_FIXTURE(redirects_hosts_to_their_folder),
         WITH_FIXTURE(serves_the_page_anywhere),
+        WITH_FIXTURE(functions_are_told_with_what_has_them),
         WITH_FIXTURE(preflights_are_answered),
         WITH_FIXTURE(hosts_are_selected_by_name_and_guid),
         WITH_FIXTURE(a_host_of_a_dead_member_is_not_reachable),
