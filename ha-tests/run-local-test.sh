@@ -36,7 +36,7 @@ fails_saying() { # words, command...
     grep -qF -- "$words" <<<"$said" || { echo "it said: $said"; return 1; }
 }
 
-pids() { cat "$dir"/member-*/quorated.pid "$dir"/child/netdata.pid 2>/dev/null; }
+pids() { cat "$dir"/member-*/quorated.pid "$dir"/proxy/quorated.pid "$dir"/child/netdata.pid 2>/dev/null; }
 pids_are() { [ "$(pids)" = "$1" ]; }
 none_lives() { # pids
     local pid
@@ -75,9 +75,11 @@ healthy() {
 check "a folder without a cluster is said to be one" \
     fails_saying "there is no cluster" run_local status
 check "a cluster starts from one command" \
-    run_local start --base-port "$base" --build "$build"
+    run_local start --base-port "$base" --build "$build" --proxy
 first=$(pids)
-check "three members and a child run" [ "$(wc -w <<<"$first")" -eq 4 ]
+check "three members, a proxy and a child run" [ "$(wc -w <<<"$first")" -eq 5 ]
+check "the child streams to the proxy" \
+    grep -q "destination = 127.0.0.1:$((base + 201))\$" "$dir/child/etc/stream.conf"
 check "starting again says so" grep -q "Member 2 runs already" <(run_local start --build "$build")
 check "and starts nothing" pids_are "$first"
 check "another shape is refused" fails_saying "members=3, not 5" run_local start --members 5
@@ -90,6 +92,9 @@ check "the cluster is healthy" healthy
 kill -KILL "$(cat "$dir/member-2/quorated.pid")"
 check "a killed member is missed" fails_saying "member 2: not running" run_local status
 check "a killed member starts again" run_local start-member 2
+kill -KILL "$(cat "$dir/proxy/quorated.pid")"
+check "a killed proxy is missed" fails_saying "proxy: not running; do: deploy/run-local start" run_local status
+check "and starts again" run_local start --build "$build"
 check "the cluster is healthy again" healthy
 
 last=$(pids)
