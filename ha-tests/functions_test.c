@@ -196,7 +196,8 @@ static bool all_list(void *unused)
              child.session);
     for (unsigned id = 1; id <= stage.cluster.n; id++)
         if (qr_cluster_running(&stage.cluster, id) &&
-            (get(id, ANSWER_MS, "functions") != 200 || !says(list)))
+            (get(id, ANSWER_MS, "functions") != 200 || !says(list) ||
+             get(id, ANSWER_MS, "info") != 200 || !says(list)))
             return false;
     return true;
 }

@@ -37,7 +37,9 @@ static void make_folders(const char *dir)
 static void write_netdata_conf(const struct qr_netdata *netdata,
                                const struct qr_netdata_options *options, unsigned port)
 {
-    const char *dir = netdata->dir, *collect = options->parent ? "no" : "yes";
+    const char *dir = netdata->dir;
+    bool collects = !options->parent || options->destinations != NULL;
+    const char *collect = collects ? "yes" : "no";
     char path[512];
     snprintf(path, sizeof path, "%s/etc/netdata.conf", dir);
     qr_write_file(
@@ -86,7 +88,9 @@ static void write_stream_conf(const struct qr_netdata *netdata,
                   options->reconnect_delay_s > 0 ? options->reconnect_delay_s : 5, accepts);
 }
 
-/* A counter, a gauge and an algorithm of each other kind, once a second. */
+/* A counter, a gauge and an algorithm of each other kind, once a second; and the function `qtest`.
+ * One process says it all, so that lines of an answer stay together; it ends with its input, as
+ * that of a killed netdata. */
 static void write_plugin(const struct qr_netdata *netdata)
 {
     char path[512];
@@ -96,6 +100,7 @@ static void write_plugin(const struct qr_netdata *netdata)
                   "echo 'CHART qtest.known \"\" \"Known values\" things test qtest.known line 1 1\n"
                   "DIMENSION gauge \"\" absolute 1 10\n"
                   "DIMENSION counter \"\" incremental 1 1\n"
+                  "FUNCTION \"qtest\" 10 \"says what it was asked\"\n"
                   "CHART qtest.shares \"\" Shares percent test qtest.shares line 2 1\n"
                   "DIMENSION a \"\" percentage-of-absolute-row\n"
                   "DIMENSION b \"\" percentage-of-absolute-row'\n"
@@ -104,10 +109,18 @@ static void write_plugin(const struct qr_netdata *netdata)
                   "  echo \"BEGIN qtest.known\nSET gauge = $((t %% 997))\nSET counter = $((t * "
                   "7))\nEND\n"
                   "BEGIN qtest.shares\nSET a = $((t %% 10 + 1))\nSET b = $((t %% 3 + 1))\nEND\" || "
-                  "exit\n" /* a killed netdata leaves it behind */
-                  "  us=$((1020000 - 10#${EPOCHREALTIME#*.}))\n"
-                  "  printf -v us %%06d $((us > 999999 ? 999999 : us))\n"
-                  "  sleep 0.$us\n"
+                  "exit\n"
+                  "  while :; do\n"
+                  "    us=$((1020000 - 10#${EPOCHREALTIME#*.}))\n"
+                  "    printf -v us %%06d $((us > 999999 ? 999999 : us))\n"
+                  "    read -r -t 0.$us word transaction timeout function && {\n"
+                  "      [ \"$word\" = FUNCTION ] && echo \"FUNCTION_RESULT_BEGIN $transaction 200 "
+                  "text/plain 0\nasked: $function\nFUNCTION_RESULT_END\"\n"
+                  "      continue\n"
+                  "    }\n"
+                  "    [ $? -gt 128 ] && break\n"
+                  "    exit\n"
+                  "  done\n"
                   "done\n");
     chmod(path, 0755);
 }

@@ -2,7 +2,8 @@
  *
  * Private: all its folders under one of ours, loopback only, no cloud, registry, health or plugins
  * but those asked for.  As a child it collects a part of /proc, and a plugin of our own whose chart
- * qtest.known is a function of time; as a parent it collects nothing.
+ * qtest.known is a function of time, and which offers the function `qtest`; as a parent it collects
+ * nothing, as a proxy both.
  * Thread: the test's. */
 #ifndef QR_TESTING_NETDATA_H
 #define QR_TESTING_NETDATA_H
