@@ -5,7 +5,7 @@
 
 #include "ha-tests/streamed_on.h"
 
-#define MOVE_MS  30000
+#define MOVE_MS  45000
 #define AWAY_S   5
 #define BEHIND_S 3 /* A Netdata serves its newest seconds late. */
 /* A 1.37.1 that is a proxy loses the second row of its new child's charts, or computes another one
@@ -256,10 +256,14 @@ static void a_netdata_between_leaves_no_gap(void **state)
     between.destinations = to;
     below.api_key = between.api_key = far.cluster.api_key;
     expect(&far, qr_netdata_start(&netdata, &between) == 0);
-    /* A child leaves a destination alone for 30 s when its connection is reset; of another name it
-     * thinks that it is another one. */
-    const char *port = strrchr(netdata.url, ':') + 1;
-    snprintf(to, sizeof to, "127.0.0.1:%s localhost:%s 127.1:%s", port, port, port);
+    /* A child leaves a destination alone for 30 s when its connection is reset, or its parent is
+     * starting; of another name it thinks that it is another one. */
+    static const char *const names[] = {"127.0.0.1", "localhost", "127.1",
+                                        "127.0.1",   "0x7f.1",    "0x7f000001"};
+    const char *port = strrchr(netdata.url, ':');
+    to[0] = '\0';
+    for (size_t i = 0; i < QR_COUNT(names); i++)
+        snprintf(to + strlen(to), sizeof to - strlen(to), "%s%s ", names[i], port);
     below.destinations = to;
     expect(&far, qr_netdata_start(&child, &below) == 0);
     struct comparing begun = {&child, far.first, 0, child.started_s + STARTED_S, {0}};
