@@ -407,6 +407,7 @@ void qr_child_tick(struct qr_child *child)
     if (s->waits_for_credit)
         qr_child_resume(child); /* waits on, if it must */
     qr_stream_tick(s->stream);
+    qr_child_seek_holes(s);
     send_note(s);
     qr_child_tell_functions(s);
     qr_child_flush(s);

@@ -13,6 +13,10 @@
 /* Definitions of one message; the consensus loop looks at them in one go. */
 #define DEFINE_CHARTS_MAX 1024u
 #define DEFINE_BYTES_MAX  (4u * 1024 * 1024)
+/* Charts looked at in a tick whether their holes are filled, and charts of one message: a worker
+ * reads hours of each. */
+#define SEEKERS_PER_TICK 256u
+#define SEEK_CHARTS_MAX  32u
 
 void qr_child_free_charts(struct session *s)
 {
@@ -24,6 +28,7 @@ void qr_child_free_charts(struct session *s)
     }
     free(s->charts);
     free(s->queue);
+    free(s->seekers);
     free(s->cells);
     free(s->packed);
 }
@@ -194,6 +199,107 @@ void qr_child_on_refused(void *data, struct qr_slice chart, const char *reason)
                        name, reason);
 }
 
+/* ---- older holes ---- */
+
+/* There may be holes before the oldest of those. */
+static void seek_behind(struct session *s, struct session_chart *sc,
+                        const struct qr_feed_chart *answer)
+{
+    sc->seek_s = answer->n_holes > 0 ? answer->holes[0].after_s : 0;
+    if (sc->seek_s == 0 || sc->seeker)
+        return;
+    if (!grow_array(&s->seekers, &s->seekers_capacity, s->n_seekers)) {
+        qr_child_fail(s, "no memory to resume a chart");
+        return;
+    }
+    sc->seeker = true;
+    s->seekers[s->n_seekers++] = sc;
+}
+
+static void take_older_holes(struct session *s, struct session_chart *sc,
+                             const struct qr_feed_chart *answer)
+{
+    if (!sc->seeking)
+        return; /* It was resumed meanwhile, and begins anew. */
+    sc->seeking = false;
+    for (uint32_t i = 0; i < answer->n_holes; i++)
+        if (qr_stream_hole(s->stream, sc->chart, &answer->holes[i]) != 0)
+            qr_child_fail(s, "no memory for a hole");
+    seek_behind(s, sc, answer);
+}
+
+static void on_sought(struct qr_feed_define *seek)
+{
+    struct session *s = seek->feed->session;
+    s->seeking = false;
+    for (uint32_t i = 0; i < seek->n && !s->failed && s->state == S_STREAMING; i++)
+        take_older_holes(s, s->charts[seek->charts[i].slot], &seek->charts[i]);
+    qr_feed_define_free(seek);
+    qr_child_flush(s);
+}
+
+/* Takes seekers whose holes are filled off the list, as many as fit a message, and those that have
+ * nothing to look for (any more, or until they are resumed). */
+static uint32_t take_seekers(struct session *s, struct session_chart **found)
+{
+    uint32_t n_found = 0;
+    for (uint32_t n = 0; n < SEEKERS_PER_TICK && s->n_seekers > 0 && n_found < SEEK_CHARTS_MAX;
+         n++) {
+        if (s->next_seeker >= s->n_seekers)
+            s->next_seeker = 0;
+        struct session_chart *sc = s->seekers[s->next_seeker];
+        bool waits = sc->seek_s != 0 && !sc->queued && !sc->defining && !sc->refused;
+        if (waits && !qr_stream_is_filled(s->stream, sc->chart)) {
+            s->next_seeker++;
+            continue;
+        }
+        s->seekers[s->next_seeker] = s->seekers[--s->n_seekers];
+        sc->seeker = false;
+        if (waits)
+            found[n_found++] = sc;
+    }
+    return n_found;
+}
+
+static struct qr_feed_define *new_seek(struct session_chart **found, uint32_t n)
+{
+    struct qr_feed_define *seek = calloc(1, sizeof *seek);
+    if (seek != NULL)
+        seek->charts = calloc(n, sizeof *seek->charts);
+    if (seek == NULL || seek->charts == NULL) {
+        free(seek);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        struct session_chart *sc = found[i];
+        sc->seeking = true;
+        seek->charts[seek->n++] = (struct qr_feed_chart){.slot = sc->slot,
+                                                         .chart = sc->id,
+                                                         .child_first_s = sc->chart->first_s,
+                                                         .until_s = sc->seek_s};
+    }
+    return seek;
+}
+
+void qr_child_seek_holes(struct session *s)
+{
+    struct session_chart *found[SEEK_CHARTS_MAX];
+    if (s->n_seekers == 0 || s->seeking || s->failed || s->state != S_STREAMING)
+        return;
+    uint32_t n = take_seekers(s, found);
+    if (n == 0)
+        return;
+    struct qr_feed_define *seek = new_seek(found, n);
+    if (seek == NULL) {
+        qr_child_fail(s, "no memory to look for holes");
+        return;
+    }
+    s->seeking = true;
+    seek->feed = &s->feed;
+    seek->defined = on_sought;
+    qr_roster_seek(qr_ingest_config(s->ingest)->roster, seek);
+}
+
 static void resume_chart(struct session *s, struct session_chart *sc, struct qr_feed_chart *answer)
 {
     if (answer->status != 0 && answer->refusal == NULL) {
@@ -215,6 +321,8 @@ static void resume_chart(struct session *s, struct session_chart *sc, struct qr_
         resume.watermark_s += 5;
     if (qr_stream_resume(s->stream, sc->chart, &resume) != 0)
         qr_child_fail(s, "no memory to resume a chart");
+    sc->seeking = false;
+    seek_behind(s, sc, answer);
 }
 
 static void on_defined(struct qr_feed_define *define)

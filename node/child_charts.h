@@ -19,6 +19,9 @@ void qr_child_on_row(void *data, struct qr_stream_chart *chart, const struct qr_
 /* Definitions that came while others were under way travel as one message, after them. */
 void qr_child_send_definitions(struct session *s);
 
+/* Once a tick: charts whose holes are filled have older ones looked for, some charts at a time. */
+void qr_child_seek_holes(struct session *s);
+
 void qr_child_free_charts(struct session *s);
 
 #endif

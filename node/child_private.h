@@ -21,10 +21,14 @@ struct session_chart {
     uint32_t n_places;
     uint32_t width; /* Cells of a row in the log. */
     uint32_t *places;
-    bool refused;              /* There are too many: its rows are dropped. */
-    bool queued;               /* To be defined, ... */
-    bool defining;             /* ... or asked for: rows wait for the answer. */
-    struct qr_buf held;        /* Rows that wait: i64 end, u32 n, n values. */
+    bool refused;       /* There are too many: its rows are dropped. */
+    bool queued;        /* To be defined, ... */
+    bool defining;      /* ... or asked for: rows wait for the answer. */
+    int64_t seek_s;     /* Up to there its older holes are to be looked for, once those known are
+                         * filled; 0: there are none. */
+    bool seeker;        /* Among the session's seekers; */
+    bool seeking;       /* asked for: the answer counts unless it was resumed meanwhile. */
+    struct qr_buf held; /* Rows that wait: i64 end, u32 n, n values. */
     struct qr_entry_base base; /* Its last row in the log; zeros in a new session. */
 };
 
@@ -50,6 +54,10 @@ struct session {
     uint32_t n_queue, queue_capacity;
     bool defining; /* A define message is under way: one at a time, so that the log gets
                     * definitions of a chart in the child's order. */
+    struct session_chart **seekers; /* Charts with older holes, perhaps. */
+    uint32_t n_seekers, seekers_capacity;
+    uint32_t next_seeker; /* The one to be looked at first: charts take turns. */
+    bool seeking;         /* A seek message is under way. */
     size_t held_bytes;
     uint32_t *cells; /* Scratch for one row. */
     uint32_t cells_capacity;

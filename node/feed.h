@@ -9,6 +9,8 @@
  *                                  <- attached {host id, epoch}     when OWN was applied here
  *   define {chart definitions}     -> CHARTS (those that changed), then the holes are looked up
  *                                  <- defined {ids, places, watermarks, holes}
+ *   seek {charts, until when}      -> their older holes are looked up
+ *                                  <- defined {holes}
  *   batch {encoded SAMPLES body}   -> SAMPLES
  *                                  <- batch_done                    when applied: a credit
  *   note {host definition | gap}   -> HOST, HOST_STATE
@@ -95,7 +97,7 @@ struct qr_feed {
     const char *close_reason;
 };
 
-/* Definitions of charts, and where each of them resumes. */
+/* Definitions of charts, and where each of them resumes.  Holes of one turn: there may be more. */
 #define QR_HOLES_MAX 64
 
 struct qr_feed_chart {
@@ -111,8 +113,9 @@ struct qr_feed_chart {
     uint32_t chart;
     uint32_t *places; /* Of the session's dimensions among the chart's; n_dims of them. */
     int64_t watermark_s;
+    int64_t until_s; /* Holes are looked for up to there; of a definition: the watermark. */
     uint32_t n_holes;
-    struct qr_stream_hole holes[QR_HOLES_MAX];
+    struct qr_stream_hole holes[QR_HOLES_MAX]; /* Ascending; see node/holes.h. */
 };
 
 struct qr_feed_define {

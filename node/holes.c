@@ -6,8 +6,6 @@
 #include "base/error.h"
 #include "storage/query.h"
 
-#define GAPS_MAX 512
-
 static struct qr_chart *chart_by_def(struct qr_store *store, const struct qr_host *host,
                                      const struct qr_chart_def *def)
 {
@@ -232,34 +230,43 @@ static void search_rows(struct search *search, struct qr_query *query, uint32_t 
         add_missing(search, proven_s, to_s);
 }
 
-uint32_t qr_holes_find(struct qr_store *store, uint32_t chart_id, int64_t child_first_s,
-                       int64_t watermark_s, struct qr_stream_hole *holes, uint32_t max)
+/* All recorded gaps of the chart, sorted: one that is left out would be asked for again for ever.
+ */
+static bool take_gaps(struct search *search, const struct qr_store *store, uint32_t chart_id)
 {
-    struct qr_gap gaps[GAPS_MAX];
-    struct search search = {.holes = holes, .max = max, .gaps = gaps};
+    unsigned n = qr_store_gaps(store, chart_id, NULL, 0), n_now;
+    search->gaps = malloc((n + 1) * sizeof *search->gaps);
+    if (search->gaps == NULL)
+        return false;
+    n_now = qr_store_gaps(store, chart_id, search->gaps, n);
+    search->n_gaps = n_now < n ? n_now : n;
+    qsort(search->gaps, search->n_gaps, sizeof *search->gaps, compare_gaps);
+    return true;
+}
+
+uint32_t qr_holes_find(struct qr_store *store, uint32_t chart_id, int64_t child_first_s,
+                       int64_t until_s, struct qr_stream_hole *holes, uint32_t max)
+{
+    struct search search = {.holes = holes, .max = max};
     struct qr_query *query;
     int slot = qr_store_enter(store);
     struct qr_chart *chart = qr_store_chart_by_id(store, chart_id);
-    if (chart != NULL && watermark_s != 0) {
+    if (chart != NULL && until_s > 0 && take_gaps(&search, store, chart_id)) {
         uint32_t update_every = atomic_load(&chart->def)->update_every;
         int64_t from_s = qr_chart_first_s(chart), edge_s = qr_store_edge(store, 0);
         if (from_s < edge_s)
             from_s = edge_s; /* Before it samples are not stored. */
-        if (from_s < watermark_s - QR_HOLES_LOOKBACK_S)
-            from_s = watermark_s - QR_HOLES_LOOKBACK_S;
+        if (from_s < until_s - QR_HOLES_LOOKBACK_S)
+            from_s = until_s - QR_HOLES_LOOKBACK_S;
         if (from_s < child_first_s)
             from_s = child_first_s;
         from_s -= from_s % (int64_t)update_every;
-        search.n_gaps = qr_store_gaps(store, chart_id, gaps, GAPS_MAX);
-        if (search.n_gaps > GAPS_MAX)
-            search.n_gaps = GAPS_MAX;
-        qsort(gaps, search.n_gaps, sizeof *gaps, compare_gaps);
-        if (from_s < watermark_s &&
-            qr_query_open(&query, store, chart, from_s + 1, watermark_s) == 0) {
-            search_rows(&search, query, update_every, from_s, watermark_s);
+        if (from_s < until_s && qr_query_open(&query, store, chart, from_s + 1, until_s) == 0) {
+            search_rows(&search, query, update_every, from_s, until_s);
             qr_query_close(query);
         }
     }
     qr_store_leave(store, slot);
+    free(search.gaps);
     return search.n;
 }

@@ -8,7 +8,7 @@
 #include "node/feed.h"
 #include "storage/store.h"
 
-/* How far behind the watermark holes are looked for. */
+/* How much of a series is searched at a time. */
 #define QR_HOLES_LOOKBACK_S 7200
 
 /* Would applying this encoded definition change the catalog? */
@@ -20,10 +20,12 @@ bool qr_definition_changes(struct qr_store *store, const struct qr_host *host,
 int qr_places_resolve(struct qr_store *store, const struct qr_host *host,
                       struct qr_feed_chart *chart);
 
-/* W.  Spans of (child_first_s, watermark_s] without any value and without a recorded gap, the
- * newest `max` of them, ascending.  Points at equal distances, at least three, are a time of a
- * longer interval and have no holes between them.  Reads block files. */
+/* W.  Spans of (child_first_s, until_s] without any value and without a recorded gap, the newest
+ * `max` of them in the newest QR_HOLES_LOOKBACK_S, ascending.  A session works through a series in
+ * turns: first up to the watermark; when what was found is filled or given up, up to where the
+ * oldest of it began; and so on, until a turn finds nothing.  Points at equal distances, at least
+ * three, are a time of a longer interval and have no holes between them.  Reads block files. */
 uint32_t qr_holes_find(struct qr_store *store, uint32_t chart, int64_t child_first_s,
-                       int64_t watermark_s, struct qr_stream_hole *holes, uint32_t max);
+                       int64_t until_s, struct qr_stream_hole *holes, uint32_t max);
 
 #endif

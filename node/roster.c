@@ -389,20 +389,29 @@ static void resolve_charts(struct qr_feed_define *define)
     qr_store_leave(store, slot);
 }
 
-/* Worker: and what is missing behind each watermark. */
+/* Worker: what is missing in each chart before its until_s. */
+static void seek_holes(struct qr_job *job)
+{
+    struct qr_feed_define *define = QR_CONTAINER_OF(job, struct qr_feed_define, job);
+    for (uint32_t i = 0; i < define->n; i++) {
+        struct qr_feed_chart *chart = &define->charts[i];
+        if (chart->status == 0 && chart->until_s != 0)
+            chart->n_holes =
+                qr_holes_find(define->roster->store, chart->chart, chart->child_first_s,
+                              chart->until_s, chart->holes, QR_HOLES_MAX);
+    }
+}
+
+/* Worker. */
 static void resume_charts(struct qr_job *job)
 {
     struct qr_feed_define *define = QR_CONTAINER_OF(job, struct qr_feed_define, job);
     resolve_charts(define);
     if (define->feed->self)
         return;
-    for (uint32_t i = 0; i < define->n; i++) {
-        struct qr_feed_chart *chart = &define->charts[i];
-        if (chart->status == 0 && chart->watermark_s != 0)
-            chart->n_holes =
-                qr_holes_find(define->roster->store, chart->chart, chart->child_first_s,
-                              chart->watermark_s, chart->holes, QR_HOLES_MAX);
-    }
+    for (uint32_t i = 0; i < define->n; i++)
+        define->charts[i].until_s = define->charts[i].watermark_s;
+    seek_holes(job);
 }
 
 static void queue_job(struct qr_feed_define *define, void (*run)(struct qr_job *job),
@@ -491,6 +500,20 @@ void qr_roster_define(struct qr_roster *roster, struct qr_feed_define *define)
     define->roster = roster;
     define->message.run = run_define;
     qr_mailbox_post(roster->mailbox, &define->message);
+}
+
+static void run_seek(struct qr_message *message)
+{
+    struct qr_feed_define *seek = QR_CONTAINER_OF(message, struct qr_feed_define, message);
+    seek->feed->n_pending++;
+    queue_job(seek, seek_holes, on_resumed);
+}
+
+void qr_roster_seek(struct qr_roster *roster, struct qr_feed_define *seek)
+{
+    seek->roster = roster;
+    seek->message.run = run_seek;
+    qr_mailbox_post(roster->mailbox, &seek->message);
 }
 
 /* ---- notes ---- */

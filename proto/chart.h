@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/list.h"
 #include "base/map.h"
 #include "base/slice.h"
 #include "proto/arithmetic.h"
@@ -56,6 +57,8 @@ struct qr_chart {
     struct qr_arith_chart arith;
     struct qr_arith_dim *arith_dims; /* n_dims, parallel to pub.dims. */
     struct qr_replication replication;
+    enum qr_replication_want wants; /* What it is queued for, */
+    struct qr_list asking;          /* in the stream's list of that. */
 
     struct qr_label_set labels;
     size_t label_bytes;

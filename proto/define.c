@@ -25,11 +25,38 @@ void qr_define_send(struct qr_stream *s, const struct qr_chart *chart, bool star
         s->handler.send(s->handler.data, qr_slice_of(line, (size_t)n));
 }
 
+/* In the queue of what it wants, behind those that wait there; or in none. */
+static void queue_chart(struct qr_stream *s, struct qr_chart *chart)
+{
+    enum qr_replication_want want = qr_replication_wants(&chart->replication, s->now_ms);
+    if (want == chart->wants)
+        return;
+    chart->wants = want;
+    qr_list_remove(&chart->asking);
+    if (want != QR_REPLICATION_WANT_NOTHING)
+        qr_list_add_tail(&s->asking[want], &chart->asking);
+}
+
+/* Charts of one queue ask in turns, until one must wait. */
+static void serve(struct qr_stream *s, enum qr_replication_want want)
+{
+    struct qr_list *queue = &s->asking[want];
+    while (!qr_list_empty(queue)) {
+        struct qr_chart *chart = QR_CONTAINER_OF(queue->next, struct qr_chart, asking);
+        struct qr_replication_ask a;
+        if (qr_replication_next(&chart->replication, s->now_ms, &a))
+            qr_define_send(s, chart, a.start_streaming, a.after_s, a.before_s);
+        else if (qr_replication_wants(&chart->replication, s->now_ms) == want)
+            return;
+        queue_chart(s, chart);
+    }
+}
+
 void qr_define_ask(struct qr_stream *s, struct qr_chart *chart)
 {
-    struct qr_replication_ask a;
-    if (qr_replication_next(&chart->replication, s->now_ms, &a))
-        qr_define_send(s, chart, a.start_streaming, a.after_s, a.before_s);
+    queue_chart(s, chart);
+    for (unsigned want = 0; want < QR_REPLICATION_WANT_NR; want++)
+        serve(s, (enum qr_replication_want)want);
 }
 
 static void tell_gap(struct qr_stream *s, struct qr_chart *chart, int64_t after_s, int64_t before_s,
@@ -86,6 +113,26 @@ int qr_stream_resume(struct qr_stream *stream, struct qr_stream_chart *pub,
     return 0;
 }
 
+bool qr_stream_is_filled(const struct qr_stream *stream, const struct qr_stream_chart *pub)
+{
+    const struct qr_chart *chart = QR_CONTAINER_OF(pub, const struct qr_chart, pub);
+    return !stream->planning || qr_replication_is_filled(&chart->replication);
+}
+
+int qr_stream_hole(struct qr_stream *stream, struct qr_stream_chart *pub,
+                   const struct qr_stream_hole *hole)
+{
+    struct qr_chart *chart = QR_CONTAINER_OF(pub, struct qr_chart, pub);
+    if (!stream->planning) {
+        tell_gap(stream, chart, hole->after_s, hole->before_s, QR_GAP_NO_REPLICATION);
+        return 0;
+    }
+    int err = qr_replication_hole(&chart->replication, hole->after_s, hole->before_s);
+    if (err == 0)
+        qr_define_ask(stream, chart);
+    return err;
+}
+
 static int fit_cells(struct qr_stream *s)
 {
     if (s->charts.dims_max <= s->n_cells)
@@ -122,6 +169,8 @@ static void adopt(struct qr_stream *s, struct qr_chart *chart)
     if (chart->stream != NULL)
         return;
     chart->stream = s;
+    chart->wants = QR_REPLICATION_WANT_NOTHING;
+    qr_list_init(&chart->asking);
     qr_replication_init(&chart->replication, &s->replication);
     chart->replication.data = chart;
 }

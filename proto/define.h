@@ -19,7 +19,8 @@ int qr_define_settle(struct qr_stream *s, struct qr_chart *chart);
 void qr_define_send(struct qr_stream *s, const struct qr_chart *chart, bool start_streaming,
                     int64_t after_s, int64_t before_s);
 
-/* Sends what the chart's planner wants next, if anything. */
+/* Sends what the chart's planner wants next, if anything, when it is its turn: charts of a
+ * connection ask one after another, as far as its bounds go (proto/replication). */
 void qr_define_ask(struct qr_stream *s, struct qr_chart *chart);
 
 /* A child that cannot replay: what lies between the watermark and its first row is lost.  Told

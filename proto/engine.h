@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/compiler.h"
+#include "base/list.h"
 #include "base/slice.h"
 #include "proto/arithmetic.h"
 #include "proto/chart.h"
@@ -38,6 +39,7 @@ struct qr_stream {
     bool planning; /* Charts are replayed: both sides want it. */
     struct qr_replication_config replication;
     struct qr_replication_pace pace;
+    struct qr_list asking[QR_REPLICATION_WANT_NR]; /* Charts that wait for their turn to ask. */
     struct qr_guid machine_guid;
 
     struct qr_lines lines;

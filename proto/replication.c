@@ -161,6 +161,34 @@ static void give_up_parts(struct qr_replication *r)
     r->n_parts = 0;
 }
 
+/* ---- what the connection allows ---- */
+
+static bool may_ask(const struct qr_replication *r, bool again)
+{
+    const struct qr_replication_pace *pace = r->config->pace;
+    return pace->n_outstanding < QR_REPLICATION_OUTSTANDING_MAX &&
+           (!again || pace->n_repeated < QR_REPLICATION_REPEATED_MAX);
+}
+
+static void count_ask(struct qr_replication *r, bool again)
+{
+    assert(!r->counted);
+    r->counted = true;
+    r->repeated = again;
+    r->config->pace->n_outstanding++;
+    r->config->pace->n_repeated += again;
+}
+
+/* It was answered, or nobody waits for the answer any more. */
+static void uncount_ask(struct qr_replication *r)
+{
+    if (!r->counted)
+        return;
+    r->counted = false;
+    r->config->pace->n_outstanding--;
+    r->config->pace->n_repeated -= r->repeated;
+}
+
 /* ---- the start ---- */
 
 void qr_replication_init(struct qr_replication *r, const struct qr_replication_config *config)
@@ -173,6 +201,7 @@ void qr_replication_init(struct qr_replication *r, const struct qr_replication_c
 
 void qr_replication_release(struct qr_replication *r)
 {
+    uncount_ask(r);
     free(r->parts);
     r->parts = NULL;
     r->n_parts = r->capacity = 0;
@@ -223,6 +252,17 @@ static void start_catch_up(struct qr_replication *r, int64_t watermark_s)
     }
 }
 
+/* What the child does not keep any more is reported at once. */
+static int add_hole(struct qr_replication *r, int64_t after_s, int64_t before_s)
+{
+    after_s = to_grid(r, clamp_s(after_s));
+    before_s = clamp_s(before_s);
+    int64_t first_s = to_grid(r, has_data(r) ? r->first_s : before_s);
+    if (after_s >= before_s)
+        return 0;
+    return add_part(r, (struct qr_replication_part){max_s(after_s, first_s), before_s, after_s});
+}
+
 int qr_replication_resume(struct qr_replication *r, const struct qr_stream_resume *resume)
 {
     if (r->phase != QR_REPLICATION_WAITING)
@@ -233,13 +273,8 @@ int qr_replication_resume(struct qr_replication *r, const struct qr_stream_resum
         return UV_ENOMEM;
     start_catch_up(r, resume->watermark_s);
     for (uint32_t i = 0; i < resume->n_holes; i++) {
-        int64_t after_s = to_grid(r, clamp_s(resume->holes[i].after_s));
-        int64_t before_s = min_s(clamp_s(resume->holes[i].before_s), r->cursor_s);
-        int64_t first_s = to_grid(r, has_data(r) ? r->first_s : before_s);
-        if (after_s >= before_s)
-            continue;
-        struct qr_replication_part part = {max_s(after_s, first_s), before_s, after_s};
-        int err = add_part(r, part);
+        int err = add_hole(r, resume->holes[i].after_s,
+                           min_s(clamp_s(resume->holes[i].before_s), r->cursor_s));
         assert(err == 0); /* Reserved. */
         (void)err;
     }
@@ -258,6 +293,11 @@ int qr_replication_missed(struct qr_replication *r, int64_t after_s, int64_t bef
     return add_part(r, (struct qr_replication_part){after_s, before_s, after_s});
 }
 
+int qr_replication_hole(struct qr_replication *r, int64_t after_s, int64_t before_s)
+{
+    return r->phase == QR_REPLICATION_STREAMING ? add_hole(r, after_s, before_s) : 0;
+}
+
 /* ---- what to ask ---- */
 
 static bool ask_for(struct qr_replication *r, enum qr_replication_kind kind, bool start_streaming,
@@ -267,7 +307,7 @@ static bool ask_for(struct qr_replication *r, enum qr_replication_kind kind, boo
     r->kind = kind;
     r->ask = (struct qr_replication_ask){start_streaming, after_s, before_s};
     r->deadline_ms = now_ms + r->timeout_ms;
-    r->repeated = false;
+    count_ask(r, false);
     r->n_points = 0;
     r->begin_s = r->end_s = r->state_s = 0;
     return true;
@@ -275,12 +315,14 @@ static bool ask_for(struct qr_replication *r, enum qr_replication_kind kind, boo
 
 static bool ask_again(struct qr_replication *r, uint64_t now_ms)
 {
+    if (!may_ask(r, true))
+        return false;
     if (r->timeout_ms < QR_REPLICATION_TIMEOUT_MS_MAX / 2)
         r->timeout_ms *= 2;
     else
         r->timeout_ms = QR_REPLICATION_TIMEOUT_MS_MAX;
     r->deadline_ms = now_ms + r->timeout_ms;
-    r->repeated = true;
+    count_ask(r, true);
     r->n_repeats++;
     return true;
 }
@@ -311,12 +353,6 @@ static bool take_pace(struct qr_replication_pace *pace, uint64_t now_ms)
 
 static bool ask_part(struct qr_replication *r, uint64_t now_ms)
 {
-    if (!r->has_part) {
-        if (r->n_parts == 0)
-            return false;
-        if (r->newest_s <= r->parts[0].before_s && now_ms < r->not_before_ms)
-            return false;
-    }
     if (!take_pace(r->config->pace, now_ms))
         return false;
     if (!r->has_part)
@@ -335,15 +371,35 @@ static bool ask_part(struct qr_replication *r, uint64_t now_ms)
     return ask_for(r, QR_REPLICATION_KIND_PART, false, after_s, before_s, now_ms);
 }
 
+enum qr_replication_want qr_replication_wants(struct qr_replication *r, uint64_t now_ms)
+{
+    enum qr_replication_want want = QR_REPLICATION_WANT_NOTHING;
+    if (r->kind != QR_REPLICATION_KIND_NONE) {
+        if (now_ms >= r->deadline_ms) {
+            uncount_ask(r);
+            want = QR_REPLICATION_WANT_REPEAT;
+        }
+    } else if (r->phase == QR_REPLICATION_ASKING) {
+        if (now_ms >= r->not_before_ms)
+            want = QR_REPLICATION_WANT_CATCH_UP;
+    } else if (r->phase == QR_REPLICATION_STREAMING) {
+        if (r->has_part ||
+            (r->n_parts > 0 && (r->newest_s > r->parts[0].before_s || now_ms >= r->not_before_ms)))
+            want = QR_REPLICATION_WANT_PART;
+    }
+    return want;
+}
+
 bool qr_replication_next(struct qr_replication *r, uint64_t now_ms, struct qr_replication_ask *ask)
 {
     bool sent = false;
-    if (r->kind != QR_REPLICATION_KIND_NONE)
-        sent = now_ms >= r->deadline_ms && ask_again(r, now_ms);
-    else if (r->phase == QR_REPLICATION_ASKING)
-        sent = now_ms >= r->not_before_ms && ask_catch_up(r, now_ms);
-    else if (r->phase == QR_REPLICATION_STREAMING)
-        sent = ask_part(r, now_ms);
+    enum qr_replication_want want = qr_replication_wants(r, now_ms);
+    if (want == QR_REPLICATION_WANT_REPEAT)
+        sent = ask_again(r, now_ms);
+    else if (want == QR_REPLICATION_WANT_CATCH_UP)
+        sent = may_ask(r, false) && ask_catch_up(r, now_ms);
+    else if (want == QR_REPLICATION_WANT_PART)
+        sent = may_ask(r, false) && ask_part(r, now_ms);
     if (sent)
         *ask = r->ask;
     return sent;
@@ -595,6 +651,7 @@ int qr_replication_rend(struct qr_replication *r, const struct qr_replication_en
     set_times(r, end.update_every, end.first_s, end.last_s, end.child_now_s);
     enum qr_replication_kind kind = r->kind;
     r->kind = QR_REPLICATION_KIND_NONE;
+    uncount_ask(r);
     r->timeout_ms = QR_REPLICATION_TIMEOUT_MS;
     if (kind == QR_REPLICATION_KIND_CATCH_UP)
         return end_catch_up(r, &end, now_ms);

@@ -17,7 +17,10 @@
  *   when it defined the chart for what it has by now.  The empty request ("true" 0 0) is the last
  *   try with a child that never says true: it loses the samples that were not sent live.
  * - the answer's own `before` counts, not ours: we go on from there until it says true.
- * - one request is outstanding; one not answered in time is asked again, unchanged.
+ * - one request of a chart is outstanding, and QR_REPLICATION_OUTSTANDING_MAX of a connection; the
+ *   owner lets charts ask in turns (proto/define).  One not answered in time counts no longer, and
+ *   is asked again, unchanged; of such repeated ones half as many are outstanding, so that charts
+ *   that are never answered do not hold up the others.
  * - holes behind the watermark are parts of their own, asked for one after another, with "false",
  *   once the chart streams: an answer to "false" leaves the child's live stream alone.
  * - `heal`: a 1.37 child stops its answer at the first point without any value and still reports
@@ -55,6 +58,10 @@
  * charts share. */
 #define QR_REPLICATION_PACE_MS    10
 #define QR_REPLICATION_PACE_BURST 200
+/* Requests of a connection that wait for their answers: enough for a child that is far away, and a
+ * child of 100000 charts is not asked for all of them at once. */
+#define QR_REPLICATION_OUTSTANDING_MAX 256
+#define QR_REPLICATION_REPEATED_MAX    (QR_REPLICATION_OUTSTANDING_MAX / 2)
 /* Open parts of a chart; more of them are joined with what lies between. */
 #define QR_REPLICATION_PARTS_MAX 512
 /* Answers in a row that bring nothing. */
@@ -71,6 +78,8 @@ struct qr_replication;
 /* Of a connection, shared by its planners; zero it. */
 struct qr_replication_pace {
     uint64_t next_ms;
+    uint32_t n_outstanding; /* Requests neither answered nor overdue, */
+    uint32_t n_repeated;    /* and repeated ones among them. */
 };
 
 /* Of a connection; outlives its planners. */
@@ -104,6 +113,15 @@ enum qr_replication_kind {
     QR_REPLICATION_KIND_PART      /* A hole, or the unproven rest of an answer. */
 };
 
+/* What a chart wants to ask; each waits for its turn in a queue of its own. */
+enum qr_replication_want {
+    QR_REPLICATION_WANT_CATCH_UP,
+    QR_REPLICATION_WANT_PART,
+    QR_REPLICATION_WANT_REPEAT,
+    QR_REPLICATION_WANT_NR,
+    QR_REPLICATION_WANT_NOTHING = QR_REPLICATION_WANT_NR
+};
+
 /* (after_s, before_s] is to be asked for; nothing is known to be in (empty_s, after_s]. */
 struct qr_replication_part {
     int64_t after_s, before_s, empty_s;
@@ -126,6 +144,7 @@ struct qr_replication {
     uint64_t deadline_ms;
     uint32_t timeout_ms;
     bool repeated;      /* It was. */
+    bool counted;       /* Among the connection's outstanding ones. */
     uint32_t n_repeats; /* Of all requests: so many answers may be late ones. */
     uint32_t n_points;
     int64_t begin_s, end_s; /* Begin of the answer's first point, end of its last. */
@@ -160,6 +179,10 @@ void qr_replication_definition(struct qr_replication *replication, uint32_t upda
 int qr_replication_resume(struct qr_replication *replication,
                           const struct qr_stream_resume *resume);
 
+/* What there is to ask at this time, if the connection's bounds allow it.  A request that is
+ * overdue counts for them no longer. */
+enum qr_replication_want qr_replication_wants(struct qr_replication *replication, uint64_t now_ms);
+
 /* The request to send now, if any: true, and it counts as sent.  Call it after resume, rend and
  * live rows that have passed heal_s, and when the deadline has come. */
 bool qr_replication_next(struct qr_replication *replication, uint64_t now_ms,
@@ -184,6 +207,16 @@ static inline void qr_replication_row(struct qr_replication *replication, int64_
 /* Rows of (after_s, before_s] were live and not taken: while the chart streams they are a part to
  * be asked for.  0 or UV_ENOMEM (nothing changed). */
 int qr_replication_missed(struct qr_replication *replication, int64_t after_s, int64_t before_s);
+
+/* The same of a hole behind the watermark, less what the child does not keep any more. */
+int qr_replication_hole(struct qr_replication *replication, int64_t after_s, int64_t before_s);
+
+/* The chart streams, and nothing is to be asked for any more. */
+static inline bool qr_replication_is_filled(const struct qr_replication *replication)
+{
+    return replication->phase == QR_REPLICATION_STREAMING && !replication->has_part &&
+           replication->n_parts == 0;
+}
 
 /* REND. */
 struct qr_replication_end {

@@ -306,6 +306,8 @@ int qr_stream_new(struct qr_stream **stream, const struct qr_stream_config *conf
     if (s == NULL)
         return UV_ENOMEM;
     qr_lines_init(&s->lines);
+    for (unsigned want = 0; want < QR_REPLICATION_WANT_NR; want++)
+        qr_list_init(&s->asking[want]);
     s->config = *config;
     s->handler = *handler;
     s->planning = config->replication && (config->caps & QR_CAP_REPLICATION) != 0;
@@ -390,6 +392,7 @@ const char *qr_stream_error_text(const struct qr_stream *stream)
 void qr_stream_get_stats(const struct qr_stream *stream, struct qr_stream_stats *stats)
 {
     *stats = stream->stats;
+    stats->asks_outstanding = stream->pace.n_outstanding;
     stats->labels_dropped = stream->host_labels.n_dropped + stream->chart_labels.n_dropped;
     stats->charts = stream->charts.n;
     for (uint32_t i = 0; i < stream->charts.n; i++) {

@@ -191,6 +191,15 @@ void qr_stream_tick(struct qr_stream *stream);
 int qr_stream_resume(struct qr_stream *stream, struct qr_stream_chart *chart,
                      const struct qr_stream_resume *resume);
 
+/* Whether all that the chart was to be asked for has come or was given up; true if the child cannot
+ * be asked. */
+bool qr_stream_is_filled(const struct qr_stream *stream, const struct qr_stream_chart *chart);
+
+/* One hole more, behind the watermark: asked for if the chart streams, a gap if the child cannot
+ * be asked.  0 or UV_ENOMEM. */
+int qr_stream_hole(struct qr_stream *stream, struct qr_stream_chart *chart,
+                   const struct qr_stream_hole *hole);
+
 /* Rows that end later than that from now are refused (proto/horizon).  Clocks that nobody sets are
  * some minutes wrong, and their data are taken as they are. */
 #define QR_HORIZON_S 300
@@ -204,8 +213,9 @@ struct qr_stream_stats {
     int64_t clock_ahead_s;   /* Of the child's clock, as last seen; exact to some seconds. */
     uint64_t labels_dropped; /* Beyond QR_LABELS_MAX. */
     uint32_t charts, charts_replicating;
-    uint64_t replay_left_s;  /* Of all charts: seconds of the past to be asked for still. */
-    uint64_t charts_refused; /* Times that one was: see the handler's `refused`. */
+    uint32_t asks_outstanding; /* REPLAY_CHART sent, not answered yet. */
+    uint64_t replay_left_s;    /* Of all charts: seconds of the past to be asked for still. */
+    uint64_t charts_refused;   /* Times that one was: see the handler's `refused`. */
 };
 void qr_stream_get_stats(const struct qr_stream *stream, struct qr_stream_stats *stats);
 
