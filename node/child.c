@@ -381,6 +381,7 @@ static void note_replay(struct session *s, const struct qr_stream_stats *stats)
     if (ended || stats->replay_left_s > all_s)
         atomic_store_explicit(&feed->replay_all_s, stats->replay_left_s, memory_order_relaxed);
     atomic_store_explicit(&feed->replay_left_s, stats->replay_left_s, memory_order_relaxed);
+    atomic_store_explicit(&feed->replay_asks, stats->asks_outstanding, memory_order_relaxed);
 }
 
 static void count_rows(struct session *s)

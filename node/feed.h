@@ -75,6 +75,7 @@ struct qr_feed {
     /* Written by the session, read by the roster. */
     _Atomic int64_t clock_ahead_s;                /* Of the child's clock, as last seen. */
     _Atomic uint64_t replay_left_s, replay_all_s; /* Seconds of its charts' past, while any wait. */
+    _Atomic uint64_t replay_asks;                 /* Requests that wait for their answers. */
     _Atomic uint64_t replay_since_ms;             /* When that began (mono); 0: nothing waits. */
     _Atomic uint64_t rows_ahead;                  /* Refused as of the future (proto/horizon). */
 

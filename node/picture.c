@@ -202,6 +202,7 @@ static void take_replays(const struct qr_picture *picture, struct qr_status *sta
             continue;
         child->replay_left_s = replay->left_s;
         child->replay_all_s = replay->all_s;
+        child->replay_asks = replay->n_asks;
         child->replay_eta_s = replay_eta_s(replay, now_ms);
     }
     free(replays);

@@ -791,7 +791,8 @@ unsigned qr_roster_replays(const struct qr_roster *roster, struct qr_feed_replay
         struct qr_feed_replay replay = {
             feed->host, atomic_load_explicit(&feed->replay_left_s, memory_order_relaxed),
             atomic_load_explicit(&feed->replay_all_s, memory_order_relaxed),
-            atomic_load_explicit(&feed->replay_since_ms, memory_order_relaxed)};
+            atomic_load_explicit(&feed->replay_since_ms, memory_order_relaxed),
+            atomic_load_explicit(&feed->replay_asks, memory_order_relaxed)};
         if (feed->owned && n < max && replay.left_s > 0 && replay.all_s >= replay.left_s)
             replays[n++] = replay;
     }

@@ -104,6 +104,7 @@ struct qr_feed_replay {
     uint32_t host;
     uint64_t left_s, all_s; /* Seconds of its charts to be asked for still; the most there were. */
     uint64_t since_ms;      /* When that began (mono). */
+    uint64_t n_asks;        /* Requests that wait for their answers. */
 };
 /* Those there are, ascending by host, at most max. */
 unsigned qr_roster_replays(const struct qr_roster *roster, struct qr_feed_replay *replays,

@@ -418,6 +418,7 @@ static void add_replay(struct qr_json *json, const struct qr_status_child *child
     uint64_t done_s = child->replay_all_s - child->replay_left_s;
     qr_json_object(json, "replay");
     qr_json_u64(json, "left_s", child->replay_left_s);
+    qr_json_u64(json, "asks", child->replay_asks);
     qr_json_u64(json, "permille", done_s * 1000 / child->replay_all_s);
     if (child->replay_eta_s == UINT64_MAX)
         qr_json_null(json, "eta_s");

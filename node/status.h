@@ -38,6 +38,7 @@ struct qr_status_child {
     uint8_t certificate[QR_TLS_FINGERPRINT_BYTES];
     /* Its owner knows: seconds of its charts' past that it is asked for still, of so many. */
     uint64_t replay_left_s, replay_all_s;
+    uint64_t replay_asks;  /* Requests for it that wait for their answers. */
     uint64_t replay_eta_s; /* UINT64_MAX: not known yet. */
     char *clone; /* What is to be said of another machine with its GUID; NULL: nothing.  Owned. */
     bool has_upstream; /* This member streams it on. */

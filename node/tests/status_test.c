@@ -313,6 +313,7 @@ static void a_replay_has_its_progress(void **state)
     status->children[0].replay_left_s = 150;
     status->children[0].replay_all_s = 600;
     status->children[0].replay_eta_s = 4;
+    status->children[0].replay_asks = 256;
     status->children[1].replay_left_s = status->children[1].replay_all_s = 9;
     status->children[1].replay_eta_s = UINT64_MAX;
     json_t *root = json_of(status);
@@ -322,6 +323,7 @@ static void a_replay_has_its_progress(void **state)
     assert_int_equal(json_integer_value(json_object_get(first, "left_s")), 150);
     assert_int_equal(json_integer_value(json_object_get(first, "permille")), 750);
     assert_int_equal(json_integer_value(json_object_get(first, "eta_s")), 4);
+    assert_int_equal(json_integer_value(json_object_get(first, "asks")), 256);
     assert_int_equal(json_integer_value(json_object_get(second, "permille")), 0);
     assert_true(json_is_null(json_object_get(second, "eta_s")));
     assert_true(json_is_null(json_object_get(json_array_get(children, 2), "replay")));
