@@ -10,6 +10,10 @@
 
 #include "base/compiler.h"
 
+/* Children live in the network that joins the members': one machine has one address, whomever it
+ * talks to. */
+#define CHILDREN "10.77.0.254"
+
 static bool shell(const char *format, ...) QR_PRINTF(1, 2);
 
 static bool shell(const char *format, ...)
@@ -50,7 +54,9 @@ static bool make_namespace(struct network *network, unsigned i)
     network->hosts[i] = network->addresses[i];
     return network->netns_fds[i] >= 0 &&
            shell("ip link add veth-%u type veth peer name eth0 netns %d", n, pid) &&
-           shell("ip addr add 10.77.%u.254/24 dev veth-%u && ip link set veth-%u up", n, n, n) &&
+           shell("ip addr add 10.77.%u.254/24 dev veth-%u && ip link set veth-%u up && "
+                 "ip route replace 10.77.%u.0/24 dev veth-%u src " CHILDREN,
+                 n, n, n, n, n) &&
            shell("nsenter -t %d -n sh -c 'ip link set lo up && ip addr add 10.77.%u.1/24 dev eth0 "
                  "&& ip link set eth0 up && ip route add default via 10.77.%u.254'",
                  pid, n, n);
@@ -63,7 +69,8 @@ bool network_make(struct network *network, unsigned n)
     for (unsigned i = 0; i < n; i++)
         network->netns_fds[i] = -1;
     if (unshare(CLONE_NEWNET) != 0 ||
-        !shell("ip link set lo up && echo 1 > /proc/sys/net/ipv4/ip_forward"))
+        !shell("ip link set lo up && ip addr add " CHILDREN
+               "/32 dev lo && echo 1 > /proc/sys/net/ipv4/ip_forward"))
         return false;
     for (unsigned i = 0; i < n; i++)
         if (!make_namespace(network, i))

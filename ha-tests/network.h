@@ -2,7 +2,8 @@
  * can drop what one of them says to another.
  *
  *   namespace of member i: eth0 10.77.i.1/24, default route to 10.77.i.254
- *   namespace of the caller: veth-i 10.77.i.254/24 each, forwarding; children and checks live here
+ *   namespace of the caller: veth-i 10.77.i.254/24 each, forwarding; children and checks live here,
+ *     and come from 10.77.0.254 wherever they go
  *   a cut from i to j: a blackhole rule; TCP sees silence
  *
  * The caller's process moves to a namespace of its own too; all end with it.  Needs root and
