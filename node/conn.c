@@ -29,8 +29,7 @@ static void on_handle_closed(uv_handle_t *handle)
         conn->handler->closed(conn);
     qr_tls_free(conn->tls);
     qr_buf_release(&conn->in);
-    qr_buf_release(&conn->out);
-    qr_buf_release(&conn->writing);
+    qr_writer_release(&conn->writer);
     qr_ingest_conn_gone(conn->ingest);
     free(conn->peer_name);
     free(conn);
@@ -70,10 +69,9 @@ void qr_conn_idle_limit(struct qr_conn *conn, uint64_t ms)
         uv_timer_start(&conn->idle, on_idle, ms, ms);
 }
 
-/* The two change places. */
 void qr_conn_out_limit(struct qr_conn *conn, size_t bytes)
 {
-    conn->out.max = conn->writing.max = bytes;
+    qr_writer_limit(&conn->writer, bytes);
 }
 
 void qr_conn_hurry(struct qr_conn *conn, bool hurries)
@@ -83,48 +81,22 @@ void qr_conn_hurry(struct qr_conn *conn, bool hurries)
 
 /* ---- writing ---- */
 
-static void start_write(struct qr_conn *conn);
-
-static void on_written(uv_write_t *write, int status)
+static void on_left(void *data, int status)
 {
-    struct qr_conn *conn = write->data;
-    conn->write_busy = false;
-    if (conn->closing)
-        return;
-    if (status != 0) {
-        qr_conn_close(conn);
-        return;
-    }
-    start_write(conn);
-    if (conn->write_busy || conn->closing)
-        return;
-    qr_buf_release(&conn->writing);
-    qr_buf_release(&conn->out);
-    if (conn->close_when_drained)
+    struct qr_conn *conn = data;
+    if (status != 0 || conn->close_when_drained)
         qr_conn_close(conn);
 }
 
-/* One write at a time; what comes meanwhile is the next one. */
 static void start_write(struct qr_conn *conn)
 {
-    if (conn->write_busy || conn->closing || conn->out.len == 0)
-        return;
-    struct qr_buf spare = conn->writing;
-    conn->writing = conn->out;
-    conn->out = spare;
-    qr_buf_clear(&conn->out);
-    uv_buf_t part = uv_buf_init(conn->writing.base, (unsigned)conn->writing.len);
-    conn->write.data = conn;
-    conn->write_busy = true;
-    if (uv_write(&conn->write, (uv_stream_t *)&conn->tcp, &part, 1, on_written) != 0) {
-        conn->write_busy = false;
+    if (!conn->closing && qr_writer_go(&conn->writer) != 0)
         qr_conn_close(conn);
-    }
 }
 
 static int send_ciphertext(struct qr_conn *conn)
 {
-    int err = qr_tls_drain(conn->tls, &conn->out);
+    int err = qr_tls_drain(conn->tls, &conn->writer.out);
     if (err != 0)
         qr_conn_close(conn);
     else
@@ -140,7 +112,7 @@ int qr_conn_write(struct qr_conn *conn, struct qr_slice bytes)
         int err = qr_tls_write(conn->tls, bytes);
         return send_ciphertext(conn) != 0 ? QR_E_TLS : err;
     }
-    int err = qr_buf_add(&conn->out, bytes.base, bytes.len);
+    int err = qr_buf_add(&conn->writer.out, bytes.base, bytes.len);
     if (err != 0) {
         qr_conn_close(conn);
         return err;
@@ -156,7 +128,7 @@ void qr_conn_finish(struct qr_conn *conn)
         send_ciphertext(conn);
     }
     conn->close_when_drained = true;
-    if (!conn->write_busy)
+    if (!conn->writer.busy)
         qr_conn_close(conn);
 }
 
@@ -403,6 +375,7 @@ void qr_conn_accept(struct qr_ingest *ingest, const struct qr_bind *bind, uv_str
     conn->ingest = ingest;
     conn->bind = bind;
     qr_buf_init(&conn->in, 2 * QR_CHILD_INBUF_BYTES);
+    qr_writer_init(&conn->writer, (uv_stream_t *)&conn->tcp, on_left, conn);
     qr_conn_out_limit(conn, OUT_BYTES_MAX);
     uv_tcp_init(listener->loop, &conn->tcp);
     uv_timer_init(listener->loop, &conn->idle);

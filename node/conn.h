@@ -27,6 +27,7 @@
 #include "base/tls.h"
 #include "node/bind.h"
 #include "node/peer_name.h"
+#include "node/writer.h"
 
 struct qr_conn;
 struct qr_ingest;
@@ -48,18 +49,16 @@ struct qr_conn {
     uv_tcp_t tcp;
     uv_timer_t idle;
     struct qr_tls *tls;
-    struct qr_buf in;  /* Plaintext not consumed. */
-    struct qr_buf out; /* Ciphertext or plaintext that waits for the running write. */
-    struct qr_buf writing;
-    uv_write_t write;
-    char peer[64]; /* ip:port */
+    struct qr_buf in;        /* Plaintext not consumed. */
+    struct qr_writer writer; /* Ciphertext, or plaintext. */
+    char peer[64];           /* ip:port */
     char peer_ip[48];
     char *peer_name;              /* If a list of node/access wants it; NULL: it has none. */
     struct qr_peer_name *finding; /* Until it is found nothing is read. */
     uint64_t read_at_us;          /* Wall clock of the last read. */
     size_t idle_left; /* What waited to be written when the idle limit was looked at last. */
     unsigned handles_open;
-    bool first_seen, write_busy, closing, paused, close_when_drained, parsing;
+    bool first_seen, closing, paused, close_when_drained, parsing;
     bool ended;   /* The peer says no more. */
     bool hurries; /* See qr_conn_idle_limit. */
 };

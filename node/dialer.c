@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "node/writer.h"
 
 /* What parents say to children is little. */
 #define READ_BYTES 16384u
@@ -20,12 +21,11 @@ struct qr_dialer {
     uv_tcp_t tcp;
     uv_timer_t timer;
     uv_connect_t connect;
-    uv_write_t write;
     struct qr_tls *tls;
-    struct qr_buf out, writing;
+    struct qr_writer writer;
     size_t left; /* Bytes that waited when the timer looked last. */
     unsigned handles_open;
-    bool resolving, tcp_open, write_busy, closing, failed;
+    bool resolving, tcp_open, closing, failed;
     char why[160];
 };
 
@@ -42,8 +42,7 @@ static void finish(struct qr_dialer *dialer)
     if (dialer->addresses != NULL)
         uv_freeaddrinfo(dialer->addresses);
     qr_tls_free(dialer->tls);
-    qr_buf_release(&dialer->out);
-    qr_buf_release(&dialer->writing);
+    qr_writer_release(&dialer->writer);
     free(dialer);
     config.handler->closed(config.data);
 }
@@ -78,45 +77,24 @@ static void fail(struct qr_dialer *dialer, const char *why)
 
 /* ---- writing ---- */
 
-static void on_written(uv_write_t *write, int status);
+static void on_left(void *data, int status)
+{
+    struct qr_dialer *dialer = data;
+    if (status != 0)
+        fail(dialer, qr_strerror(status));
+    else if (dialer->step == QR_DIAL_OPEN)
+        dialer->config.handler->drained(dialer->config.data);
+}
 
 static void start_write(struct qr_dialer *dialer)
 {
-    if (dialer->write_busy || dialer->closing || dialer->out.len == 0)
-        return;
-    struct qr_buf spare = dialer->writing;
-    dialer->writing = dialer->out;
-    dialer->out = spare;
-    qr_buf_clear(&dialer->out);
-    uv_buf_t part = uv_buf_init(dialer->writing.base, (unsigned)dialer->writing.len);
-    dialer->write.data = dialer;
-    dialer->write_busy = true;
-    int err = uv_write(&dialer->write, (uv_stream_t *)&dialer->tcp, &part, 1, on_written);
-    if (err != 0) {
-        dialer->write_busy = false;
+    if (!dialer->closing && qr_writer_go(&dialer->writer) != 0)
         qr_dialer_close(dialer);
-    }
-}
-
-static void on_written(uv_write_t *write, int status)
-{
-    struct qr_dialer *dialer = write->data;
-    dialer->write_busy = false;
-    qr_buf_clear(&dialer->writing);
-    if (dialer->closing)
-        return;
-    if (status != 0) {
-        fail(dialer, qr_strerror(status));
-        return;
-    }
-    start_write(dialer);
-    if (!dialer->write_busy && dialer->step == QR_DIAL_OPEN)
-        dialer->config.handler->drained(dialer->config.data);
 }
 
 static int send_ciphertext(struct qr_dialer *dialer)
 {
-    int err = qr_tls_drain(dialer->tls, &dialer->out);
+    int err = qr_tls_drain(dialer->tls, &dialer->writer.out);
     if (err == 0)
         start_write(dialer);
     return err;
@@ -128,7 +106,7 @@ void qr_dialer_write(struct qr_dialer *dialer, struct qr_slice bytes)
     if (dialer->closing || bytes.len == 0)
         return;
     int err = dialer->tls != NULL ? qr_tls_write(dialer->tls, bytes)
-                                  : qr_buf_add(&dialer->out, bytes.base, bytes.len);
+                                  : qr_buf_add(&dialer->writer.out, bytes.base, bytes.len);
     if (dialer->tls != NULL && err == 0)
         err = send_ciphertext(dialer);
     if (err != 0)
@@ -140,7 +118,7 @@ void qr_dialer_write(struct qr_dialer *dialer, struct qr_slice bytes)
 size_t qr_dialer_waiting(const struct qr_dialer *dialer)
 {
     size_t tls = dialer->tls != NULL ? qr_tls_pending(dialer->tls) : 0;
-    return dialer->out.len + (dialer->write_busy ? dialer->writing.len : 0) + tls;
+    return qr_writer_waiting(&dialer->writer) + tls;
 }
 
 /* ---- time ---- */
@@ -332,6 +310,7 @@ int qr_dialer_open(struct qr_dialer **dialer, const struct qr_dialer_config *con
     made->config = *config;
     made->destination = *config->destination;
     made->config.destination = &made->destination;
+    qr_writer_init(&made->writer, (uv_stream_t *)&made->tcp, on_left, made);
     int err = start_resolve(made);
     if (err != 0) {
         free(made);
