@@ -26,7 +26,7 @@
 #include "base/slice.h"
 
 #define QR_COMMAND_HEADER_BYTES 40u
-#define QR_COMMAND_VERSION      3u
+#define QR_COMMAND_VERSION      4u
 
 enum qr_command_type {
     QR_COMMAND_MEMBER_INFO = 1, /* a member's incarnation, address, version   (cluster/machine) */

@@ -1,12 +1,14 @@
 /* A person has a host forgotten: gone on every member at once; streamed again it comes back as new,
- * whole, from the child's own database; not streamed any more it stays away. */
+ * whole, from the child's own database; not streamed any more it stays away.  And the cluster
+ * forgets ephemeral hosts that are away. */
 #include <stdio.h>
 
-#include "ha-tests/harness.h"
+#include "ha-tests/odd_child.h"
 
 #define GONE_MS   10000
 #define RETURN_MS 60000
 #define END_MS    20000
+#define AFTER_S   2 /* Ephemeral hosts are forgotten. */
 
 static struct stage stage;
 
@@ -52,7 +54,8 @@ static void wait_until_all_say(int status, const char *guid, const char *rest)
 static void a_host_is_forgotten(void **state)
 {
     (void)state;
-    struct stage_options options = {.name = "forget", .n_hosts = 4, .netdata = true};
+    struct stage_options options = {
+        .name = "forget", .n_hosts = 4, .netdata = true, .cluster.ephemeral_after_s = AFTER_S};
     char guid[QR_GUID_TEXT_LEN + 1], other[QR_GUID_TEXT_LEN + 1], chart[QR_MODEL_NAME_BYTES];
     char question[QR_MODEL_NAME_BYTES + 16];
     stage_up(&stage, &options);
@@ -81,10 +84,48 @@ static void a_host_is_forgotten(void **state)
     expect(&stage, qr_cluster_compare_hashes(&stage.cluster, END_MS) == 1);
 }
 
+static void connect_ephemeral(struct odd_child *child, unsigned member)
+{
+    odd_connect(child, member, "ephemeral");
+    stranger_print(child->fd, "LABEL \"_is_ephemeral\" = 1 \"true\"\nOVERWRITE labels\n");
+    odd_define(child, "line", "", "DIMENSION 'a' 'a' 'absolute' 1 1 ''\n");
+}
+
+static void an_ephemeral_host_is_forgotten_when_it_is_away(void **state)
+{
+    (void)state;
+    static struct odd_child child, lasting;
+    static const char *const names[] = {"a", "b", "c", "d"};
+    int64_t now_s = (int64_t)(qr_real_ms() / 1000);
+    odd_init(&child, &stage, 1, now_s - 60);
+    odd_init(&lasting, &stage, 2, now_s - 60);
+    child.collects[0] = lasting.collects[0] = true;
+    connect_ephemeral(&child, 1);
+    odd_connect(&lasting, 2, "lasting");
+    odd_define(&lasting, "line", "", "DIMENSION 'a' 'a' 'absolute' 1 1 ''\n");
+    odd_collect(&child, 20);
+    odd_collect(&lasting, 20);
+    odd_check(&lasting, names);
+    qr_wait_until_s(now_s + 2 * AFTER_S + 1);
+    odd_check(&child, names); /* As long as it is connected it stays. */
+    odd_disconnect(&child);
+    odd_disconnect(&lasting);
+    wait_until_all_say(404, child.guid, "info");
+    wait_until_all_say(200, lasting.guid, "info");
+    /* It may come back, as new, with all that it has itself; and leave again. */
+    odd_collect(&child, 10);
+    connect_ephemeral(&child, 3);
+    wait_until_all_say(200, child.guid, "info");
+    odd_disconnect(&child);
+    wait_until_all_say(404, child.guid, "info");
+    expect(&stage, qr_cluster_compare_hashes(&stage.cluster, END_MS) == 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(a_host_is_forgotten, tear_down),
+        cmocka_unit_test(a_host_is_forgotten),
+        cmocka_unit_test(an_ephemeral_host_is_forgotten_when_it_is_away),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, tear_down);
 }

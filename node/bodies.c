@@ -1,4 +1,5 @@
 #include "node/bodies.h"
+#include <assert.h>
 
 #include "base/error.h"
 #include "base/limits.h"
@@ -122,7 +123,10 @@ int qr_sealed_decode(struct qr_sealed *sealed, struct qr_slice body)
 
 int qr_forget_encode(struct qr_buf *out, const struct qr_forget_body *body)
 {
-    qr_buf_add_u8(out, body->only_expired);
+    assert(!body->only_expired || body->away_before_s == 0);
+    qr_buf_add_u8(out, (uint8_t)(body->only_expired | (body->away_before_s != 0) << 1));
+    if (body->away_before_s != 0)
+        qr_buf_add_varint(out, (uint64_t)body->away_before_s);
     int err = qr_buf_add_varint(out, body->n);
     for (uint32_t i = 0; i < body->n; i++) {
         qr_buf_add_varint(out, body->what[i].host);
@@ -136,12 +140,15 @@ int qr_forget_decode(struct qr_forget_body *body, struct qr_slice bytes)
     struct qr_cursor in = qr_cursor_of(bytes);
     uint8_t bits = qr_cursor_u8(&in);
     body->only_expired = (bits & 1) != 0;
+    body->away_before_s = bits == 2 ? (int64_t)qr_cursor_varint_max(&in, INT64_MAX / 2) : 0;
+    if (bits > 2 || (bits == 2 && body->away_before_s == 0))
+        return QR_E_MALFORMED;
     body->n = (uint32_t)qr_cursor_varint_max(&in, QR_FORGET_MAX);
     for (uint32_t i = 0; i < body->n; i++) {
         body->what[i].host = (uint32_t)qr_cursor_varint_max(&in, UINT32_MAX);
-        body->what[i].chart = (uint32_t)qr_cursor_varint_max(&in, UINT32_MAX);
+        body->what[i].chart = (uint32_t)qr_cursor_varint_max(&in, bits == 2 ? 0 : UINT32_MAX);
     }
-    return qr_cursor_done(&in) && bits <= 1 && body->n != 0 ? 0 : QR_E_MALFORMED;
+    return qr_cursor_done(&in) && body->n != 0 ? 0 : QR_E_MALFORMED;
 }
 
 int qr_retain_body_encode(struct qr_buf *out, const struct qr_retention *retention)

@@ -8,7 +8,8 @@
  *   SEALED      block id (storage/block_id), varint bytes, u64 hash: what the entry's member
  *               wrote
  *   RETAIN      for tier 0, 1 and 2: varint before_s, varint bytes at most (0: no limit)
- *   FORGET      u8 bits (1 only what is expired), varint n, n of: varint host, varint chart (0: the
+ *   FORGET      u8 bits (1 only what is expired; 2 only ephemeral hosts that are away: then varint
+ *               since before when, unix seconds), varint n, n of: varint host, varint chart (0: the
  *               host and all its charts)
  *   MERGE       varint tier, varint shard, varint start of the span
  *
@@ -94,6 +95,8 @@ int qr_merge_body_decode(struct qr_merge_body *merge, struct qr_slice body);
 
 struct qr_forget_body {
     bool only_expired;
+    int64_t
+        away_before_s; /* Only hosts that are ephemeral and away since before then; 0: others. */
     uint32_t n;
     struct qr_forgotten what[QR_FORGET_MAX];
 };

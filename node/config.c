@@ -122,6 +122,9 @@ static const struct option options[] = {
            "Points of an hour older than this are dropped."),
     NUMBER("store", "tier 2 retention MiB", retention_mib[2], "0", 0, 100000000,
            "And the oldest of them while their files take more than this; 0: no limit."),
+    NUMBER("store", "cleanup ephemeral hosts after secs", ephemeral_after_s, "0", 0, 2000000000,
+           "Hosts that are ephemeral and away for so long are forgotten; 0: never.  The leader's "
+           "counts."),
     NUMBER("store", "disk reserve MiB", disk_reserve_mib, "256", 8, 1000000,
            "With less free space the member stops taking data and says so."),
     PATH("stream", "file", stream_file, "stream.conf", "API keys, in Netdata's own format."),

@@ -70,6 +70,7 @@ struct qr_config {
     uint32_t window_s;
     uint32_t retention_hours[QR_TIERS];
     uint32_t retention_mib[QR_TIERS]; /* 0: no limit. */
+    uint32_t ephemeral_after_s;       /* 0: never. */
     uint32_t disk_reserve_mib;
     /* [stream] */
     char stream_file[QR_PATH_BYTES_MAX];

@@ -276,17 +276,20 @@ static int apply_sealed(struct qr_glue *glue, const struct qr_command *command)
 }
 
 /* A host that is gone has no owner: what is on its way from one is fenced. */
-static int forget_one(struct qr_glue *glue, const struct qr_forgotten *what, bool only_expired,
-                      struct qr_ownership *ownership, uint64_t *effect)
+static int forget_one(struct qr_glue *glue, const struct qr_forget_body *body,
+                      const struct qr_forgotten *what, struct qr_ownership *ownership,
+                      uint64_t *effect)
 {
     uint32_t n;
-    int err = qr_store_apply_forget(glue->store, what, only_expired, &n);
+    int err = body->away_before_s != 0
+                  ? qr_store_apply_forget_away(glue->store, what->host, body->away_before_s, &n)
+                  : qr_store_apply_forget(glue->store, what, body->only_expired, &n);
     if (err == UV_ENOMEM)
         return err;
     mix(effect, (uint64_t)n << 32 | (uint32_t)err);
     if (n != 0 && what->chart == 0)
         qr_ownership_drop(ownership, what->host);
-    if (n != 0 && !only_expired && glue->forgotten != NULL)
+    if (n != 0 && !body->only_expired && glue->forgotten != NULL)
         glue->forgotten(glue->data, what->host);
     return 0;
 }
@@ -299,7 +302,7 @@ static int apply_forget(struct qr_glue *glue, const struct qr_command *command,
     if (err != 0)
         return err;
     for (uint32_t i = 0; i < body->n && err == 0; i++)
-        err = forget_one(glue, &body->what[i], body->only_expired, ownership, effect);
+        err = forget_one(glue, body, &body->what[i], ownership, effect);
     return err != 0 ? err : qr_store_apply_forgotten(glue->store);
 }
 

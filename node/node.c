@@ -486,6 +486,12 @@ static bool leads(void *data)
     return status.role == QR_GROUP_LEADER && status.ready;
 }
 
+static bool is_time_doubtful(void *data)
+{
+    const struct qr_node *node = data;
+    return qr_agreed_is_doubtful(&node->agreed);
+}
+
 static int propose_forget(void *data, struct qr_slice body,
                           void (*done)(void *cleaner, int status, uint64_t index), void *cleaner)
 {
@@ -495,8 +501,9 @@ static int propose_forget(void *data, struct qr_slice body,
 
 static int open_cleaner(struct qr_node *node)
 {
-    const struct qr_cleaner_log log = {node, leads, propose_forget};
-    return qr_cleaner_new(&node->cleaner, node->loop, &log, node->store, &node->agreed.clock);
+    const struct qr_cleaner_log log = {node, leads, is_time_doubtful, propose_forget};
+    return qr_cleaner_new(&node->cleaner, node->loop, &log, node->store, &node->agreed.clock,
+                          node->config.ephemeral_after_s);
 }
 
 /* Which host is meant, and who has its child. */

@@ -19,6 +19,9 @@ struct qr_def_label {
     uint32_t source;
 };
 
+/* The label that says, with the value `true`, that a host comes and goes. */
+#define QR_LABEL_EPHEMERAL "_is_ephemeral"
+
 struct qr_host_def {
     struct qr_guid guid;
     const char *hostname;

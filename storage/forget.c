@@ -1,6 +1,7 @@
 #include "storage/forget.h"
 
 #include <assert.h>
+#include <string.h>
 #include <uv.h>
 
 #include "base/error.h"
@@ -40,6 +41,22 @@ bool qr_forget_host_is_due(const struct qr_state *state, const struct qr_host *h
     return qr_host_first(host) == NULL && is_away(state, host);
 }
 
+static bool is_ephemeral(const struct qr_host *host)
+{
+    const struct qr_host_def *def = atomic_load_explicit(&host->def, memory_order_acquire);
+    for (uint32_t i = 0; i < def->n_labels; i++)
+        if (strcmp(def->labels[i].name, QR_LABEL_EPHEMERAL) == 0)
+            return strcmp(def->labels[i].value, "true") == 0;
+    return false;
+}
+
+bool qr_forget_ephemeral_is_due(const struct qr_host *host, int64_t before_s)
+{
+    int64_t changed_us = atomic_load_explicit(&host->state_changed_us, memory_order_relaxed);
+    return !atomic_load_explicit(&host->connected, memory_order_relaxed) &&
+           changed_us / 1000000 < before_s && is_ephemeral(host);
+}
+
 /* ---- removing ---- */
 
 static int forget_chart(struct qr_state *state, struct qr_chart *chart, uint32_t *n)
@@ -50,10 +67,8 @@ static int forget_chart(struct qr_state *state, struct qr_chart *chart, uint32_t
     return err;
 }
 
-static int forget_host(struct qr_state *state, struct qr_host *host, bool only_expired, uint32_t *n)
+static int forget_host(struct qr_state *state, struct qr_host *host, uint32_t *n)
 {
-    if (only_expired && !qr_forget_host_is_due(state, host))
-        return 0;
     int err = 0;
     struct qr_chart *chart;
     while (err == 0 && (chart = qr_host_first(host)) != NULL)
@@ -71,7 +86,10 @@ int qr_store_apply_forget(struct qr_store *store, const struct qr_forgotten *wha
     *n = 0;
     if (what->chart == 0) {
         struct qr_host *host = qr_catalog_host(&state->catalog, what->host);
-        return host != NULL ? forget_host(state, host, only_expired, n) : QR_E_UNKNOWN;
+        if (host == NULL)
+            return QR_E_UNKNOWN;
+        return only_expired && !qr_forget_host_is_due(state, host) ? 0
+                                                                   : forget_host(state, host, n);
     }
     struct qr_chart *chart = qr_catalog_chart(&state->catalog, what->chart);
     if (chart == NULL || chart->host->id != what->host)
@@ -79,6 +97,17 @@ int qr_store_apply_forget(struct qr_store *store, const struct qr_forgotten *wha
     if (only_expired && !qr_forget_chart_is_due(state, chart))
         return 0;
     return forget_chart(state, chart, n);
+}
+
+int qr_store_apply_forget_away(struct qr_store *store, uint32_t host_id, int64_t before_s,
+                               uint32_t *n)
+{
+    struct qr_state *state = qr_store_state(store);
+    struct qr_host *host = qr_catalog_host(&state->catalog, host_id);
+    *n = 0;
+    if (host == NULL)
+        return QR_E_UNKNOWN;
+    return qr_forget_ephemeral_is_due(host, before_s) ? forget_host(state, host, n) : 0;
 }
 
 int qr_store_apply_forgotten(struct qr_store *store)
@@ -100,6 +129,17 @@ static uint32_t expired_hosts(const struct qr_state *state, struct qr_forgotten 
     uint32_t n_hosts = atomic_load_explicit(&hosts->n, memory_order_acquire);
     for (uint32_t i = 0; i < n_hosts && n < max; i++)
         if (qr_forget_host_is_due(state, hosts->at[i]))
+            found[n++] = (struct qr_forgotten){hosts->at[i]->id, 0};
+    return n;
+}
+
+uint32_t qr_store_ephemeral_away(const struct qr_store *store, int64_t before_s,
+                                 struct qr_forgotten *found, uint32_t max)
+{
+    const struct qr_store_hosts *hosts = qr_catalog_hosts(&qr_store_state(store)->catalog);
+    uint32_t n_hosts = atomic_load_explicit(&hosts->n, memory_order_acquire), n = 0;
+    for (uint32_t i = 0; i < n_hosts && n < max; i++)
+        if (qr_forget_ephemeral_is_due(hosts->at[i], before_s))
             found[n++] = (struct qr_forgotten){hosts->at[i]->id, 0};
     return n;
 }

@@ -9,5 +9,7 @@
 
 bool qr_forget_chart_is_due(const struct qr_state *state, const struct qr_chart *chart);
 bool qr_forget_host_is_due(const struct qr_state *state, const struct qr_host *host);
+/* Ephemeral, and away since before then. */
+bool qr_forget_ephemeral_is_due(const struct qr_host *host, int64_t before_s);
 
 #endif

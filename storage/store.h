@@ -219,6 +219,10 @@ struct qr_forgotten {
  * QR_E_UNKNOWN (there is no such chart of that host) or UV_ENOMEM. */
 int qr_store_apply_forget(struct qr_store *store, const struct qr_forgotten *what,
                           bool only_expired, uint32_t *n);
+/* Removes a host with all its charts if it is ephemeral, by its labels, and has been away since
+ * before `before_s`: that is what the log says of it last.  *n and errors as above. */
+int qr_store_apply_forget_away(struct qr_store *store, uint32_t host, int64_t before_s,
+                               uint32_t *n);
 /* After some of those, once and before anything else: unsealed samples and gaps of what is gone.  0
  * or UV_ENOMEM. */
 int qr_store_apply_forgotten(struct qr_store *store);
@@ -228,6 +232,11 @@ int qr_store_apply_forgotten(struct qr_store *store);
  * Thread: any, between enter and leave. */
 uint32_t qr_store_expired(const struct qr_store *store, uint32_t *after, struct qr_forgotten *found,
                           uint32_t max);
+
+/* The hosts that qr_store_apply_forget_away would remove now, at most max.  Thread: any, between
+ * enter and leave. */
+uint32_t qr_store_ephemeral_away(const struct qr_store *store, int64_t before_s,
+                                 struct qr_forgotten *found, uint32_t max);
 
 /* Windows that have unsealed data and ended at or before `before_s`, oldest first: what the leader
  * proposes to seal.  Returns how many (at most `max`). */

@@ -82,6 +82,7 @@ static void write_conf(const struct qr_cluster *cluster, const struct qr_cluster
     add_number(timing, sizeof timing, "snapshot trailing", o->snapshot_trailing);
     add_number(store, sizeof store, "window seconds", o->window_s);
     add_number(store, sizeof store, "disk reserve MiB", o->disk_reserve_mib);
+    add_number(store, sizeof store, "cleanup ephemeral hosts after secs", o->ephemeral_after_s);
     add_number(web, sizeof web, "tick ms", o->tick_ms);
     add_number(web, sizeof web, "vanished after seconds", o->vanished_s);
     if (o->tls)

@@ -26,8 +26,9 @@ struct qr_cluster_options {
     uint32_t election_timeout_ms, heartbeat_ms;
     uint32_t snapshot_threshold, snapshot_trailing;
     uint32_t window_s, tick_ms, vanished_s,
-        disk_reserve_mib; /* 0 here as above: the program's default */
-    uint16_t base_port;   /* 0: a free one in the range of the tests */
+        disk_reserve_mib;       /* 0 here as above: the program's default */
+    uint32_t ephemeral_after_s; /* 0: ephemeral hosts are not forgotten */
+    uint16_t base_port;         /* 0: a free one in the range of the tests */
     const char *log_level;
     bool tls; /* The public port takes TLS, too: with the member's own certificate. */
     /* Members in network namespaces of their own; NULL: the loopback. */

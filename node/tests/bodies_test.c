@@ -105,7 +105,7 @@ static void charts_are_counted_in_front(void **state)
 static void forgets_round_trip(void **state)
 {
     (void)state;
-    static struct qr_forget_body in = {true, 2, {{1000000, 4000000000u}, {7, 0}}}, out;
+    static struct qr_forget_body in = {true, 0, 2, {{1000000, 4000000000u}, {7, 0}}}, out;
     struct qr_buf body = {0};
     assert_int_equal(qr_forget_encode(&body, &in), 0);
     assert_int_equal(qr_forget_decode(&out, qr_buf_slice(&body)), 0);
@@ -120,12 +120,33 @@ static void forgets_round_trip(void **state)
     in.n = QR_FORGET_MAX;
     assert_int_equal(qr_forget_encode(&body, &in), 0);
     assert_int_equal(qr_forget_decode(&out, qr_buf_slice(&body)), 0);
-    body.base[0] = 2;
+    body.base[0] = 3;
     assert_int_equal(qr_forget_decode(&out, qr_buf_slice(&body)), QR_E_MALFORMED);
     qr_buf_clear(&body);
     in.n = 0; /* An entry that says nothing is not ours. */
     assert_int_equal(qr_forget_encode(&body, &in), 0);
     assert_int_equal(qr_forget_decode(&out, qr_buf_slice(&body)), QR_E_MALFORMED);
+    qr_buf_release(&body);
+}
+
+static void forgets_of_hosts_that_are_away_round_trip(void **state)
+{
+    (void)state;
+    static struct qr_forget_body in = {false, 1700000000, 2, {{1000000, 0}, {7, 0}}}, out;
+    struct qr_buf body = {0};
+    assert_int_equal(qr_forget_encode(&body, &in), 0);
+    assert_int_equal(body.base[0], 2);
+    assert_int_equal(qr_forget_decode(&out, qr_buf_slice(&body)), 0);
+    assert_false(out.only_expired);
+    assert_int_equal(out.away_before_s, 1700000000);
+    assert_memory_equal(out.what, in.what, 2 * sizeof in.what[0]);
+    for (size_t len = 0; len < body.len; len++)
+        assert_int_equal(qr_forget_decode(&out, qr_slice_of(body.base, len)), QR_E_MALFORMED);
+    qr_buf_clear(&body);
+    in.what[1].chart = 5; /* Hosts only. */
+    assert_int_equal(qr_forget_encode(&body, &in), 0);
+    assert_int_equal(qr_forget_decode(&out, qr_buf_slice(&body)), QR_E_MALFORMED);
+    assert_int_equal(qr_forget_decode(&out, qr_slice_of("\2\0\1\7\0", 5)), QR_E_MALFORMED);
     qr_buf_release(&body);
 }
 
@@ -137,6 +158,7 @@ int main(void)
         cmocka_unit_test(merges_and_retentions_round_trip),
         cmocka_unit_test(charts_are_counted_in_front),
         cmocka_unit_test(forgets_round_trip),
+        cmocka_unit_test(forgets_of_hosts_that_are_away_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

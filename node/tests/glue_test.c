@@ -262,7 +262,7 @@ static int forget(struct fixture *f, uint32_t host, uint32_t chart, bool only_ex
 {
     static struct qr_forget_body what;
     struct qr_buf body = {0};
-    what = (struct qr_forget_body){only_expired, 1, {{host, chart}}};
+    what = (struct qr_forget_body){only_expired, 0, 1, {{host, chart}}};
     assert_int_equal(qr_forget_encode(&body, &what), 0);
     return apply(f, QR_COMMAND_FORGET, 3, &body);
 }
