@@ -22,5 +22,5 @@ if(NOT CMAKE_C_FLAGS MATCHES "sanitize=thread")
   target_link_libraries(sim_raft_disk_test PRIVATE qr_sim_uv qr_sim_libc qr_sim_fs qr_sim_sched
                                                    qr_testing qr_cluster PkgConfig::RAFT PkgConfig::CMOCKA)
   add_test(NAME sim.raft_disk COMMAND sim_raft_disk_test)
-  set_tests_properties(sim.raft_disk PROPERTIES TIMEOUT 120)
+  set_tests_properties(sim.raft_disk PROPERTIES TIMEOUT 300)
 endif()
