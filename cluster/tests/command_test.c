@@ -81,7 +81,8 @@ static void sound_but_foreign_entries_are_told_from_damage(void **state)
     assert_int_equal(decode_with(0, 'Q'), 0);
     assert_int_equal(decode_with(0, 'R'), QR_E_MALFORMED);
     for (int version = 0; version < 256; version++)
-        assert_int_equal(decode_with(1, (char)version), version == QR_COMMAND_VERSION ? 0 : QR_E_VERSION);
+        assert_int_equal(decode_with(1, (char)version),
+                         version == QR_COMMAND_VERSION ? 0 : QR_E_VERSION);
     assert_int_equal(decode_with(2, 0), QR_E_VERSION);
     assert_int_equal(decode_with(2, QR_COMMAND_TYPE_MAX + 1), QR_E_VERSION);
     assert_int_equal(decode_with(3, 1), QR_E_MALFORMED);
