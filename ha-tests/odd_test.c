@@ -306,7 +306,7 @@ static bool is_marked(void *data)
 static bool has_reloaded(void *data)
 {
     (void)data;
-    return is_in_log(2, "reloaded stream.conf");
+    return is_in_log(2, "stream.conf and certificate file=");
 }
 
 /* stream.conf of the member that it streams to says so. */

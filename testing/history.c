@@ -501,6 +501,8 @@ static void finish(struct history *history)
         if (!qr_history_admin_check(&history->log.admin, member->machine))
             fail(history, "%s: other API keys than were made", kind_names[k]);
     }
+    if (history->failed)
+        return; /* Not all are at rest. */
     compare_hashes(history);
     compare_files(history);
     hash_files(history, &history->members[STEADY].disk);
