@@ -203,8 +203,10 @@ static void add_key(struct qr_history_log *log)
     struct qr_buf body = {0};
     int expected = draw_hash(log, hash);
     snprintf(name, sizeof name, "team-%u", (unsigned)pick(log, 9));
-    qr_keys_add(&body, log->now_s, hash, qr_slice_str(one_in(log, 4) ? "" : name),
-                qr_slice_str(policies[pick(log, QR_COUNT(policies))]));
+    const char *policy = policies[pick(log, QR_COUNT(policies))];
+    if (one_in(log, 4))
+        name[0] = '\0';
+    qr_keys_add(&body, log->now_s, hash, qr_slice_str(name), qr_slice_str(policy));
     append(log, QR_COMMAND_KEYS, &body, expected);
     if (expected == 0)
         enter_key(&log->admin, 0, hash);
