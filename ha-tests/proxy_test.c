@@ -266,6 +266,7 @@ static void a_netdata_between_leaves_no_gap(void **state)
         snprintf(to + strlen(to), sizeof to - strlen(to), "%s%s ", names[i], port);
     below.destinations = to;
     expect(&far, qr_netdata_start(&child, &below) == 0);
+    child.unsure_s = STARTED_S;
     struct comparing begun = {&child, far.first, 0, child.started_s + STARTED_S, {0}};
     expect(&far, qr_wait_for(is_stored, &begun, MOVE_MS, 100));
     expect_function(&child);

@@ -335,9 +335,10 @@ void qr_netdata_compare(struct qr_netdata *netdata, struct qr_fetch *fetch, cons
     {
         /* What ends at a chart's first entry is never sent: answers begin after it. */
         int64_t first_s = json_integer_value(json_object_get(value, "first_entry"));
-        if (first_s < to_s)
-            compare_chart(netdata, fetch, prefix, chart, from_s > first_s ? from_s : first_s + 1,
-                          to_s, result);
+        int64_t begin_s = first_s + 1 + netdata->unsure_s;
+        if (begin_s <= to_s)
+            compare_chart(netdata, fetch, prefix, chart, from_s > begin_s ? from_s : begin_s, to_s,
+                          result);
         note_first_entry(result, first_s);
     }
     json_decref(answer);

@@ -27,6 +27,7 @@ struct qr_netdata {
     char url[80];
     char guid[40]; /* Once it answers. */
     int64_t started_s;
+    int64_t unsure_s; /* So much of the begin of each chart is not compared. */
 };
 
 /* Is the program installed? */
