@@ -8,32 +8,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "cluster/tests/folder_kit.h"
 #include "testing/cmocka.h"
-
-static char dir[64];
-
-static int set_up(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "%s/quorate-mend-XXXXXX",
-             getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
-    return mkdtemp(dir) == NULL;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r '%s'", dir);
-    return system(command);
-}
-
-static const char *in_dir(const char *name)
-{
-    static char path[128];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return path;
-}
 
 static void put(const char *name, const char *bytes, size_t len, off_t size)
 {

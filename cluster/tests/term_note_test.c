@@ -8,35 +8,11 @@
 
 #include "base/buf.h"
 #include "base/cursor.h"
+#include "cluster/tests/folder_kit.h"
 #include "testing/cmocka.h"
 
 #define TERM 77u
 #define VOTE UINT64_C(0x1234567800000003)
-
-static char dir[64];
-
-static int set_up(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "%s/quorate-term-XXXXXX",
-             getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
-    return mkdtemp(dir) == NULL;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r '%s'", dir);
-    return system(command);
-}
-
-static const char *in_dir(const char *name)
-{
-    static char path[128];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return path;
-}
 
 static void put(const char *name, const char *bytes, size_t len)
 {
