@@ -169,9 +169,9 @@ static void a_child_that_vanishes_is_noticed(void **state)
     expect(&stage, second != 0);
     path(second, false);
     uint64_t cut_ms = qr_real_ms();
+    expect(&stage, n_connections(second) == 1);
     qr_process_signal(&stage.load, SIGUSR1);
     w = (struct wanted){first, second};
-    expect(&stage, n_connections(second) == 1);
     expect(&stage, qr_wait_for(another_holds_it, &w, MOVE_MS, 20));
     uint64_t moved_ms = qr_real_ms() - cut_ms;
     expect(&stage, qr_wait_for(is_closed, &w, MOVE_MS, 20));
