@@ -1,6 +1,7 @@
 #define QR_PLANTS
 #include "testing/sim/plants.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 const struct qr_plant_row qr_plants[QR_PLANTS_N] = {
@@ -38,14 +39,16 @@ const struct qr_plant_row qr_plants[QR_PLANTS_N] = {
 };
 
 static struct {
-    bool on;
-    unsigned long long n_asked;
+    atomic_bool on;
+    atomic_ullong n_asked;
 } switches[QR_PLANTS_N];
 
 bool qr_plant_is_on(enum qr_plant plant)
 {
-    switches[plant].n_asked += switches[plant].on;
-    return switches[plant].on;
+    bool on = atomic_load(&switches[plant].on);
+    if (on)
+        atomic_fetch_add(&switches[plant].n_asked, 1);
+    return on;
 }
 
 const char *qr_plant_lies_below(void)

@@ -3,7 +3,7 @@
  *
  * Only the simulator has them: it is linked with the planted objects of each folder (cmake/quorate,
  * PLANTED), which ask qr_plant_is_on() here.  A plant that its history does not show is a defect of
- * the checkers.  Not for threads. */
+ * the checkers.  Thread: any; what is on is set before there are others. */
 #ifndef QR_TESTING_SIM_PLANTS_H
 #define QR_TESTING_SIM_PLANTS_H
 
