@@ -83,7 +83,8 @@ void odd_collect(struct odd_child *child, unsigned n)
 
 static int64_t first_s(const struct odd_child *child)
 {
-    return child->n_rows > 0 ? child->rows[0].end_s - child->rows[0].update_every : 0;
+    int64_t first_s = child->n_rows > 0 ? child->rows[0].end_s - child->rows[0].update_every : 0;
+    return child->since_s != 0 ? child->since_s : first_s;
 }
 
 static void say_replayed(struct odd_child *child, const struct odd_row *row)
@@ -103,9 +104,14 @@ static void answer(struct odd_child *child, bool last, int64_t after_s, int64_t 
     if (last)
         before_s = child->clock_s;
     stranger_print(child->fd, "RBEGIN '" ODD_CHART "'\n");
-    for (unsigned i = 0; i < child->n_rows; i++)
-        if (child->rows[i].end_s > after_s && child->rows[i].end_s <= before_s)
-            say_replayed(child, &child->rows[i]);
+    for (unsigned i = 0; i < child->n_rows; i++) {
+        int64_t end_s = child->rows[i].end_s;
+        if (end_s <= after_s || end_s > before_s)
+            continue;
+        if (end_s > child->told_to_s && end_s <= child->kept_to_s)
+            break;
+        say_replayed(child, &child->rows[i]);
+    }
     stranger_print(child->fd, "REND %u %lld %lld %s %lld %lld %lld\n", child->update_every,
                    (long long)first_s(child), (long long)child->clock_s, last ? "true" : "false",
                    (long long)after_s, (long long)before_s, (long long)child->clock_s);

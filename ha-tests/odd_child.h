@@ -34,7 +34,11 @@ struct odd_child {
     bool collects[ODD_DIMS_MAX]; /* Dimensions a, b, c, d: which have values now. */
     struct odd_row rows[ODD_ROWS_MAX];
     unsigned n_rows;
-    unsigned n_asked; /* Times that it was asked for the past on this connection. */
+    unsigned n_asked;  /* Times that it was asked for the past on this connection. */
+    int64_t since_s;   /* Its database begins there; 0: with its first row. */
+    int64_t kept_to_s; /* Its answers stop at rows that end at or before it, as at a second without
+                        * any value; 0: they do not.  It says that it is a 1.37, which does so. */
+    int64_t told_to_s; /* But for those up to here. */
 };
 
 /* The n-th child of a test; its first row ends after clock_s. */

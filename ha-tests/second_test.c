@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "ha-tests/odd_child.h"
 #include "ha-tests/streamed_on.h"
 
 #define MOVE_MS   30000
@@ -104,12 +105,70 @@ static void children_move_between_the_two(void **state)
     }
 }
 
+/* Has the far side the newest row? */
+static bool has_newest(void *data)
+{
+    const struct odd_child *child = data;
+    int status = qr_fetch_get(&far.cluster.fetch, 3000,
+                              "%s/host/%s/api/v1/data?chart=" ODD_CHART
+                              "&format=json&after=%lld&before=%lld",
+                              far.cluster.members[1].url, child->guid,
+                              (long long)child->clock_s - 1, (long long)child->clock_s);
+    json_t *answer = status == 200 ? qr_fetch_json(&far.cluster.fetch) : NULL;
+    const json_t *row = json_array_get(json_object_get(answer, "data"), 0);
+    bool has = json_is_number(json_array_get(row, 1));
+    json_decref(answer);
+    return has;
+}
+
+/* A child of the near side pauses a second, so that what is behind it comes late (1.37's bug), and
+ * only when the far side has the newest row: it is older than all that is there, or taken for a
+ * gap. */
+static void a_late_past_goes_on(const char *hostname, unsigned n, unsigned n_told)
+{
+    static const char *const names[ODD_DIMS_MAX] = {"a"};
+    struct odd_child child, seen_far;
+    int64_t now_s = (int64_t)(qr_real_ms() / 1000);
+    odd_init(&child, &near, n, now_s - now_s % 60 - 900);
+    child.since_s = child.clock_s;
+    child.collects[0] = true;
+    odd_collect(&child, n_told);
+    child.told_to_s = child.clock_s++;
+    odd_collect(&child, 20);
+    child.kept_to_s = child.clock_s;
+    qr_cluster_kill(&far.cluster, 1);
+    odd_connect(&child, 1, hostname);
+    odd_define(&child, "line", "", "DIMENSION 'a' 'a' 'absolute' 1 1 ''\n");
+    odd_collect(&child, 5);
+    expect(&far, qr_cluster_start(&far.cluster, 1) == 0);
+    expect(&far, qr_wait_for(has_newest, &child, RETURN_MS, 50));
+    child.kept_to_s = 0;
+    odd_check(&child, names);
+    seen_far = child;
+    seen_far.stage = &far;
+    seen_far.fd = -1;
+    odd_check(&seen_far, names);
+    odd_disconnect(&child);
+}
+
+static void what_a_child_tells_late_goes_on(void **state)
+{
+    (void)state;
+    struct stage_options near_options = {.name = "second-late", .n_hosts = 1, .cluster.n = 1};
+    struct stage_options far_options = {.name = "second-late-far", .cluster.n = 1};
+    streamed_on_up(&near, &far, &near_options, &far_options);
+    a_late_past_goes_on("late-first", 1, 0);
+    a_late_past_goes_on("late-gap", 2, 5);
+    streamed_on_check(&near, &far);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(the_next_owner_goes_on_where_the_far_side_is, tear_down),
         cmocka_unit_test_teardown(a_far_member_dies_and_then_all_of_them, tear_down),
         cmocka_unit_test_teardown(children_move_between_the_two, tear_down),
+        cmocka_unit_test_teardown(what_a_child_tells_late_goes_on, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include "node/child_functions.h"
 #include "node/child_private.h"
 #include "node/clones.h"
+#include "node/holes.h"
 #include "node/host_info.h"
 #include "node/ingest.h"
 #include "node/nearer.h"
@@ -222,10 +223,13 @@ static void on_gap(void *data, struct qr_stream_chart *chart, int64_t after_s, i
     struct session_chart *sc = chart->data;
     if (sc == NULL || sc->id == 0 || s->state != S_STREAMING || QR_PLANT(gap_not_recorded))
         return;
+    const struct qr_gap gap = {sc->id, after_s, before_s, (uint8_t)reason};
+    if (qr_holes_is_recorded(qr_ingest_config(s->ingest)->api->store, &gap))
+        return;
     struct qr_feed_note *note = note_of(s);
     if (note == NULL)
         return; /* it will be asked for again, that is all */
-    note->gaps[note->n_gaps++] = (struct qr_gap){sc->id, after_s, before_s, (uint8_t)reason};
+    note->gaps[note->n_gaps++] = gap;
     if (note->n_gaps == QR_NOTE_GAPS_MAX)
         send_note(s);
 }
@@ -475,8 +479,16 @@ static ssize_t refuse(struct session *s, const char *text, const char *reason)
     return 0;
 }
 
+/* Its node says through which clusters, or proxies, of ours it has come. */
+static bool is_streamed_on_by_us(const struct qr_handshake *h)
+{
+    return h->sysinfo[QR_SYSINFO_QUORATE_PATH].len > 0;
+}
+
 static bool is_heal_wanted(const struct qr_handshake *h)
 {
+    if (is_streamed_on_by_us(h))
+        return false; /* The version is the child's, the answers are ours. */
     /* Its answers stop at the first empty point: mended in 1.38 (docs/decisions/0005). */
     struct qr_slice version = h->program_version;
     if (version.len > 0 && version.base[0] == 'v')
@@ -517,6 +529,8 @@ static int open_stream(struct session *s, uint32_t caps, const struct qr_stream_
     };
     s->caps = caps;
     s->ephemeral = policy->ephemeral;
+    s->source_refills = is_streamed_on_by_us(&s->handshake);
+    s->period_s = policy->period_s;
     int err = qr_stream_new(&s->stream, &stream_config, &handler);
     enum qr_compression compression = qr_caps_compression(caps);
     if (err == 0 && compression != QR_COMPRESSION_NONE)

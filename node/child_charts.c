@@ -261,7 +261,17 @@ static uint32_t take_seekers(struct session *s, struct session_chart **found)
     return n_found;
 }
 
-static struct qr_feed_define *new_seek(struct session_chart **found, uint32_t n)
+/* No more of a node's past than was to be had at first contact: the rest is left to it. */
+static struct qr_feed_source source_of(const struct session *s, const struct session_chart *sc)
+{
+    struct qr_feed_source source = {sc->chart->first_s, s->source_refills};
+    int64_t from_s = qr_clock_real_s(qr_ingest_config(s->ingest)->clock) - s->period_s;
+    if (source.refills && source.first_s != 0 && source.first_s < from_s)
+        source.first_s = from_s;
+    return source;
+}
+
+static struct qr_feed_define *new_seek(struct session *s, struct session_chart **found, uint32_t n)
 {
     struct qr_feed_define *seek = calloc(1, sizeof *seek);
     if (seek != NULL)
@@ -273,10 +283,8 @@ static struct qr_feed_define *new_seek(struct session_chart **found, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         struct session_chart *sc = found[i];
         sc->seeking = true;
-        seek->charts[seek->n++] = (struct qr_feed_chart){.slot = sc->slot,
-                                                         .chart = sc->id,
-                                                         .child_first_s = sc->chart->first_s,
-                                                         .until_s = sc->seek_s};
+        seek->charts[seek->n++] = (struct qr_feed_chart){
+            .slot = sc->slot, .chart = sc->id, .source = source_of(s, sc), .until_s = sc->seek_s};
     }
     return seek;
 }
@@ -289,7 +297,7 @@ void qr_child_seek_holes(struct session *s)
     uint32_t n = take_seekers(s, found);
     if (n == 0)
         return;
-    struct qr_feed_define *seek = new_seek(found, n);
+    struct qr_feed_define *seek = new_seek(s, found, n);
     if (seek == NULL) {
         qr_child_fail(s, "no memory to look for holes");
         return;
@@ -347,7 +355,7 @@ static int fill_define(struct session *s, struct qr_feed_define *define, uint32_
         item->slot = sc->slot;
         item->n_dims = sc->chart->n_dims;
         item->update_every = sc->chart->update_every;
-        item->child_first_s = sc->chart->first_s;
+        item->source = source_of(s, sc);
         int err = qr_chart_info_encode(&item->body, sc->chart);
         if (err != 0)
             return err;

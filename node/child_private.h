@@ -68,8 +68,10 @@ struct session {
     struct qr_guid claim;
     unsigned n_ahead_ticks; /* Rows were refused as of the future not long ago. */
     bool claimed, waits_for_credit, failed;
-    bool ephemeral;                       /* stream.conf says so. */
-    uint32_t caps;                        /* Negotiated. */
+    bool ephemeral;      /* stream.conf says so. */
+    uint32_t period_s;   /* The same: how much of the past is asked for at first. */
+    bool source_refills; /* See node/feed.h. */
+    uint32_t caps;       /* Negotiated. */
     struct qr_child_functions *functions; /* NULL: it has offered none yet. */
     bool functions_told;                  /* node/functions knows this session. */
 };

@@ -101,13 +101,19 @@ struct qr_feed {
 /* Definitions of charts, and where each of them resumes.  Holes of one turn: there may be more. */
 #define QR_HOLES_MAX 64
 
+/* What the source has of a chart. */
+struct qr_feed_source {
+    int64_t first_s; /* It has what ends behind it; 0: nothing, as far as it says. */
+    bool refills; /* It is a node that stores what it streams on: what it lacks may come later. */
+};
+
 struct qr_feed_chart {
     struct qr_buf body; /* qr_chart_def_encode */
     uint32_t slot;      /* The session's. */
     uint32_t n_dims;
     uint32_t update_every;
-    int64_t child_first_s; /* What the child keeps of it; holes before are not looked for. */
-    bool changes;          /* The roster's: the catalog has another definition, or none. */
+    struct qr_feed_source source;
+    bool changes; /* The roster's: the catalog has another definition, or none. */
     /* The answer. */
     int status;
     const char *refusal; /* With QR_E_LIMIT: which, as a clause for a sentence. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "proto/stream.h"
 #include "storage/query.h"
 
 static struct qr_chart *chart_by_def(struct qr_store *store, const struct qr_host *host,
@@ -230,43 +231,83 @@ static void search_rows(struct search *search, struct qr_query *query, uint32_t 
         add_missing(search, proven_s, to_s);
 }
 
-/* All recorded gaps of the chart, sorted: one that is left out would be asked for again for ever.
- */
-static bool take_gaps(struct search *search, const struct qr_store *store, uint32_t chart_id)
+/* All recorded gaps of the chart that the test lets stay, sorted: one that is left out would be
+ * asked for again for ever. */
+typedef bool gap_test(const void *data, struct qr_gap *gap);
+
+static bool take_gaps(struct search *search, const struct qr_store *store, uint32_t chart_id,
+                      gap_test *stays, const void *data)
 {
     unsigned n = qr_store_gaps(store, chart_id, NULL, 0), n_now;
     search->gaps = malloc((n + 1) * sizeof *search->gaps);
     if (search->gaps == NULL)
         return false;
     n_now = qr_store_gaps(store, chart_id, search->gaps, n);
-    search->n_gaps = n_now < n ? n_now : n;
+    for (unsigned i = 0; i < (n_now < n ? n_now : n); i++)
+        if (stays(data, &search->gaps[i]))
+            search->gaps[search->n_gaps++] = search->gaps[i];
     qsort(search->gaps, search->n_gaps, sizeof *search->gaps, compare_gaps);
     return true;
 }
 
-uint32_t qr_holes_find(struct qr_store *store, uint32_t chart_id, int64_t child_first_s,
-                       int64_t until_s, struct qr_stream_hole *holes, uint32_t max)
+/* Of one that the source contradicts, what is older than all that it has. */
+static bool is_final(const void *data, struct qr_gap *gap)
+{
+    const struct qr_feed_source *source = data;
+    bool contradicted = source->refills || gap->reason == QR_GAP_RETENTION;
+    if (contradicted && source->first_s != 0 && source->first_s < gap->before_s)
+        gap->before_s = source->first_s;
+    return gap->after_s < gap->before_s;
+}
+
+static int64_t search_from_s(const struct qr_store *store, const struct qr_chart *chart,
+                             const struct qr_feed_source *source, int64_t until_s)
+{
+    int64_t from_s = qr_chart_first_s(chart), edge_s = qr_store_edge(store, 0);
+    if (source->refills && source->first_s != 0 && source->first_s < from_s)
+        from_s = source->first_s;
+    if (from_s < edge_s)
+        from_s = edge_s; /* Before it samples are not stored. */
+    if (from_s < until_s - QR_HOLES_LOOKBACK_S)
+        from_s = until_s - QR_HOLES_LOOKBACK_S;
+    return from_s - from_s % (int64_t)atomic_load(&chart->def)->update_every;
+}
+
+uint32_t qr_holes_find(struct qr_store *store, uint32_t chart_id,
+                       const struct qr_feed_source *source, int64_t until_s,
+                       struct qr_stream_hole *holes, uint32_t max)
 {
     struct search search = {.holes = holes, .max = max};
     struct qr_query *query;
     int slot = qr_store_enter(store);
     struct qr_chart *chart = qr_store_chart_by_id(store, chart_id);
-    if (chart != NULL && until_s > 0 && take_gaps(&search, store, chart_id)) {
-        uint32_t update_every = atomic_load(&chart->def)->update_every;
-        int64_t from_s = qr_chart_first_s(chart), edge_s = qr_store_edge(store, 0);
-        if (from_s < edge_s)
-            from_s = edge_s; /* Before it samples are not stored. */
-        if (from_s < until_s - QR_HOLES_LOOKBACK_S)
-            from_s = until_s - QR_HOLES_LOOKBACK_S;
-        if (from_s < child_first_s)
-            from_s = child_first_s;
-        from_s -= from_s % (int64_t)update_every;
+    if (chart != NULL && until_s > 0 && take_gaps(&search, store, chart_id, is_final, source)) {
+        int64_t from_s = search_from_s(store, chart, source, until_s);
         if (from_s < until_s && qr_query_open(&query, store, chart, from_s + 1, until_s) == 0) {
-            search_rows(&search, query, update_every, from_s, until_s);
+            search_rows(&search, query, atomic_load(&chart->def)->update_every, from_s, until_s);
             qr_query_close(query);
         }
     }
     qr_store_leave(store, slot);
     free(search.gaps);
     return search.n;
+}
+
+static bool is_as_strong(const void *data, struct qr_gap *recorded)
+{
+    const struct qr_gap *gap = data;
+    return recorded->reason == gap->reason || recorded->reason != QR_GAP_RETENTION;
+}
+
+bool qr_holes_is_recorded(struct qr_store *store, const struct qr_gap *gap)
+{
+    struct qr_stream_hole rest[1];
+    struct search search = {.holes = rest, .max = 1};
+    int slot = qr_store_enter(store);
+    bool known = take_gaps(&search, store, gap->chart, is_as_strong, gap);
+    qr_store_leave(store, slot);
+    if (known)
+        add_missing(&search, gap->after_s, gap->before_s);
+    free(search.gaps);
+    return known && search.n == 0;
 }

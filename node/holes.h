@@ -20,12 +20,19 @@ bool qr_definition_changes(struct qr_store *store, const struct qr_host *host,
 int qr_places_resolve(struct qr_store *store, const struct qr_host *host,
                       struct qr_feed_chart *chart);
 
-/* W.  Spans of (child_first_s, until_s] without any value and without a recorded gap, the newest
- * `max` of them in the newest QR_HOLES_LOOKBACK_S, ascending.  A session works through a series in
- * turns: first up to the watermark; when what was found is filled or given up, up to where the
- * oldest of it began; and so on, until a turn finds nothing.  Points at equal distances, at least
- * three, are a time of a longer interval and have no holes between them.  Reads block files. */
-uint32_t qr_holes_find(struct qr_store *store, uint32_t chart, int64_t child_first_s,
+/* W.  Spans without any value between the chart's first row and until_s, the newest `max` of them
+ * in the newest QR_HOLES_LOOKBACK_S, ascending.  A session works through a series in turns: first
+ * up to the watermark; when what was found is filled or given up, up to where the oldest of it
+ * began; and so on, until a turn finds nothing.  Points at equal distances, at least three, are a
+ * time of a longer interval and have no holes between them.  Reads block files.
+ *
+ * A recorded gap is no hole, unless the source contradicts it: it was recorded because the source
+ * kept nothing so old, and now it does; or the source is a node that refills its own past
+ * (docs/decisions/0034).  Such a one is also asked for what is older than our first row. */
+uint32_t qr_holes_find(struct qr_store *store, uint32_t chart, const struct qr_feed_source *source,
                        int64_t until_s, struct qr_stream_hole *holes, uint32_t max);
+
+/* W.  All of the gap is in recorded ones, that were recorded for no weaker reason. */
+bool qr_holes_is_recorded(struct qr_store *store, const struct qr_gap *gap);
 
 #endif

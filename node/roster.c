@@ -396,9 +396,8 @@ static void seek_holes(struct qr_job *job)
     for (uint32_t i = 0; i < define->n; i++) {
         struct qr_feed_chart *chart = &define->charts[i];
         if (chart->status == 0 && chart->until_s != 0)
-            chart->n_holes =
-                qr_holes_find(define->roster->store, chart->chart, chart->child_first_s,
-                              chart->until_s, chart->holes, QR_HOLES_MAX);
+            chart->n_holes = qr_holes_find(define->roster->store, chart->chart, &chart->source,
+                                           chart->until_s, chart->holes, QR_HOLES_MAX);
     }
 }
 

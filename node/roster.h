@@ -33,7 +33,7 @@ void qr_roster_free(struct qr_roster *roster);
 /* host_body of the feed is filled; exactly one `attached` follows. */
 void qr_roster_attach(struct qr_roster *roster, struct qr_feed *feed);
 void qr_roster_define(struct qr_roster *roster, struct qr_feed_define *define);
-/* Charts that were defined before: their next holes.  chart, child_first_s and until_s are filled;
+/* Charts that were defined before: their next holes.  chart, source and until_s are filled;
  * comes back as a define does. */
 void qr_roster_seek(struct qr_roster *roster, struct qr_feed_define *seek);
 void qr_roster_note(struct qr_roster *roster, struct qr_feed_note *note);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "proto/stream.h"
 #include "storage/value.h"
 #include "testing/cmocka.h"
 
@@ -101,6 +102,13 @@ static void format_block_path(int64_t start_s, char path[1024])
     snprintf(path, 1024, "%s/s0000-t0-%08llx-w600-g0.qb", dir, (unsigned long long)start_s);
 }
 
+/* Of a child that has what ends behind first_s. */
+static uint32_t find(int64_t first_s, int64_t until_s, struct qr_stream_hole *holes, uint32_t max)
+{
+    struct qr_feed_source child = {.first_s = first_s};
+    return qr_holes_find(store, chart_id, &child, until_s, holes, max);
+}
+
 static void finds_what_is_missing_behind_the_watermark(void **state)
 {
     (void)state;
@@ -108,22 +116,25 @@ static void finds_what_is_missing_behind_the_watermark(void **state)
     put(T0 + 2, T0 + 20);
     put(T0 + 30, T0 + 40); /* (20, 28] is missing */
     put(T0 + 50, T0 + 60); /* (40, 48] too, but recorded */
-    struct qr_gap gap = {chart_id, T0 + 40, T0 + 48, 1};
+    struct qr_gap gap = {chart_id, T0 + 40, T0 + 48, QR_GAP_NOT_COLLECTED};
     assert_int_equal(qr_store_apply_gap(store, &gap), 0);
 
-    uint32_t n = qr_holes_find(store, chart_id, 0, T0 + 60, holes, 4);
+    uint32_t n = find(T0, T0 + 60, holes, 4);
     assert_int_equal(n, 1);
     assert_int_equal(holes[0].after_s, T0 + 20);
     assert_int_equal(holes[0].before_s, T0 + 28);
 
-    /* What the child does not keep any more is not looked for. */
-    assert_int_equal(qr_holes_find(store, chart_id, T0 + 28, T0 + 60, holes, 4), 0);
+    /* What the child does not keep any more is missing all the same: the planner says why. */
+    assert_int_equal(find(T0 + 28, T0 + 60, holes, 4), 1);
+    struct qr_gap kept_no_more = {chart_id, T0 + 20, T0 + 28, QR_GAP_RETENTION};
+    assert_int_equal(qr_store_apply_gap(store, &kept_no_more), 0);
+    assert_int_equal(find(T0 + 28, T0 + 60, holes, 4), 0);
 
     /* A part of a hole that is recorded leaves the rest. */
     put(T0 + 80, T0 + 90); /* (60, 78] */
-    struct qr_gap middle = {chart_id, T0 + 66, T0 + 70, 1};
+    struct qr_gap middle = {chart_id, T0 + 66, T0 + 70, QR_GAP_NOT_COLLECTED};
     assert_int_equal(qr_store_apply_gap(store, &middle), 0);
-    n = qr_holes_find(store, chart_id, T0 + 28, T0 + 90, holes, 4);
+    n = find(T0 + 28, T0 + 90, holes, 4);
     assert_int_equal(n, 2);
     assert_int_equal(holes[0].after_s, T0 + 60);
     assert_int_equal(holes[0].before_s, T0 + 66);
@@ -131,9 +142,82 @@ static void finds_what_is_missing_behind_the_watermark(void **state)
     assert_int_equal(holes[1].before_s, T0 + 78);
 
     /* With room for one, the newest. */
-    n = qr_holes_find(store, chart_id, T0 + 28, T0 + 90, holes, 1);
+    n = find(T0 + 28, T0 + 90, holes, 1);
     assert_int_equal(n, 1);
     assert_int_equal(holes[0].before_s, T0 + 78);
+}
+
+static void expect_holes(struct qr_feed_source source, int64_t until_s,
+                         const struct qr_stream_hole *expected, uint32_t n)
+{
+    struct qr_stream_hole holes[8];
+    assert_int_equal(qr_holes_find(store, chart_id, &source, until_s, holes, 8), n);
+    for (uint32_t i = 0; i < n; i++) {
+        assert_int_equal(holes[i].after_s, expected[i].after_s);
+        assert_int_equal(holes[i].before_s, expected[i].before_s);
+    }
+}
+
+/* The store of another time, in the same chart: from here on nothing else is in it. */
+static void a_gap_counts_unless_the_source_contradicts_it(void **state)
+{
+    (void)state;
+    const int64_t t0 = T0 + 20000;
+    put(t0 + 102, t0 + 120);
+    put(t0 + 142, t0 + 160);
+    put(t0 + 182, t0 + 200);
+    const struct qr_gap never = {chart_id, t0 + 120, t0 + 140, QR_GAP_NOT_COLLECTED};
+    const struct qr_gap old = {chart_id, t0 + 160, t0 + 180, QR_GAP_RETENTION};
+    const struct qr_gap before = {chart_id, T0, t0 + 100, QR_GAP_NOT_COLLECTED};
+    assert_int_equal(qr_store_apply_gap(store, &never), 0);
+    assert_int_equal(qr_store_apply_gap(store, &old), 0);
+    assert_int_equal(qr_store_apply_gap(store, &before), 0);
+
+    expect_holes((struct qr_feed_source){.first_s = t0 + 180}, t0 + 200, NULL, 0);
+    expect_holes((struct qr_feed_source){.first_s = 0}, t0 + 200, NULL, 0);
+    /* The child has more than it said. */
+    const struct qr_stream_hole kept[] = {{t0 + 170, t0 + 180}};
+    expect_holes((struct qr_feed_source){.first_s = t0 + 170}, t0 + 200, kept, 1);
+
+    /* A node that may have refilled it all: but for what it says that it has not. */
+    const struct qr_stream_hole all[] = {
+        {t0 + 90, t0 + 100}, {t0 + 120, t0 + 140}, {t0 + 160, t0 + 180}};
+    expect_holes((struct qr_feed_source){t0 + 90, true}, t0 + 200, all, 3);
+    const struct qr_stream_hole newer[] = {{t0 + 130, t0 + 140}, {t0 + 160, t0 + 180}};
+    expect_holes((struct qr_feed_source){t0 + 130, true}, t0 + 200, newer, 2);
+    expect_holes((struct qr_feed_source){0, true}, t0 + 200, NULL, 0);
+}
+
+static bool is_recorded(int64_t after_s, int64_t before_s, enum qr_gap_reason reason)
+{
+    const struct qr_gap gap = {chart_id, after_s, before_s, (uint8_t)reason};
+    return qr_holes_is_recorded(store, &gap);
+}
+
+static void a_gap_is_recorded_once(void **state)
+{
+    (void)state;
+    const int64_t t0 = T0 + 20000; /* Those of the test before. */
+    assert_true(is_recorded(t0 + 120, t0 + 140, QR_GAP_NOT_COLLECTED));
+    assert_true(is_recorded(t0 + 125, t0 + 130, QR_GAP_RETENTION));
+    assert_true(is_recorded(t0 + 165, t0 + 180, QR_GAP_RETENTION));
+    /* That the child does not keep it is less than that it has never had it. */
+    assert_false(is_recorded(t0 + 165, t0 + 180, QR_GAP_NOT_COLLECTED));
+    assert_false(is_recorded(t0 + 118, t0 + 140, QR_GAP_NOT_COLLECTED));
+    assert_false(is_recorded(t0 + 120, t0 + 142, QR_GAP_NOT_COLLECTED));
+    const struct qr_gap next = {chart_id, t0 + 140, t0 + 150, QR_GAP_NOT_COLLECTED};
+    assert_int_equal(qr_store_apply_gap(store, &next), 0);
+    assert_true(is_recorded(t0 + 120, t0 + 150, QR_GAP_NOT_COLLECTED)); /* In two parts. */
+}
+
+/* Before our first row: only a node is asked for it. */
+static void what_is_older_than_the_first_row(void **state)
+{
+    (void)state;
+    const int64_t first_s = T0 + 2;
+    expect_holes((struct qr_feed_source){.first_s = first_s - 22}, T0 + 10, NULL, 0);
+    const struct qr_stream_hole older[] = {{first_s - 22, first_s - 2}};
+    expect_holes((struct qr_feed_source){first_s - 22, true}, T0 + 10, older, 1);
 }
 
 static void put_one(int64_t t)
@@ -147,11 +231,13 @@ static void a_coarser_grid_has_no_holes(void **state)
     (void)state;
     struct qr_stream_hole holes[8];
     const int64_t t0 = T0 + 3600;
+    const struct qr_gap between = {chart_id, T0 + 60, t0, QR_GAP_RETENTION};
+    assert_int_equal(qr_store_apply_gap(store, &between), 0);
     put(t0 + 2, t0 + 32);
     for (int64_t t = t0 + 40; t <= t0 + 100; t += 10) /* (32, 38] lies in the first of these */
         put_one(t);
     put(t0 + 102, t0 + 120);
-    assert_int_equal(qr_holes_find(store, chart_id, t0 + 2, t0 + 120, holes, 8), 0);
+    assert_int_equal(find(t0 + 2, t0 + 120, holes, 8), 0);
 
     /* In it there are some, and around it. */
     put(t0 + 140, t0 + 150);                           /* (120, 138] */
@@ -160,7 +246,7 @@ static void a_coarser_grid_has_no_holes(void **state)
     for (int64_t t = t0 + 260; t <= t0 + 300; t += 10) /* (220, 258] */
         put_one(t);
     put(t0 + 306, t0 + 310); /* (300, 304] */
-    uint32_t n = qr_holes_find(store, chart_id, t0 + 2, t0 + 310, holes, 8);
+    uint32_t n = find(t0 + 2, t0 + 310, holes, 8);
     static const int64_t expected[][2] = {{120, 138}, {150, 178}, {220, 258}, {300, 304}};
     assert_int_equal(n, 4);
     for (uint32_t i = 0; i < n; i++) {
@@ -181,7 +267,7 @@ static void what_cannot_be_read_is_not_known_to_be_missing(void **state)
     put(t0 + 110, t0 + 1300);
     put(t0 + 1310, t0 + 1400);
     assert_int_equal(qr_store_apply_seal(store, t0 + 600), 0);
-    assert_int_equal(qr_holes_find(store, chart_id, t0 + 2, t0 + 1400, holes, 4), 2);
+    assert_int_equal(find(t0 + 2, t0 + 1400, holes, 4), 2);
 
     /* The file of the second is not there, as after a snapshot from a peer. */
     assert_int_equal(qr_store_snapshot(store, &snapshot), 0);
@@ -190,7 +276,7 @@ static void what_cannot_be_read_is_not_known_to_be_missing(void **state)
     assert_int_equal(qr_store_restore(store, qr_buf_slice(&snapshot)), 0);
     qr_buf_release(&snapshot);
     assert_int_equal(qr_store_missing(store, &name, 1), 1);
-    uint32_t n = qr_holes_find(store, chart_id, t0 + 2, t0 + 1400, holes, 4);
+    uint32_t n = find(t0 + 2, t0 + 1400, holes, 4);
     assert_int_equal(n, 2);
     assert_int_equal(holes[0].after_s, t0 + 100);
     assert_int_equal(holes[0].before_s, t0 + 108);
@@ -198,7 +284,7 @@ static void what_cannot_be_read_is_not_known_to_be_missing(void **state)
     assert_int_equal(holes[1].before_s, t0 + 1308);
 
     /* Nor at the end, where the watermark is all that is known. */
-    n = qr_holes_find(store, chart_id, t0 + 110, t0 + 1190, holes, 4);
+    n = find(t0 + 110, t0 + 1190, holes, 4);
     assert_int_equal(n, 0);
 }
 
@@ -269,6 +355,9 @@ int main(void)
         cmocka_unit_test(finds_what_is_missing_behind_the_watermark),
         cmocka_unit_test(a_coarser_grid_has_no_holes),
         cmocka_unit_test(what_cannot_be_read_is_not_known_to_be_missing),
+        cmocka_unit_test(a_gap_counts_unless_the_source_contradicts_it),
+        cmocka_unit_test(a_gap_is_recorded_once),
+        cmocka_unit_test(what_is_older_than_the_first_row),
         cmocka_unit_test(tells_a_change_from_a_repetition),
         cmocka_unit_test(a_host_that_is_full_is_named),
     };
