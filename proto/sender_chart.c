@@ -356,7 +356,6 @@ static void enter(struct qr_sender *s, struct qr_sending_chart *chart)
     if (chart->state == QR_SENDING_LIVE)
         s->stats.charts_live--;
     chart->has_row = false;
-    chart->asked = false;
     if (s->replication) {
         chart->state = QR_SENDING_WAITING;
         return;

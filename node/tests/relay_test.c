@@ -254,6 +254,31 @@ static void rows_that_come_late_are_told_of(void **state)
     assert_whole(&far.charts[0], T0 + 2, T0 + 62);
 }
 
+/* It has asked, and before it is answered the chart is defined anew: that answer still comes. */
+static void a_request_outlives_a_redefinition(void **state)
+{
+    (void)state;
+    uint32_t chart = fixture_chart(&fixture, "t.a", 2);
+    struct qr_buf *out = qr_relay_out(relay);
+    fixture_put(&fixture, chart, 2, T0 + 11, T0 + 20);
+    now_ms = (T0 + 20) * 1000;
+    connect_far(far_caps(0));
+    assert_int_equal(qr_relay_turn(relay, 100000), 0);
+    fixture_put(&fixture, chart, 2, T0 + 1, T0 + 10);
+    assert_int_equal(qr_relay_turn(relay, 100000), 0);
+    assert_int_equal(qr_stream_feed(far.stream, qr_buf_slice(out)), 0);
+    qr_buf_clear(out);
+    assert_int_equal(qr_relay_feed(relay, qr_buf_slice(&far.lines)), 0);
+    qr_buf_clear(&far.lines);
+    now_ms += 3001;
+    pump(100000, 50);
+    assert_int_equal(far.charts[0].n_definitions, 2);
+    assert_whole(&far.charts[0], T0 + 11, T0 + 20);
+    fixture_put(&fixture, chart, 2, T0 + 21, T0 + 22);
+    pump(100000, 50);
+    assert_whole(&far.charts[0], T0 + 11, T0 + 22);
+}
+
 static void a_slow_far_side_costs_a_turn_at_a_time(void **state)
 {
     (void)state;
@@ -414,6 +439,7 @@ int main(void)
         TEST(all_that_is_stored_arrives_once),
         TEST(an_outage_leaves_no_gap_and_shows_as_lag),
         TEST(rows_that_come_late_are_told_of),
+        TEST(a_request_outlives_a_redefinition),
         TEST(a_slow_far_side_costs_a_turn_at_a_time),
         TEST(a_new_dimension_and_a_filter),
         TEST(a_parent_of_v1_gets_the_same),
