@@ -265,19 +265,24 @@ static int add_hole(struct qr_replication *r, int64_t after_s, int64_t before_s)
 
 int qr_replication_resume(struct qr_replication *r, const struct qr_stream_resume *resume)
 {
-    if (r->phase != QR_REPLICATION_WAITING)
+    if (r->phase == QR_REPLICATION_NEW)
         return 0;
     if (resume->n_holes > 0 && reserve_parts(r, QR_REPLICATION_PARTS_MAX < resume->n_holes
                                                     ? QR_REPLICATION_PARTS_MAX
                                                     : r->n_parts + resume->n_holes) != 0)
         return UV_ENOMEM;
-    start_catch_up(r, resume->watermark_s);
+    bool waits = r->phase == QR_REPLICATION_WAITING;
+    if (waits)
+        start_catch_up(r, resume->watermark_s);
+    int64_t until_s = r->phase == QR_REPLICATION_STREAMING ? TIME_MAX_S : r->cursor_s;
     for (uint32_t i = 0; i < resume->n_holes; i++) {
         int err = add_hole(r, resume->holes[i].after_s,
-                           min_s(clamp_s(resume->holes[i].before_s), r->cursor_s));
+                           min_s(clamp_s(resume->holes[i].before_s), until_s));
         assert(err == 0); /* Reserved. */
         (void)err;
     }
+    if (!waits)
+        return 0;
     r->phase = QR_REPLICATION_ASKING;
     r->n_probes = r->n_stalls = r->n_refusals = 0;
     r->not_before_ms = 0;

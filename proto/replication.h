@@ -174,8 +174,9 @@ void qr_replication_release(struct qr_replication *replication);
 void qr_replication_definition(struct qr_replication *replication, uint32_t update_every,
                                int64_t first_s, int64_t last_s, int64_t child_now_s);
 
-/* The owner is ready.  Rows that this connection has already brought count as stored.  No effect
- * but in WAITING.  0 or UV_ENOMEM (nothing changed). */
+/* The owner is ready.  Rows that this connection has already brought count as stored.  If the chart
+ * was defined again while a catch-up was outstanding, only its holes are taken.  0 or UV_ENOMEM
+ * (nothing changed). */
 int qr_replication_resume(struct qr_replication *replication,
                           const struct qr_stream_resume *resume);
 

@@ -399,6 +399,34 @@ static void starts_again_at_a_redefinition(void **state)
     qr_replication_release(&one.planner);
 }
 
+/* A redefinition may tell of what came late behind the catch-up that is under way: its owner finds
+ * the holes before the catch-up ends, or after that. */
+static void asks_for_holes_that_a_redefinition_found(void **state)
+{
+    static const struct qr_stream_hole hole = {1500, 1600};
+    (void)state;
+    for (int ends_first = 0; ends_first < 2; ends_first++) {
+        struct one one;
+        one_start(&one, false);
+        qr_replication_definition(&one.planner, 1, 1000, 2000, 2000);
+        resume(&one, 1990, NULL, 0);
+        assert_asks(&one, 0, true, 1990, 2000);
+        qr_replication_definition(&one.planner, 1, 1000, 2000, 2000);
+        if (!ends_first)
+            resume(&one, 1990, &hole, 1);
+        assert_silent(&one, 0);
+        answer(&one, 1990, 2000, 2000, true, 2000);
+        if (ends_first)
+            resume(&one, 1990, &hole, 1);
+        qr_replication_row(&one.planner, 2001);
+        assert_asks(&one, 1, false, 1500, 1600);
+        answer(&one, 1500, 1600, 1600, false, 2001);
+        assert_true(qr_replication_is_filled(&one.planner));
+        assert_int_equal(one.n_gaps, 0);
+        qr_replication_release(&one.planner);
+    }
+}
+
 static void joins_too_many_holes(void **state)
 {
     (void)state;
@@ -823,6 +851,7 @@ int main(void)
         cmocka_unit_test(gives_up_on_a_child_that_promises_too_much),
         cmocka_unit_test(does_not_storm_a_child_that_never_streams),
         cmocka_unit_test(starts_again_at_a_redefinition),
+        cmocka_unit_test(asks_for_holes_that_a_redefinition_found),
         cmocka_unit_test(joins_too_many_holes),
         cmocka_unit_test(loses_nothing_of_a_137_child),
         cmocka_unit_test(loses_nothing_of_a_29_child),
