@@ -85,9 +85,16 @@ static void on_detached(struct qr_feed *feed)
 
 static void send_note(struct session *s)
 {
-    if (s->note != NULL)
-        qr_roster_note(qr_ingest_config(s->ingest)->roster, s->note);
+    struct qr_feed_note *note = s->note;
+    if (note == NULL)
+        return;
     s->note = NULL;
+    note->n_gaps =
+        qr_holes_drop_recorded(qr_ingest_config(s->ingest)->api->store, note->gaps, note->n_gaps);
+    if (note->n_gaps > 0 || note->host_body.len > 0)
+        qr_roster_note(qr_ingest_config(s->ingest)->roster, note);
+    else
+        free(note); /* Nothing is in it. */
 }
 
 static void detach(struct session *s)
@@ -223,13 +230,10 @@ static void on_gap(void *data, struct qr_stream_chart *chart, int64_t after_s, i
     struct session_chart *sc = chart->data;
     if (sc == NULL || sc->id == 0 || s->state != S_STREAMING || QR_PLANT(gap_not_recorded))
         return;
-    const struct qr_gap gap = {sc->id, after_s, before_s, (uint8_t)reason};
-    if (qr_holes_is_recorded(qr_ingest_config(s->ingest)->api->store, &gap))
-        return;
     struct qr_feed_note *note = note_of(s);
     if (note == NULL)
         return; /* it will be asked for again, that is all */
-    note->gaps[note->n_gaps++] = gap;
+    note->gaps[note->n_gaps++] = (struct qr_gap){sc->id, after_s, before_s, (uint8_t)reason};
     if (note->n_gaps == QR_NOTE_GAPS_MAX)
         send_note(s);
 }

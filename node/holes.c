@@ -293,21 +293,79 @@ uint32_t qr_holes_find(struct qr_store *store, uint32_t chart_id,
     return search.n;
 }
 
-static bool is_as_strong(const void *data, struct qr_gap *recorded)
+/* ---- gaps that are recorded already ---- */
+
+struct recording {
+    struct qr_gap *gaps; /* What is left of each. */
+    struct given {
+        uint32_t chart, at;
+        int64_t after_s, before_s;
+    } given[QR_NOTE_GAPS_MAX]; /* As they came, by chart and begin. */
+    uint32_t n;
+};
+
+static int compare_given(const void *a, const void *b)
 {
-    const struct qr_gap *gap = data;
-    return recorded->reason == gap->reason || recorded->reason != QR_GAP_RETENTION;
+    const struct given *x = a;
+    const struct given *y = b;
+    if (x->chart != y->chart)
+        return x->chart < y->chart ? -1 : 1;
+    return (x->after_s > y->after_s) - (x->after_s < y->after_s);
 }
 
-bool qr_holes_is_recorded(struct qr_store *store, const struct qr_gap *gap)
+/* How many of the given ones belong before a gap of the chart that begins there. */
+static uint32_t count_before(const struct recording *recording, uint32_t chart, int64_t after_s)
 {
-    struct qr_stream_hole rest[1];
-    struct search search = {.holes = rest, .max = 1};
+    const struct given at = {.chart = chart, .after_s = after_s};
+    uint32_t low = 0, high = recording->n;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (compare_given(&recording->given[middle], &at) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* What would leave a rest on either side leaves the whole. */
+static void trim(struct qr_gap *gap, const struct qr_gap *recorded)
+{
+    if (recorded->reason != gap->reason && recorded->reason == QR_GAP_RETENTION)
+        return;
+    if (recorded->after_s <= gap->after_s && recorded->before_s > gap->after_s)
+        gap->after_s = recorded->before_s;
+    else if (recorded->before_s >= gap->before_s && recorded->after_s < gap->before_s)
+        gap->before_s = recorded->after_s;
+}
+
+static void trim_given(void *data, const struct qr_gap *recorded)
+{
+    struct recording *recording = data;
+    const struct given *given = recording->given;
+    if (recorded->chart < given[0].chart || recorded->chart > given[recording->n - 1].chart)
+        return;
+    for (uint32_t i = count_before(recording, recorded->chart, recorded->before_s);
+         i > 0 && given[i - 1].chart == recorded->chart &&
+         given[i - 1].before_s > recorded->after_s;
+         i--)
+        trim(&recording->gaps[given[i - 1].at], recorded);
+}
+
+uint32_t qr_holes_drop_recorded(struct qr_store *store, struct qr_gap *gaps, uint32_t n)
+{
+    struct recording recording = {.gaps = gaps, .n = n};
+    uint32_t n_left = 0;
+    if (n == 0)
+        return 0;
+    for (uint32_t i = 0; i < n; i++)
+        recording.given[i] = (struct given){gaps[i].chart, i, gaps[i].after_s, gaps[i].before_s};
+    qsort(recording.given, n, sizeof recording.given[0], compare_given);
     int slot = qr_store_enter(store);
-    bool known = take_gaps(&search, store, gap->chart, is_as_strong, gap);
+    qr_store_each_gap(store, trim_given, &recording);
     qr_store_leave(store, slot);
-    if (known)
-        add_missing(&search, gap->after_s, gap->before_s);
-    free(search.gaps);
-    return known && search.n == 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (gaps[i].after_s < gaps[i].before_s)
+            gaps[n_left++] = gaps[i];
+    return n_left;
 }

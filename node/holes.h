@@ -32,7 +32,9 @@ int qr_places_resolve(struct qr_store *store, const struct qr_host *host,
 uint32_t qr_holes_find(struct qr_store *store, uint32_t chart, const struct qr_feed_source *source,
                        int64_t until_s, struct qr_stream_hole *holes, uint32_t max);
 
-/* W.  All of the gap is in recorded ones, that were recorded for no weaker reason. */
-bool qr_holes_is_recorded(struct qr_store *store, const struct qr_gap *gap);
+/* W, or an ingest loop: one look at the recorded gaps, however many are given.  Leaves of the n
+ * gaps, at most QR_NOTE_GAPS_MAX, what is not in recorded ones that were recorded for no weaker
+ * reason, in their order; how many are left. */
+uint32_t qr_holes_drop_recorded(struct qr_store *store, struct qr_gap *gaps, uint32_t n);
 
 #endif

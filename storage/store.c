@@ -734,6 +734,15 @@ unsigned qr_store_gaps(const struct qr_store *store, uint32_t chart, struct qr_g
     return found;
 }
 
+void qr_store_each_gap(const struct qr_store *store,
+                       void (*take)(void *data, const struct qr_gap *gap), void *data)
+{
+    const struct qr_gap_list *list = atomic_load(&qr_store_state(store)->gaps);
+    uint32_t n = list != NULL ? atomic_load_explicit(&list->n, memory_order_acquire) : 0;
+    for (uint32_t i = 0; i < n; i++)
+        take(data, &list->gaps[i]);
+}
+
 void qr_store_gaps_of_hosts(const struct qr_store *store, const struct qr_store_hosts *hosts,
                             uint64_t *n_gaps, uint32_t n)
 {

@@ -343,6 +343,10 @@ const struct qr_index *qr_store_index(const struct qr_store *store);
 unsigned qr_store_gaps(const struct qr_store *store, uint32_t chart, struct qr_gap *gaps,
                        unsigned max);
 
+/* Hands over every recorded gap, of all charts, in the order in which they were recorded. */
+void qr_store_each_gap(const struct qr_store *store,
+                       void (*take)(void *data, const struct qr_gap *gap), void *data);
+
 /* All gaps, counted for each of the first n hosts of the list. */
 void qr_store_gaps_of_hosts(const struct qr_store *store, const struct qr_store_hosts *hosts,
                             uint64_t *n_gaps, uint32_t n);

@@ -188,26 +188,63 @@ static void a_gap_counts_unless_the_source_contradicts_it(void **state)
     expect_holes((struct qr_feed_source){0, true}, t0 + 200, NULL, 0);
 }
 
-static bool is_recorded(int64_t after_s, int64_t before_s, enum qr_gap_reason reason)
+static void drop(struct qr_gap *gaps, uint32_t n, const struct qr_gap *left, uint32_t n_left)
 {
-    const struct qr_gap gap = {chart_id, after_s, before_s, (uint8_t)reason};
-    return qr_holes_is_recorded(store, &gap);
+    assert_int_equal(qr_holes_drop_recorded(store, gaps, n), n_left);
+    for (uint32_t i = 0; i < n_left; i++) {
+        assert_int_equal(gaps[i].chart, left[i].chart);
+        assert_int_equal(gaps[i].after_s, left[i].after_s);
+        assert_int_equal(gaps[i].before_s, left[i].before_s);
+        assert_int_equal(gaps[i].reason, left[i].reason);
+    }
 }
 
 static void a_gap_is_recorded_once(void **state)
 {
     (void)state;
     const int64_t t0 = T0 + 20000; /* Those of the test before. */
-    assert_true(is_recorded(t0 + 120, t0 + 140, QR_GAP_NOT_COLLECTED));
-    assert_true(is_recorded(t0 + 125, t0 + 130, QR_GAP_RETENTION));
-    assert_true(is_recorded(t0 + 165, t0 + 180, QR_GAP_RETENTION));
+    const uint32_t c = chart_id, never = QR_GAP_NOT_COLLECTED, old = QR_GAP_RETENTION;
+    struct qr_gap known[] = {{c, t0 + 165, t0 + 180, (uint8_t)old},
+                             {c, t0 + 120, t0 + 140, (uint8_t)never},
+                             {c, t0 + 125, t0 + 130, (uint8_t)old}};
+    drop(known, 3, NULL, 0);
     /* That the child does not keep it is less than that it has never had it. */
-    assert_false(is_recorded(t0 + 165, t0 + 180, QR_GAP_NOT_COLLECTED));
-    assert_false(is_recorded(t0 + 118, t0 + 140, QR_GAP_NOT_COLLECTED));
-    assert_false(is_recorded(t0 + 120, t0 + 142, QR_GAP_NOT_COLLECTED));
-    const struct qr_gap next = {chart_id, t0 + 140, t0 + 150, QR_GAP_NOT_COLLECTED};
+    struct qr_gap stronger[] = {{c, t0 + 165, t0 + 180, (uint8_t)never}};
+    drop(stronger, 1, (struct qr_gap[]){stronger[0]}, 1);
+    /* What is new of them; another chart has none. */
+    struct qr_gap longer[] = {{c, t0 + 120, t0 + 142, (uint8_t)never},
+                              {c + 1, t0 + 120, t0 + 142, (uint8_t)never},
+                              {c, t0 + 118, t0 + 140, (uint8_t)never}};
+    const struct qr_gap left[] = {{c, t0 + 140, t0 + 142, (uint8_t)never},
+                                  {c + 1, t0 + 120, t0 + 142, (uint8_t)never},
+                                  {c, t0 + 118, t0 + 120, (uint8_t)never}};
+    drop(longer, 3, left, 3);
+    struct qr_gap around[] = {{c, t0 + 110, t0 + 150, (uint8_t)never}};
+    drop(around, 1, (struct qr_gap[]){around[0]}, 1);
+    const struct qr_gap next = {c, t0 + 140, t0 + 150, (uint8_t)never};
     assert_int_equal(qr_store_apply_gap(store, &next), 0);
-    assert_true(is_recorded(t0 + 120, t0 + 150, QR_GAP_NOT_COLLECTED)); /* In two parts. */
+    struct qr_gap in_two_parts[] = {{c, t0 + 120, t0 + 150, (uint8_t)never}};
+    drop(in_two_parts, 1, NULL, 0);
+    assert_int_equal(qr_holes_drop_recorded(store, NULL, 0), 0);
+}
+
+/* As many as a note holds, given backwards. */
+static void many_gaps_are_dropped_at_once(void **state)
+{
+    (void)state;
+    struct qr_gap gaps[QR_NOTE_GAPS_MAX];
+    const int64_t t0 = T0 + 40000;
+    for (uint32_t i = 0; i < QR_NOTE_GAPS_MAX; i++) {
+        gaps[i] = (struct qr_gap){chart_id, t0 + 4 * i, t0 + 4 * i + 2, QR_GAP_RETENTION};
+        assert_int_equal(qr_store_apply_gap(store, &gaps[i]), 0);
+    }
+    for (uint32_t i = 0; i < QR_NOTE_GAPS_MAX; i++)
+        gaps[i] = (struct qr_gap){chart_id, t0 + 4 * (QR_NOTE_GAPS_MAX - 1 - i),
+                                  t0 + 4 * (QR_NOTE_GAPS_MAX - 1 - i) + 2, QR_GAP_RETENTION};
+    gaps[100].before_s++;
+    const struct qr_gap left = {chart_id, gaps[100].before_s - 1, gaps[100].before_s,
+                                QR_GAP_RETENTION};
+    drop(gaps, QR_NOTE_GAPS_MAX, &left, 1);
 }
 
 /* Before our first row: only a node is asked for it. */
@@ -357,6 +394,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_read_is_not_known_to_be_missing),
         cmocka_unit_test(a_gap_counts_unless_the_source_contradicts_it),
         cmocka_unit_test(a_gap_is_recorded_once),
+        cmocka_unit_test(many_gaps_are_dropped_at_once),
         cmocka_unit_test(what_is_older_than_the_first_row),
         cmocka_unit_test(tells_a_change_from_a_repetition),
         cmocka_unit_test(a_host_that_is_full_is_named),
