@@ -52,12 +52,15 @@ static void report(struct qr_replication *r, int64_t after_s, int64_t before_s,
         r->config->gap(r, after_s, before_s, reason);
 }
 
-/* Nothing is in (after, before]: what is older than the child's database, and what it never had. */
+/* Nothing is in (after, before]: what the child never had, and what is not in its database as far
+ * as it says: older than that, or newer. */
 static void report_missing(struct qr_replication *r, int64_t after_s, int64_t before_s)
 {
     int64_t first_s = has_data(r) ? max_s(after_s, min_s(r->first_s, before_s)) : before_s;
+    int64_t last_s = max_s(first_s, min_s(max_s(r->last_s, r->end_s), before_s));
     report(r, after_s, first_s, QR_GAP_RETENTION);
-    report(r, first_s, before_s, QR_GAP_NOT_COLLECTED);
+    report(r, first_s, last_s, QR_GAP_NOT_COLLECTED);
+    report(r, last_s, before_s, QR_GAP_RETENTION);
 }
 
 /* ---- parts ---- */
@@ -314,7 +317,7 @@ static bool ask_for(struct qr_replication *r, enum qr_replication_kind kind, boo
     r->deadline_ms = now_ms + r->timeout_ms;
     count_ask(r, false);
     r->n_points = 0;
-    r->begin_s = r->end_s = r->state_s = 0;
+    r->lead_s = r->begin_s = r->end_s = r->state_s = 0;
     return true;
 }
 
@@ -430,6 +433,25 @@ uint64_t qr_replication_deadline_ms(const struct qr_replication *r)
 
 /* ---- the answer ---- */
 
+/* Nothing is between `after` and this point.  Before the answer's first one it may be what the
+ * child has dropped since it defined the chart: its end says from where on it has any now. */
+static void report_before(struct qr_replication *r, bool first, int64_t after_s, int64_t begin_s)
+{
+    if (first)
+        r->lead_s = after_s;
+    else
+        report_missing(r, after_s, begin_s);
+}
+
+static void report_lead(struct qr_replication *r)
+{
+    int64_t begin_s =
+        r->kind == QR_REPLICATION_KIND_PART ? min_s(r->begin_s, r->part.before_s) : r->begin_s;
+    if (r->lead_s > 0)
+        report_missing(r, r->lead_s, begin_s);
+    r->lead_s = 0;
+}
+
 void qr_replication_point(struct qr_replication *r, int64_t begin_s, int64_t end_s)
 {
     if (begin_s <= 0 || end_s <= begin_s || end_s > TIME_MAX_S)
@@ -438,19 +460,20 @@ void qr_replication_point(struct qr_replication *r, int64_t begin_s, int64_t end
         return; /* Of a late answer, or a point that we have. */
     if (r->kind == QR_REPLICATION_KIND_PART && begin_s >= r->ask.before_s)
         return; /* More than was asked for. */
-    if (r->n_points++ == 0)
+    bool first = r->n_points++ == 0;
+    if (first)
         r->begin_s = begin_s;
     r->end_s = end_s;
     if (r->kind == QR_REPLICATION_KIND_CATCH_UP) {
         if (r->expect_s > 0)
-            report_missing(r, r->expect_s, begin_s);
+            report_before(r, first, r->expect_s, begin_s);
         r->expect_s = end_s;
         qr_replication_row(r, end_s);
         return;
     }
     if (r->halving || r->jumped)
         return; /* What is missing before it is not known yet. */
-    report_missing(r, r->part.empty_s, min_s(begin_s, r->part.before_s));
+    report_before(r, first, r->part.empty_s, min_s(begin_s, r->part.before_s));
     r->part.empty_s = max_s(r->part.empty_s, end_s);
 }
 
@@ -654,6 +677,7 @@ int qr_replication_rend(struct qr_replication *r, const struct qr_replication_en
         return 0;
     }
     set_times(r, end.update_every, end.first_s, end.last_s, end.child_now_s);
+    report_lead(r);
     enum qr_replication_kind kind = r->kind;
     r->kind = QR_REPLICATION_KIND_NONE;
     uncount_ask(r);

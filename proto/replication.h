@@ -34,8 +34,9 @@
  * - requests for parts are paced per connection, and after QR_REPLICATION_PROBES_MAX of them the
  *   chart's open parts are given up.
  * - what is proven (or assumed, see above) to be missing in a part that was asked for is reported
- * as a gap: QR_GAP_RETENTION up to the child's first point, else QR_GAP_NOT_COLLECTED.  A row that
- *   comes later all the same is right and the gap is wrong.
+ * as a gap: QR_GAP_RETENTION up to the child's first point and behind its last, as it says when the
+ *   answer ends, else QR_GAP_NOT_COLLECTED.  A row that comes later all the same is right and the
+ * gap is wrong.
  * - an answer that makes no progress is asked for again; after QR_REPLICATION_STALLS_MAX of them
  * the rest is reported as a gap and streaming is asked for.
  *
@@ -147,6 +148,7 @@ struct qr_replication {
     bool counted;       /* Among the connection's outstanding ones. */
     uint32_t n_repeats; /* Of all requests: so many answers may be late ones. */
     uint32_t n_points;
+    int64_t lead_s;         /* Nothing is known to be between it and the first point; 0: any. */
     int64_t begin_s, end_s; /* Begin of the answer's first point, end of its last. */
     int64_t state_s;        /* RSSTATE's last_updated, 0: none. */
     uint32_t n_stalls, n_refusals;

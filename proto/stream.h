@@ -105,7 +105,7 @@ struct qr_stream_row {
 
 /* Why a part of the past is missing for good. */
 enum qr_gap_reason {
-    QR_GAP_RETENTION,     /* Older than what the child keeps. */
+    QR_GAP_RETENTION,     /* Older than what the child says to have, or newer. */
     QR_GAP_NOT_COLLECTED, /* The child has nothing there either. */
     QR_GAP_NO_REPLICATION /* The child cannot replay. */
 };

@@ -58,8 +58,8 @@ static void a_v2_child_goes_an_hour_ahead_and_back(void **state)
                     "RBEGIN 't.c'\nRBEGIN '' 1002 1003 1006\nRSET 'a' 3 'A'\n"
                     "RBEGIN '' 1003 1004 1006\nRSET 'a' 4 'A'\n"
                     "REND 1 900 1006 false 1001 1005 1006\n",
-                    "gap t.c (1001,1002] 1\n~row t.c 1003/1 a=3\n~row t.c 1004/1 a=4\n"
-                    "gap t.c (1004,1005] 1\n");
+                    "~row t.c 1003/1 a=3\n~row t.c 1004/1 a=4\n"
+                    "gap t.c (1001,1002] 1\ngap t.c (1004,1005] 1\n");
     recorder_close(&r);
 }
 
@@ -106,7 +106,7 @@ static void a_v1_child_goes_an_hour_ahead_and_back(void **state)
                     "RBEGIN t.c\nRBEGIN '' 1011 1012 1012\nRSET a 6 ''\n"
                     "RDSTATE a 1012100000 6 6 6\nRSSTATE 1012100000 1012000000\n"
                     "REND 1 900 1012 true 1001 1012 1012\n",
-                    "gap t.c (1001,1011] 1\n~row t.c 1012/1 a=6\n");
+                    "~row t.c 1012/1 a=6\ngap t.c (1001,1011] 1\n");
     set_clock(&r, 1013);
     recorder_expect(&r, "BEGIN t.c 1000000\nSET a 7\nEND\n", "row t.c 1013/1 a=7\n");
     assert_int_equal(stats_of(&r).clock_ahead_s, 0);

@@ -270,6 +270,76 @@ static void heals_a_truncated_answer(void **state)
     qr_replication_release(&one.planner);
 }
 
+/* REND alone, of a database and a clock that are not answer()'s. */
+static void end_of(struct one *one, int64_t after_s, int64_t before_s, bool streaming,
+                   int64_t first_s, int64_t last_s)
+{
+    struct qr_replication_end end = {1, first_s, last_s, streaming, after_s, before_s, 2103};
+    assert_int_equal(qr_replication_rend(&one->planner, &end, T0), 0);
+}
+
+/* Newer than what the child says to have: it may say later that it has it. */
+static void does_not_call_never_collected_what_may_come(void **state)
+{
+    (void)state;
+    struct one one;
+    one_start(&one, true);
+    qr_replication_definition(&one.planner, 1, 1000, 2050, 2103);
+    resume(&one, 2000, NULL, 0);
+    assert_asks(&one, 0, true, 2000, 2050);
+    for (int64_t t = 2000; t < 2050; t++)
+        qr_replication_point(&one.planner, t, t + 1);
+    qr_replication_state(&one.planner, INT64_C(2103000000));
+    end_of(&one, 2000, 2050, true, 1000, 2050);
+    qr_replication_row(&one.planner, 2104);
+    assert_asks(&one, 0, false, 2050, 2103);
+    end_of(&one, 2050, 2050, false, 1000, 2050);
+    assert_int_equal(one.n_gaps, 1);
+    assert_gap(&one, 0, 2050, 2103, QR_GAP_RETENTION);
+    assert_silent(&one, 1000000);
+
+    /* It has none of it, and says so. */
+    const struct qr_stream_hole holes[] = {{2050, 2103}};
+    qr_replication_definition(&one.planner, 1, 1000, 2110, 2110);
+    resume(&one, 2110, holes, 1);
+    assert_asks(&one, 0, true, 2110, 2110);
+    end_of(&one, 2110, 2110, true, 1000, 2110);
+    qr_replication_row(&one.planner, 2111);
+    assert_asks(&one, 0, false, 2050, 2103);
+    end_of(&one, 2103, 2103, false, 1000, 2111);
+    assert_int_equal(one.n_gaps, 2);
+    assert_gap(&one, 1, 2050, 2103, QR_GAP_NOT_COLLECTED);
+    qr_replication_release(&one.planner);
+}
+
+/* The child drops what is older while it is asked: that it has been there is not denied. */
+static void does_not_call_never_collected_what_is_dropped_meanwhile(void **state)
+{
+    (void)state;
+    struct one one;
+    one_start(&one, false);
+    const struct qr_stream_hole holes[] = {{1900, 1920}};
+    qr_replication_definition(&one.planner, 1, 1900, 2100, 2100);
+    resume(&one, 2000, holes, 1);
+    assert_asks(&one, 0, true, 2000, 2100);
+    for (int64_t t = 2002; t < 2100; t++)
+        qr_replication_point(&one.planner, t, t + 1);
+    assert_int_equal(one.n_gaps, 0); /* Nobody knows why yet. */
+    end_of(&one, 2002, 2100, true, 2001, 2100);
+    assert_int_equal(one.n_gaps, 2);
+    assert_gap(&one, 0, 2000, 2001, QR_GAP_RETENTION);
+    assert_gap(&one, 1, 2001, 2002, QR_GAP_NOT_COLLECTED);
+
+    assert_asks(&one, 0, false, 1900, 1920);
+    for (int64_t t = 1910; t < 1920; t++)
+        qr_replication_point(&one.planner, t, t + 1);
+    end_of(&one, 1910, 1920, false, 1910, 2101);
+    assert_int_equal(one.n_gaps, 3);
+    assert_gap(&one, 2, 1900, 1910, QR_GAP_RETENTION);
+    assert_silent(&one, 1000000);
+    qr_replication_release(&one.planner);
+}
+
 static void asks_for_a_sample_that_came_in_between(void **state)
 {
     (void)state;
@@ -845,6 +915,8 @@ int main(void)
         cmocka_unit_test(asks_for_holes_once_it_streams),
         cmocka_unit_test(tells_how_much_is_left),
         cmocka_unit_test(heals_a_truncated_answer),
+        cmocka_unit_test(does_not_call_never_collected_what_may_come),
+        cmocka_unit_test(does_not_call_never_collected_what_is_dropped_meanwhile),
         cmocka_unit_test(asks_for_a_sample_that_came_in_between),
         cmocka_unit_test(asks_again_if_the_flag_was_lost),
         cmocka_unit_test(repeats_what_is_not_answered),
