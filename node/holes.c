@@ -122,10 +122,11 @@ struct search {
     uint32_t n, max;
     struct qr_gap *gaps;
     unsigned n_gaps;
-    /* The last two between points, not taken for holes yet, and how far apart the last points were:
-     * see note_distance(). */
-    struct qr_stream_hole early, late;
+    /* The last three between points, not taken for holes yet, how far apart the last points were,
+     * and how often in a row: see note_distance(). */
+    struct qr_stream_hole pending[3];
     int64_t stride_s;
+    uint32_t n_strides;
 };
 
 /* The newest `max` stay. */
@@ -164,32 +165,33 @@ static void add_missing(struct search *search, int64_t after_s, int64_t before_s
 
 static void take_pending(struct search *search)
 {
-    add_missing(search, search->early.after_s, search->early.before_s);
-    add_missing(search, search->late.after_s, search->late.before_s);
-    search->early = search->late = (struct qr_stream_hole){0};
+    for (int i = 0; i < 3; i++)
+        add_missing(search, search->pending[i].after_s, search->pending[i].before_s);
+    memset(search->pending, 0, sizeof search->pending);
 }
 
-/* The next point is so far behind the one at `after_s`.  Points at twice the same distance are
- * those of a time in which the chart had a longer interval: nothing is missing between them, nor in
- * what the first of them covers. */
+/* The next point is so far behind the one at `after_s`.  Points at three times the same distance
+ * are those of a time in which the chart had a longer interval: nothing is missing between them,
+ * nor in what the first of them covers.  Twice the same may be a pause and a hole. */
 static void note_distance(struct search *search, int64_t after_s, int64_t distance_s,
                           int64_t every_s)
 {
-    bool is_grid = distance_s == search->stride_s && distance_s > every_s;
-    if (is_grid) {
-        if (search->early.after_s >= search->late.after_s - distance_s)
-            search->early = (struct qr_stream_hole){0};
-        add_missing(search, search->early.after_s, search->early.before_s);
-        search->early = (struct qr_stream_hole){0};
-        search->late = (struct qr_stream_hole){after_s, after_s}; /* Where the last one began. */
+    struct qr_stream_hole *pending = search->pending;
+    search->n_strides = distance_s == search->stride_s ? search->n_strides + 1 : 1;
+    search->stride_s = distance_s;
+    if (distance_s > every_s && search->n_strides >= 3) {
+        if (pending[0].after_s < pending[1].after_s - distance_s)
+            add_missing(search, pending[0].after_s, pending[0].before_s);
+        pending[0] = pending[1] = (struct qr_stream_hole){0};
+        pending[2] = (struct qr_stream_hole){after_s, after_s}; /* Where the last one began. */
     } else if (distance_s > every_s) {
-        add_missing(search, search->early.after_s, search->early.before_s);
-        search->early = search->late;
-        search->late = (struct qr_stream_hole){after_s, after_s + distance_s - every_s};
+        add_missing(search, pending[0].after_s, pending[0].before_s);
+        pending[0] = pending[1];
+        pending[1] = pending[2];
+        pending[2] = (struct qr_stream_hole){after_s, after_s + distance_s - every_s};
     } else {
         take_pending(search);
     }
-    search->stride_s = distance_s;
 }
 
 static bool row_is_empty(const struct qr_slab *slab, uint32_t row)
@@ -218,6 +220,7 @@ static void search_rows(struct search *search, struct qr_query *query, uint32_t 
             if (blind) {
                 take_pending(search);
                 search->stride_s = 0;
+                search->n_strides = 0;
             } else {
                 note_distance(search, proven_s, end_s - proven_s, (int64_t)update_every);
             }

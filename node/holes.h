@@ -23,7 +23,7 @@ int qr_places_resolve(struct qr_store *store, const struct qr_host *host,
 /* W.  Spans without any value between the chart's first row and until_s, the newest `max` of them
  * in the newest QR_HOLES_LOOKBACK_S, ascending.  A session works through a series in turns: first
  * up to the watermark; when what was found is filled or given up, up to where the oldest of it
- * began; and so on, until a turn finds nothing.  Points at equal distances, at least three, are a
+ * began; and so on, until a turn finds nothing.  Points at equal distances, at least four, are a
  * time of a longer interval and have no holes between them.  Reads block files.
  *
  * A recorded gap is no hole, unless the source contradicts it: it was recorded because the source

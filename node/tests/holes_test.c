@@ -292,6 +292,22 @@ static void a_coarser_grid_has_no_holes(void **state)
     }
 }
 
+/* A chart pauses, has one point, and what comes then is missing for as long as it paused. */
+static void a_hole_beside_a_pause_is_one(void **state)
+{
+    (void)state;
+    struct qr_stream_hole holes[4];
+    const int64_t t0 = T0 + 30000;
+    put(t0 + 2, t0 + 20);
+    put_one(t0 + 28);
+    put(t0 + 36, t0 + 50);
+    assert_int_equal(find(t0 + 2, t0 + 50, holes, 2), 2); /* The newest; older tests have others. */
+    assert_int_equal(holes[0].after_s, t0 + 20);
+    assert_int_equal(holes[0].before_s, t0 + 26);
+    assert_int_equal(holes[1].after_s, t0 + 28);
+    assert_int_equal(holes[1].before_s, t0 + 34);
+}
+
 static void what_cannot_be_read_is_not_known_to_be_missing(void **state)
 {
     (void)state;
@@ -391,6 +407,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_what_is_missing_behind_the_watermark),
         cmocka_unit_test(a_coarser_grid_has_no_holes),
+        cmocka_unit_test(a_hole_beside_a_pause_is_one),
         cmocka_unit_test(what_cannot_be_read_is_not_known_to_be_missing),
         cmocka_unit_test(a_gap_counts_unless_the_source_contradicts_it),
         cmocka_unit_test(a_gap_is_recorded_once),
