@@ -40,7 +40,8 @@
     X(page_unchecked)    /* storage/block: a page's checksum is not looked at */                   \
     X(file_not_synced)   /* storage/disk: a block file gets its name before its bytes */           \
     X(folder_not_synced) /* storage/disk: .. and the name is not on the disk */                    \
-    X(log_sync_lost)     /* testing/sim: the log's disk says that it has synced */
+    X(log_sync_lost)     /* testing/sim: the log's disk says that it has synced */                 \
+    X(gap_is_final)      /* node/holes: what a child once said not to have is not asked for */
 
 enum qr_plant {
 #define QR_PLANT_ENUM(name) QR_PLANT_##name,

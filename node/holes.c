@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/plant.h"
 #include "proto/stream.h"
 #include "storage/query.h"
 
@@ -257,7 +258,8 @@ static bool take_gaps(struct search *search, const struct qr_store *store, uint3
 static bool is_final(const void *data, struct qr_gap *gap)
 {
     const struct qr_feed_source *source = data;
-    bool contradicted = source->refills || gap->reason == QR_GAP_RETENTION;
+    bool contradicted =
+        (source->refills || gap->reason == QR_GAP_RETENTION) && !QR_PLANT(gap_is_final);
     if (contradicted && source->first_s != 0 && source->first_s < gap->before_s)
         gap->before_s = source->first_s;
     return gap->after_s < gap->before_s;

@@ -173,6 +173,11 @@ void qr_child_break(struct qr_child *child)
         wait_and_walk(child);
 }
 
+void qr_child_lie(struct qr_child *child, enum qr_model_lie lie, int64_t by_s)
+{
+    qr_model_sender_lie(child->sender, lie, by_s);
+}
+
 static void count_refusal(struct qr_child *child, struct qr_slice text)
 {
     char line[sizeof child->stats.refusals->text];
@@ -766,6 +771,8 @@ int qr_child_new(struct qr_child **out, const struct qr_child_config *config)
                                             .rules_29 = config->rules_29,
                                             .truncate = config->truncate,
                                             .late_every = config->late_every,
+                                            .lie = config->lie,
+                                            .by_s = config->by_s,
                                             .data = child,
                                             .commit = on_commit};
     if (qr_model_sender_new(&child->sender, &sender) != 0) {

@@ -59,6 +59,8 @@ struct qr_child_config {
     bool rules_29, truncate; /* Of its answers. */
     bool asks;               /* Connects as 2.9 does. */
     uint32_t late_every;
+    enum qr_model_lie lie; /* Of its charts' times. */
+    int64_t by_s;
 };
 
 /* One move from a broken connection to the next that works; times are unix milliseconds. */
@@ -97,6 +99,9 @@ int qr_child_destination_parse(struct qr_child_destination *destination, const c
 
 /* Starts at once.  0 or UV_ENOMEM; `model` is borrowed as long as the child lives. */
 int qr_child_new(struct qr_child **child, const struct qr_child_config *config);
+
+/* Says something else of its charts' times from now on, and defines them again. */
+void qr_child_lie(struct qr_child *child, enum qr_model_lie lie, int64_t by_s);
 
 /* Frees it when all handles are closed; then on_closed(data), if not NULL. */
 void qr_child_end(struct qr_child *child, void (*on_closed)(void *data), void *data);

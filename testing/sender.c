@@ -20,6 +20,7 @@ enum chart_state { UNDEFINED, REPLICATING, LIVE };
 
 struct chart {
     enum chart_state state;
+    bool again;              /* To be defined again. */
     int64_t first_s, last_s; /* Collections; last_s 0: none. */
     uint32_t n_sent;         /* Live collections on this connection. */
 };
@@ -168,22 +169,78 @@ static void say_chart(struct qr_model_sender *sender, uint32_t chart)
     say_dimensions(sender, chart);
 }
 
+struct times {
+    int64_t first_s, last_s;
+};
+
+/* What it says to have of a chart that has any. */
+static struct times said_times(const struct qr_model_sender *sender, const struct chart *c)
+{
+    int64_t by_s = sender->config.by_s;
+    struct times t = {c->first_s, c->last_s};
+    if (c->last_s == 0)
+        return (struct times){0, 0};
+    switch (sender->config.lie) {
+    case QR_MODEL_FIRST_LATE:
+        t.first_s = t.last_s - by_s > t.first_s ? t.last_s - by_s : t.first_s;
+        break;
+    case QR_MODEL_LAST_BEHIND:
+        t.last_s = t.last_s - by_s > t.first_s ? t.last_s - by_s : t.first_s;
+        break;
+    case QR_MODEL_NO_TIMES:
+        return (struct times){0, 0};
+    case QR_MODEL_FIRST_EARLY:
+        t.first_s -= by_s;
+        break;
+    case QR_MODEL_LAST_AHEAD:
+        t.last_s += by_s;
+        break;
+    case QR_MODEL_SWAPPED:
+        return (struct times){t.last_s, t.first_s};
+    default:
+        break;
+    }
+    return t;
+}
+
+/* .. and what it answers from. */
+static struct times given_times(const struct qr_model_sender *sender, const struct chart *c)
+{
+    return sender->config.lie == QR_MODEL_SWAPPED ? (struct times){c->first_s, c->last_s}
+                                                  : said_times(sender, c);
+}
+
+void qr_model_sender_lie(struct qr_model_sender *sender, enum qr_model_lie lie, int64_t by_s)
+{
+    sender->config.lie = lie;
+    sender->config.by_s = by_s;
+    for (uint32_t chart = 0; chart < sender->model->n_charts; chart++)
+        sender->charts[chart].again = true;
+}
+
+static void count_state(struct qr_model_sender *sender, enum chart_state state, uint32_t by)
+{
+    sender->stats.n_live += state == LIVE ? by : 0;
+    sender->stats.n_replicating += state == REPLICATING ? by : 0;
+}
+
 /* Just before the collection of `t`, so without it. */
 static void define(struct qr_model_sender *sender, uint32_t chart, int64_t t)
 {
     struct chart *c = &sender->charts[chart];
     say_chart(sender, chart);
     c->n_sent = 0;
+    c->again = false;
+    count_state(sender, c->state, (uint32_t)-1);
     if (sender->caps & QR_CAP_REPLICATION) {
-        int64_t first_s = c->last_s > 0 ? c->first_s : 0;
-        qr_buf_printf(&sender->text, "CHART_DEFINITION_END %lld %lld %lld\n", (long long)first_s,
-                      (long long)c->last_s, (long long)t);
+        struct times said = said_times(sender, c);
+        qr_buf_printf(&sender->text, "CHART_DEFINITION_END %lld %lld %lld\n",
+                      (long long)said.first_s, (long long)said.last_s, (long long)t);
         c->state = REPLICATING;
-        sender->stats.n_replicating++;
     } else {
         c->state = LIVE;
-        sender->stats.n_live++;
     }
+    count_state(sender, c->state, 1);
     commit(sender);
 }
 
@@ -315,7 +372,7 @@ void qr_model_sender_collect(struct qr_model_sender *sender, int64_t t)
         struct chart *c = &sender->charts[chart];
         if (!qr_model_collects(sender->model, chart, t))
             continue;
-        if (sender->connected && c->state == UNDEFINED) {
+        if (sender->connected && (c->state == UNDEFINED || c->again)) {
             define(sender, chart, t);
         } else if (sender->connected && c->state == LIVE) {
             if (sender->caps & QR_CAP_INTERPOLATED)
@@ -417,9 +474,9 @@ static void say_state(struct qr_model_sender *sender, uint32_t chart)
 static struct answer plan(struct qr_model_sender *sender, uint32_t chart, bool start, int64_t after,
                           int64_t before)
 {
-    const struct chart *c = &sender->charts[chart];
+    const struct times t = given_times(sender, &sender->charts[chart]);
     int64_t update_every = qr_model_update_every(sender->model, chart);
-    if (after == 0 || before == 0)
+    if (after == 0 || before == 0 || t.last_s == 0)
         return (struct answer){0, 0, true};
     if (after > before) {
         int64_t swap = after;
@@ -429,9 +486,9 @@ static struct answer plan(struct qr_model_sender *sender, uint32_t chart, bool s
     if (sender->config.rules_29 && after > sender->now_s)
         return (struct answer){0, 0, true};
     bool near = sender->config.rules_29 && before >= sender->now_s - NEAR_POINTS_29 * update_every;
-    after = after > c->first_s ? after : c->first_s;
-    before = before < c->last_s && !start && !near ? before : c->last_s;
-    bool enable = start || near || before == c->last_s;
+    after = after > t.first_s ? after : t.first_s;
+    before = before < t.last_s && !start && !near ? before : t.last_s;
+    bool enable = start || near || before == t.last_s;
     if (start && sender->config.late_every > 0 &&
         ++sender->n_answers % sender->config.late_every == 0)
         enable = false;
@@ -441,9 +498,11 @@ static struct answer plan(struct qr_model_sender *sender, uint32_t chart, bool s
 /* The points of (after, before]; `before` shrinks if the answer becomes too long. */
 static void say_points(struct qr_model_sender *sender, uint32_t chart, struct answer *answer)
 {
+    const struct chart *c = &sender->charts[chart];
     int64_t update_every = qr_model_update_every(sender->model, chart);
-    int64_t t = answer->after - answer->after % update_every + update_every;
-    for (; t <= answer->before; t += update_every) {
+    int64_t after = answer->after > c->first_s ? answer->after : c->first_s;
+    int64_t t = after - after % update_every + update_every;
+    for (; t <= answer->before && t <= c->last_s; t += update_every) {
         if (!say_point(sender, chart, t) && sender->config.truncate && !sender->config.rules_29)
             return;
         if (sender->config.rules_29 && sender->text.len > ANSWER_BYTES_29_MAX &&
@@ -466,9 +525,10 @@ static void answer_replay(struct qr_model_sender *sender, uint32_t chart, struct
         say_points(sender, chart, &answer);
     if (answer.enable && c->last_s > 0)
         say_state(sender, chart);
+    struct times said = said_times(sender, c);
     int64_t words[] = {qr_model_update_every(sender->model, chart),
-                       c->first_s,
-                       c->last_s,
+                       said.first_s,
+                       said.last_s,
                        answer.after,
                        answer.before,
                        sender->now_s};

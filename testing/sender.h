@@ -11,12 +11,26 @@
  *
  * Without replication charts are live at once.  Its history is the model's: what it has collected
  * from first_s on.  Answers follow 1.37.1 or 2.9's rules, with 1.37's bug (an answer ends at the
- * first second without any value and says nothing of it) if asked for.  Thread: the owner's. */
+ * first second without any value and says nothing of it) if asked for.
+ *
+ * It can say other first and last times of its charts than it has, in definitions and answers: some
+ * of these hide what it has, others promise what it has not.  Thread: the owner's. */
 #ifndef QR_TESTING_SENDER_H
 #define QR_TESTING_SENDER_H
 
 #include "base/slice.h"
 #include "testing/model.h"
+
+enum qr_model_lie {
+    QR_MODEL_TRUTH,
+    QR_MODEL_FIRST_LATE,  /* Begins by_s before its last: nothing older is given. */
+    QR_MODEL_LAST_BEHIND, /* Ends by_s before its last: nothing newer is replayed. */
+    QR_MODEL_NO_TIMES,    /* 0 and 0: nothing is replayed. */
+    QR_MODEL_FIRST_EARLY, /* Begins by_s before its first: there is nothing. */
+    QR_MODEL_LAST_AHEAD,  /* Ends by_s behind its last: in the future. */
+    QR_MODEL_SWAPPED,     /* The first behind the last; all is given. */
+    QR_MODEL_LIES
+};
 
 struct qr_model_sender_config {
     const struct qr_model *model;
@@ -26,6 +40,8 @@ struct qr_model_sender_config {
     bool truncate;       /* 1.37's bug. */
     uint32_t late_every; /* Each n-th "true" answer says false, as when 1.37's clock second changes
                           * while it answers; 0: never. */
+    enum qr_model_lie lie;
+    int64_t by_s;
     void *data;
     void (*commit)(void *data, struct qr_slice text);
 };
@@ -58,6 +74,10 @@ void qr_model_sender_collect(struct qr_model_sender *sender, int64_t t);
 /* Nothing more is collected: charts that this connection has not seen are defined all the same, as
  * a parent can ask for their history only then. */
 void qr_model_sender_define(struct qr_model_sender *sender);
+
+/* Says something else of its times from now on, and defines all charts again, each with its next
+ * collection. */
+void qr_model_sender_lie(struct qr_model_sender *sender, enum qr_model_lie lie, int64_t by_s);
 
 /* One line of the parent, without its newline. */
 void qr_model_sender_command(struct qr_model_sender *sender, struct qr_slice line);

@@ -55,6 +55,7 @@ static const struct kind {
     [QR_SIM_FAULT_SPLIT] = {"split", A_MEMBER, TAKES_SOME, 500, 30000, 1, QR_SIM_MEMBERS_MAX / 2},
     [QR_SIM_FAULT_CHILD_FORGETS] = {"child-forgets", A_CHILD, HARMLESS, 500, 20000, 0, 60},
     [QR_SIM_FAULT_ROT] = {"rot", A_MEMBER, TAKES_ONE, 200, 10000, 0, QR_SIM_ROTS - 1},
+    [QR_SIM_FAULT_CHILD_MISDATES] = {"child-misdates", A_CHILD, HARMLESS, 3000, 60000, 0, 1 << 16},
 };
 
 static bool changes_members(enum qr_sim_fault_kind kind)

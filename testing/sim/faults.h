@@ -46,6 +46,7 @@ enum qr_sim_fault_kind {
     QR_SIM_FAULT_SPLIT,           /* Some, a minority, are cut off from the others together. */
     QR_SIM_FAULT_CHILD_FORGETS,   /* A child ends, and starts again without its older history. */
     QR_SIM_FAULT_ROT,             /* It dies, and a bit flips in what its log's folder holds. */
+    QR_SIM_FAULT_CHILD_MISDATES,  /* .. and says other first and last times than it has. */
     QR_SIM_FAULT_KINDS
 };
 

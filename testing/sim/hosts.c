@@ -320,6 +320,8 @@ static int child_main(void *data)
         .rules_29 = child->rules_29,
         .truncate = child->truncate,
         .late_every = child->late_every,
+        .lie = child->lie,
+        .by_s = child->lie_by_s,
     };
     err = qr_child_new(&child->child, &config);
     assert(err == 0);

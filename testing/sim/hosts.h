@@ -53,6 +53,8 @@ struct qr_sim_child {
     bool is_spare;
     bool truncate, rules_29;
     uint32_t late_every;
+    enum qr_model_lie lie; /* Of its times. */
+    int64_t lie_by_s;
     int64_t first_s; /* Its history begins here .. */
     uint32_t n_forgot;
     int64_t

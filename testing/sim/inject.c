@@ -11,6 +11,8 @@
 #define FULL_LEFT_BYTES (64u * 1024) /* What is left of a full disk. */
 #define EXCUSED_MS      10000u       /* A member that met a bad disk may end so long after it. */
 #define OPEN_USED_BYTES 30000u       /* Of an open segment, mostly. */
+#define MISDATED_S      100u         /* A child is wrong about its times by so much at most. */
+#define RESTART_MS      500u         /* .. and starts again so soon to say the truth. */
 #define MOMENT_CALLS    12u          /* It dies within so many calls of the disk .. */
 #define MOMENT_MS       30u          /* .. or within this time. */
 
@@ -246,6 +248,28 @@ static void begin_lies(const struct qr_sim_fault *fault, struct qr_sim_child *ch
     qr_sim_child_take(child, fault->for_ms);
 }
 
+/* Its parent misses some seconds, and is then told wrongly what there is to ask for. */
+static void begin_misdating(const struct qr_sim_fault *fault, struct qr_sim_child *child)
+{
+    uint64_t number = (uint64_t)fault->number;
+    child->lie = (enum qr_model_lie)(1 + number % (QR_MODEL_LIES - 1));
+    number /= QR_MODEL_LIES - 1;
+    child->truncate = (number & 1) != 0;
+    child->rules_29 = (number & 2) != 0;
+    child->lie_by_s = 1 + (int64_t)(number / 8 % MISDATED_S);
+    qr_sim_child_take(child, fault->for_ms / 3);
+}
+
+/* The truth: in a new life, or with its charts defined again. */
+static void end_misdating(const struct qr_sim_fault *fault, struct qr_sim_child *child)
+{
+    child->lie = QR_MODEL_TRUTH;
+    if ((uint64_t)fault->number / (QR_MODEL_LIES - 1) % 8 >= 4)
+        qr_sim_child_take(child, RESTART_MS);
+    else if (child->child != NULL)
+        qr_child_lie(child->child, child->lie, 0);
+}
+
 /* What it has collected, but for the last seconds, is gone when it starts again. */
 static void begin_forgetting(const struct qr_sim_fault *fault, struct qr_sim_child *child)
 {
@@ -277,6 +301,9 @@ static void begin_child(struct active *active, struct qr_sim_child *child)
     case QR_SIM_FAULT_CHILD_FORGETS:
         begin_forgetting(fault, child);
         break;
+    case QR_SIM_FAULT_CHILD_MISDATES:
+        begin_misdating(fault, child);
+        break;
     default:
         begin_lies(fault, child);
         break;
@@ -289,6 +316,8 @@ static void end_child(struct active *active, struct qr_sim_child *child)
         qr_sim_host_kill(active->spare->host, QR_SIM_KILL);
     else if (active->fault->kind == QR_SIM_FAULT_CHILD_LAG)
         qr_sim_host_resume(child->host);
+    else if (active->fault->kind == QR_SIM_FAULT_CHILD_MISDATES)
+        end_misdating(active->fault, child);
 }
 
 /* ---- one of each kind ---- */

@@ -35,6 +35,7 @@ const struct qr_plant_row qr_plants[QR_PLANTS_N] = {
     [QR_PLANT_page_unchecked] = {"page_unchecked", "a flipped bit is served"},
     [QR_PLANT_file_not_synced] = {"file_not_synced", "a file that was voted for is not there"},
     [QR_PLANT_log_sync_lost] = {"log_sync_lost", "what was acknowledged is gone with the power"},
+    [QR_PLANT_gap_is_final] = {"gap_is_final", "what a child denied once is never asked for again"},
     [QR_PLANT_folder_not_synced] = {"folder_not_synced", "a file that was voted for has no name"},
 };
 

@@ -160,6 +160,60 @@ static void answers_by_the_rules_of_29(void **state)
     drop(sender, &said);
 }
 
+static const struct {
+    enum qr_model_lie lie;
+    const char *defined; /* Of its charts, of T0 .. T0 + 59, in the second after. */
+    unsigned n_points;   /* Answered to "true", from T0 + 25 on, a second later. */
+    const char *end;
+} lies[] = {
+    {QR_MODEL_TRUTH, "1700000005 1700000064 1700000065", 35,
+     " 1700000005 1700000065 true 1700000030 1700000065 "},
+    {QR_MODEL_FIRST_LATE, "1700000054 1700000064 1700000065", 10,
+     " 1700000055 1700000065 true 1700000055 1700000065 "},
+    {QR_MODEL_LAST_BEHIND, "1700000005 1700000054 1700000065", 25,
+     " 1700000005 1700000055 true 1700000030 1700000055 "},
+    {QR_MODEL_NO_TIMES, "0 0 1700000065", 0, " 0 0 true 0 0 "},
+    {QR_MODEL_FIRST_EARLY, "1699999995 1700000064 1700000065", 35,
+     " 1699999995 1700000065 true 1700000030 1700000065 "},
+    {QR_MODEL_LAST_AHEAD, "1700000005 1700000074 1700000065", 35,
+     " 1700000005 1700000075 true 1700000030 1700000075 "},
+    {QR_MODEL_SWAPPED, "1700000064 1700000005 1700000065", 35,
+     " 1700000065 1700000005 true 1700000030 1700000065 "},
+};
+
+static void lies_about_its_times_until_it_is_told_not_to(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QR_COUNT(lies); i++) {
+        struct said said;
+        char defined[128];
+        struct qr_model_sender *sender = make(
+            &said,
+            (struct qr_model_sender_config){.rules_29 = false, .lie = lies[i].lie, .by_s = 10});
+        qr_model_sender_connect(sender, CAPS);
+        qr_model_sender_collect(sender, T0 + 60);
+        qr_buf_add(&said.text, "", 1);
+        snprintf(defined, sizeof defined, "CHART_DEFINITION_END %s\n", lies[i].defined);
+        assert_non_null(strstr(said.text.base, defined));
+        ask(sender, &said, "REPLAY_CHART \"load.chart_00000\" \"true\" 1700000030 1700000064");
+        assert_int_equal(count(&said, "RBEGIN ''"), lies[i].n_points);
+        assert_non_null(strstr(last_line(&said), lies[i].end));
+        assert_int_equal(qr_model_sender_stats(sender)->n_live, 1);
+
+        qr_buf_clear(&said.text);
+        qr_model_sender_lie(sender, QR_MODEL_TRUTH, 0);
+        for (int64_t t = T0 + 61; t <= T0 + 65; t++)
+            qr_model_sender_collect(sender, t);
+        qr_buf_add(&said.text, "", 1);
+        assert_int_equal(count(&said, "CHART "), model.n_charts);
+        assert_non_null(
+            strstr(said.text.base, "CHART_DEFINITION_END 1700000005 1700000065 1700000066\n"));
+        assert_int_equal(qr_model_sender_stats(sender)->n_live, 0);
+        assert_int_equal(qr_model_sender_stats(sender)->n_replicating, model.n_charts);
+        drop(sender, &said);
+    }
+}
+
 /* BEGIN2 and SET2 read back by our own number parser. */
 static void says_stored_values_as_v2(void **state)
 {
@@ -481,6 +535,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_silent_until_it_is_asked),
         cmocka_unit_test(answers_by_the_rules_of_137),
+        cmocka_unit_test(lies_about_its_times_until_it_is_told_not_to),
         cmocka_unit_test(answers_by_the_rules_of_29),
         cmocka_unit_test(says_stored_values_as_v2),
         cmocka_unit_test(says_of_a_dimension_that_was_never_set_that_it_was_not),
