@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "storage/internal.h"
 
+#define FILE_BYTES 65536 /* What finding and opening a file counts for. */
+
 void qr_scrub_init(struct qr_scrub *scrub, struct qr_store *store)
 {
     *scrub = (struct qr_scrub){.store = store};
@@ -32,17 +34,21 @@ static bool is_damage(int status)
     return status == UV_ENOENT || status == UV_EIO || status == QR_E_CORRUPT;
 }
 
+static void scrub_next(struct qr_scrub *scrub);
+
 static void on_scrubbed(struct qr_job *job)
 {
     struct qr_scrub *scrub = QR_CONTAINER_OF(job, struct qr_scrub, job);
     struct qr_store *store = scrub->store;
     scrub->busy = false;
-    if (!is_damage(scrub->status))
-        return;
     /* It may have been replaced or dropped meanwhile. */
-    struct qr_block *block = qr_manifest_find(&qr_store_state(store)->manifest, &scrub->id);
+    struct qr_block *block = is_damage(scrub->status)
+                                 ? qr_manifest_find(&qr_store_state(store)->manifest, &scrub->id)
+                                 : NULL;
     if (block != NULL && block->bytes == scrub->bytes && block->hash == scrub->hash)
         qr_store_note_damage(store, block, scrub->status);
+    if (scrub->owed_bytes < QR_SCRUB_BYTES_A_STEP)
+        scrub_next(scrub);
 }
 
 /* The first sound block behind the last one. */
@@ -57,16 +63,8 @@ static const struct qr_block *next_block(const struct qr_scrub *scrub)
     return NULL;
 }
 
-void qr_scrub_step(struct qr_scrub *scrub)
+static void scrub_next(struct qr_scrub *scrub)
 {
-    scrub->owed_bytes -=
-        scrub->owed_bytes < QR_SCRUB_BYTES_A_STEP ? scrub->owed_bytes : QR_SCRUB_BYTES_A_STEP;
-    if (scrub->busy || scrub->owed_bytes > 0)
-        return;
-    if (scrub->rest > 0) {
-        scrub->rest--;
-        return;
-    }
     const struct qr_block *block = next_block(scrub);
     if (block == NULL) {
         qr_scrub_restart(scrub);
@@ -76,9 +74,19 @@ void qr_scrub_step(struct qr_scrub *scrub)
     scrub->id = scrub->last = block->id;
     scrub->bytes = block->bytes;
     scrub->hash = block->hash;
-    scrub->owed_bytes = (int64_t)block->bytes;
+    scrub->owed_bytes += (int64_t)block->bytes + FILE_BYTES;
     scrub->busy = true;
     scrub->job.run = run_scrub;
     scrub->job.done = on_scrubbed;
     qr_jobs_add(&scrub->store->jobs, &scrub->job);
+}
+
+void qr_scrub_step(struct qr_scrub *scrub)
+{
+    scrub->owed_bytes -=
+        scrub->owed_bytes < QR_SCRUB_BYTES_A_STEP ? scrub->owed_bytes : QR_SCRUB_BYTES_A_STEP;
+    if (scrub->rest > 0)
+        scrub->rest--;
+    else if (!scrub->busy && scrub->owed_bytes == 0)
+        scrub_next(scrub);
 }

@@ -1,11 +1,12 @@
-/* storage/scrub.h — reads block files through, a few a minute, so that damage is found in time.
+/* storage/scrub.h — reads block files through, slowly, so that damage is found in time.
  *
  * At a start only footers are read, and queries read only the pages they need: a page that nobody
  * asks for could rot until the last sound copy of it is gone.  So every file is verified in full
  * some time after a start or a restore, then every QR_SCRUB_EVERY_S.  What is found is treated as
  * if a reader had found it: reported by qr_store_poll, listed by qr_store_missing, fetched.
  *
- * One file a step, as a job of the store behind what waits there.  Thread: the store's writer. */
+ * File after file until a step's bytes are used up, each a job of the store behind what waits
+ * there: small files, of which a young member has hundreds, take seconds and not minutes.  Thread: the store's writer. */
 #ifndef QR_STORAGE_SCRUB_H
 #define QR_STORAGE_SCRUB_H
 

@@ -122,15 +122,20 @@ static inline void go_through_snapshot(struct member *member, bool restart)
     qr_buf_release(&after);
 }
 
-/* Three sealed windows of one chart. */
-static inline void sealed_rows(struct member *member)
+/* Sealed windows of one chart. */
+static inline void sealed_windows(struct member *member, int64_t n)
 {
     uint32_t host = add_host(member->store, 1);
     uint32_t chart = add_chart(member->store, host, "a", 1, 2);
-    for (int64_t t = 1; t < 3 * HISTORY_WINDOW_S; t++)
+    for (int64_t t = 1; t < n * HISTORY_WINDOW_S; t++)
         put_row(member->store, host, chart, t, (uint32_t[]){(uint32_t)t, 7}, 2);
-    for (int64_t w = 0; w < 3; w++)
+    for (int64_t w = 0; w < n; w++)
         assert_int_equal(qr_store_apply_seal(member->store, w * HISTORY_WINDOW_S), 0);
+}
+
+static inline void sealed_rows(struct member *member)
+{
+    sealed_windows(member, 3);
 }
 
 static inline void assert_rows(struct member *member)

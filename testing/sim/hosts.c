@@ -272,7 +272,7 @@ void qr_sim_member_wipe(struct qr_sim_member *member, uint64_t for_ms)
     qr_sim_member_take(member, QR_SIM_KILL, for_ms);
     qr_sim_disk_wipe(member->host);
     install(member);
-    member->is_rotten = false;
+    member->is_flipped = member->is_rotten = false;
     member->n_refusals = 0;
     member->term_ever = 0;
     member->is_lost =

@@ -39,6 +39,7 @@ struct qr_sim_member {
     uint64_t excused_until_ns; /* It may end by itself until then. */
     bool is_wanted;            /* In the group: testing/sim/operator. */
     bool is_lost;              /* Its disk is empty, and nobody has asked to rebuild it. */
+    bool is_flipped;           /* A bit of its block files has flipped: it shall read them all. */
     bool is_rotten;            /* A bit of its log's folder has flipped: it may refuse to run. */
     unsigned n_refusals;       /* .. so often; then the operator empties its disk. */
     uint64_t rebuilt_ns;       /* When a change that takes it in was seen last; 0: never. */

@@ -356,7 +356,7 @@ static void begin_member(struct active *active, struct qr_sim_member *member)
         member->host->real_skew_ns += clock_jump_ms(fault) * (int64_t)QR_SIM_MS;
         break;
     case QR_SIM_FAULT_FLIP:
-        qr_sim_disk_flip(member->host, "*/blocks/*.qb", 0, 0);
+        member->is_flipped |= qr_sim_disk_flip(member->host, "*/blocks/*.qb", 0, 0);
         break;
     case QR_SIM_FAULT_ROT:
         rot(fault, member);
@@ -471,7 +471,7 @@ void qr_sim_heal(void)
     for (uint32_t i = 0; i < qr_sim_cluster.n_members; i++) {
         struct qr_sim_member *member = &qr_sim_cluster.members[i];
         struct qr_sim_disk *disk = qr_sim_disk(member->host);
-        if (member->is_rotten) /* Now it shows, while the others are well. */
+        if (member->is_rotten || member->is_flipped) /* Now it shows, while the others are well. */
             qr_sim_member_take(member, QR_SIM_KILL, 0);
         disk->capacity_bytes = 0;
         disk->failing_writes = disk->failing_syncs = 0;

@@ -195,8 +195,10 @@ static bool live_a_round(uint64_t start_s, bool is_last)
         qr_sim_violation("%u seconds after the last fault %s", o->quiet_s - CHECK_S, why);
         return false;
     }
-    for (uint32_t i = 0; i < qr_sim_cluster.n_members; i++)
-        qr_sim_cluster.members[i].is_rotten = false; /* It has read all again. */
+    for (uint32_t i = 0; i < qr_sim_cluster.n_members; i++) { /* They have read all again. */
+        struct qr_sim_member *member = &qr_sim_cluster.members[i];
+        member->is_flipped = member->is_rotten = false;
+    }
     return check_round(is_last) && live_until(end_s - 1);
 }
 
