@@ -3,6 +3,7 @@
 #include <uv.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "storage/internal.h"
 
 #define FILE_BYTES 65536 /* What finding and opening a file counts for. */
@@ -16,6 +17,7 @@ void qr_scrub_init(struct qr_scrub *scrub, struct qr_store *store)
 void qr_scrub_restart(struct qr_scrub *scrub)
 {
     scrub->rest = 0;
+    scrub->n_files = 0;
     scrub->last = (struct qr_block_id){.start_s = -1};
 }
 
@@ -51,30 +53,41 @@ static void on_scrubbed(struct qr_job *job)
         scrub_next(scrub);
 }
 
-/* The first sound block behind the last one. */
+/* The first block behind the last one that is here. */
 static const struct qr_block *next_block(const struct qr_scrub *scrub)
 {
     const struct qr_block_set *set = atomic_load(&qr_store_state(scrub->store)->manifest.set);
     for (uint32_t i = 0; set != NULL && i < set->n; i++) {
         bool is_behind = qr_block_id_compare(&set->at[i]->id, &scrub->last) > 0;
-        if (is_behind && atomic_load(&set->at[i]->health) == QR_BLOCK_SOUND)
+        if (is_behind && qr_block_is_here(atomic_load(&set->at[i]->health)))
             return set->at[i];
     }
     return NULL;
+}
+
+static void end_round(struct qr_scrub *scrub)
+{
+    if (scrub->last.start_s < 0)
+        return; /* There was no file yet. */
+    qr_info("all block files were read through n=%u", scrub->n_files);
+    qr_scrub_restart(scrub);
+    scrub->rest = QR_SCRUB_EVERY_S;
 }
 
 static void scrub_next(struct qr_scrub *scrub)
 {
     const struct qr_block *block = next_block(scrub);
     if (block == NULL) {
-        qr_scrub_restart(scrub);
-        scrub->rest = QR_SCRUB_EVERY_S;
+        end_round(scrub);
         return;
     }
+    if (atomic_load(&block->health) == QR_BLOCK_UNCHECKED)
+        return; /* Its footer is read first (storage/files). */
     scrub->id = scrub->last = block->id;
     scrub->bytes = block->bytes;
     scrub->hash = block->hash;
     scrub->owed_bytes += (int64_t)block->bytes + FILE_BYTES;
+    scrub->n_files++;
     scrub->busy = true;
     scrub->job.run = run_scrub;
     scrub->job.done = on_scrubbed;

@@ -6,7 +6,8 @@
  * if a reader had found it: reported by qr_store_poll, listed by qr_store_missing, fetched.
  *
  * File after file until a step's bytes are used up, each a job of the store behind what waits
- * there: small files, of which a young member has hundreds, take seconds and not minutes.  Thread: the store's writer. */
+ * there: small files, of which a young member has hundreds, take seconds and not minutes.  Thread:
+ * the store's writer. */
 #ifndef QR_STORAGE_SCRUB_H
 #define QR_STORAGE_SCRUB_H
 
@@ -21,7 +22,8 @@ struct qr_store;
 struct qr_scrub {
     struct qr_job job;
     struct qr_store *store;
-    struct qr_block_id last; /* Of this round. */
+    struct qr_block_id last; /* Of this round .. */
+    unsigned n_files;        /* .. of so many. */
     /* The job's file. */
     struct qr_block_id id;
     uint64_t bytes, hash;

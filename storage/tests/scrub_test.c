@@ -2,6 +2,7 @@
 
 #include <uv.h>
 
+#include "storage/internal.h"
 #include "storage/tests/member.h"
 
 static const char *const paths[] = {DIR "/s0000-t0-00000000-w60-g0.qb",
@@ -46,6 +47,26 @@ static void damage_is_found_without_a_reader(void **state)
     steps(&member, 1);
     assert_int_equal(n_missing(&member), 2);
     assert_int_equal(member.n_bad, 2);
+    stop(&member);
+}
+
+/* A member that starts looks before it has files, and before it knows that they are its own:
+ * neither is the end of a round. */
+static void what_is_not_checked_yet_is_waited_for(void **state)
+{
+    (void)state;
+    struct member member;
+    start(&member);
+    steps(&member, 1);
+    sealed_rows(&member);
+    flip(&member, paths[0]);
+    const struct qr_block_set *set = atomic_load(&qr_store_state(member.store)->manifest.set);
+    atomic_store(&set->at[0]->health, QR_BLOCK_UNCHECKED);
+    steps(&member, 1);
+    assert_int_equal(n_missing(&member), 0);
+    atomic_store(&set->at[0]->health, QR_BLOCK_SOUND);
+    steps(&member, 1);
+    assert_int_equal(n_missing(&member), 1);
     stop(&member);
 }
 
@@ -112,6 +133,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damage_is_found_without_a_reader),
+        cmocka_unit_test(what_is_not_checked_yet_is_waited_for),
         cmocka_unit_test(a_step_is_bounded),
         cmocka_unit_test(a_disk_that_cannot_read_is_damage_one_without_memory_is_not),
         cmocka_unit_test(a_round_ends_and_begins_again),
