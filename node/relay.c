@@ -21,6 +21,8 @@
 #define ANSWER_BYTES_MAX (256u * 1024)
 /* Rows that came in behind what was sent rest that long, so that a refill is told of once. */
 #define LATE_REST_MS 3000u
+/* .. but a refill that lasts is told of so often. */
+#define LATE_TELL_MS 60000u
 
 /* A chart, as far as the far side is concerned. */
 struct known {
@@ -32,7 +34,8 @@ struct known {
     uint32_t functions_seen; /* .. and compared with this list. */
     int64_t sent_s;          /* The far side has what ends at or before it, as far as known. */
     struct qr_sender_replay wanted;
-    uint64_t late_ms; /* When late rows were seen to have come; 0: none. */
+    uint64_t late_ms;       /* When late rows were seen to have come; 0: none untold. */
+    uint64_t late_since_ms; /* The first of those. */
     uint32_t n_late;
     bool skipped; /* Not one of those that are sent. */
     bool is_wanted, redefine;
@@ -57,6 +60,7 @@ struct qr_relay {
     bool looked;     /* At all charts, once. */
     uint32_t n_wanted;
     uint64_t seen_samples, seen_ms;
+    uint64_t late_ms; /* When late rows of any chart were last seen, or told of. */
     int failed;
     struct qr_relay_stats stats; /* Of the last whole walk .. */
     struct qr_relay_stats walk;  /* .. and of this one. */
@@ -486,15 +490,19 @@ static bool offers_others(struct qr_relay *relay, struct known *k, const struct 
     return others;
 }
 
-static bool is_late(const struct qr_relay *relay, const struct qr_chart *chart, struct known *k)
+static bool is_late(struct qr_relay *relay, const struct qr_chart *chart, struct known *k)
 {
     uint32_t n_late = atomic_load_explicit(&chart->n_late, memory_order_relaxed);
     uint64_t now_ms = qr_clock_mono_ms(relay->config.clock);
     if (n_late != k->n_late) {
         k->n_late = n_late;
+        k->late_since_ms = k->late_ms != 0 ? k->late_since_ms : now_ms;
         k->late_ms = now_ms;
     }
-    return k->late_ms != 0 && now_ms - k->late_ms >= LATE_REST_MS;
+    if (k->late_ms == 0)
+        return false;
+    relay->late_ms = now_ms;
+    return now_ms - k->late_ms >= LATE_REST_MS || now_ms - k->late_since_ms >= LATE_TELL_MS;
 }
 
 static void announce(struct qr_relay *relay, const struct qr_chart *chart, struct known *k,
@@ -657,8 +665,11 @@ static const struct qr_chart *start_of(const struct qr_relay *relay, const struc
 
 static void end_walk(struct qr_relay *relay)
 {
+    /* What came late is asked for a while after it was told of. */
+    uint64_t now_ms = qr_clock_mono_ms(relay->config.clock);
+    bool rests = relay->late_ms != 0 && now_ms - relay->late_ms < LATE_REST_MS;
     relay->walk.complete = relay->looked && relay->sender != NULL && relay->walk.lag_s == 0 &&
-                           relay->walk.n_charts == relay->walk.n_live;
+                           relay->walk.n_charts == relay->walk.n_live && !rests;
     relay->stats = relay->walk;
     relay->walk = (struct qr_relay_stats){0};
     relay->looked = true;

@@ -254,6 +254,37 @@ static void rows_that_come_late_are_told_of(void **state)
     assert_whole(&far.charts[0], T0 + 2, T0 + 62);
 }
 
+/* A refill that goes on and on is told of while it does; and all is not sent while it is not. */
+static void a_long_refill_is_told_of_before_it_ends(void **state)
+{
+    (void)state;
+    struct qr_relay_stats stats;
+    uint32_t chart = fixture_chart(&fixture, "t.a", 2);
+    fixture_put(&fixture, chart, 2, T0 + 1, T0 + 10);
+    fixture_put(&fixture, chart, 2, T0 + 201, T0 + 210);
+    now_ms = (T0 + 210) * 1000;
+    connect_far(far_caps(0));
+    pump(100000, 50);
+    qr_relay_get_stats(relay, &stats);
+    assert_true(stats.complete);
+    for (int64_t i = 11; i <= 80; i++) {
+        fixture_put(&fixture, chart, 2, T0 + i, T0 + i);
+        now_ms += 1000;
+        pump(100000, 50);
+        qr_relay_get_stats(relay, &stats);
+        assert_false(stats.complete);
+    }
+    assert_int_equal(far.charts[0].n_definitions, 2);
+    assert_whole(&far.charts[0], T0 + 2, T0 + 70);
+    now_ms += 3001;
+    pump(100000, 50);
+    assert_int_equal(far.charts[0].n_definitions, 3);
+    now_ms += 3001;
+    pump(100000, 50);
+    qr_relay_get_stats(relay, &stats);
+    assert_true(stats.complete);
+}
+
 /* It has asked, and before it is answered the chart is defined anew: that answer still comes. */
 static void a_request_outlives_a_redefinition(void **state)
 {
@@ -439,6 +470,7 @@ int main(void)
         TEST(all_that_is_stored_arrives_once),
         TEST(an_outage_leaves_no_gap_and_shows_as_lag),
         TEST(rows_that_come_late_are_told_of),
+        TEST(a_long_refill_is_told_of_before_it_ends),
         TEST(a_request_outlives_a_redefinition),
         TEST(a_slow_far_side_costs_a_turn_at_a_time),
         TEST(a_new_dimension_and_a_filter),
