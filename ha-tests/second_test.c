@@ -109,11 +109,11 @@ static void children_move_between_the_two(void **state)
 static bool has_newest(void *data)
 {
     const struct odd_child *child = data;
-    int status = qr_fetch_get(&far.cluster.fetch, 3000,
-                              "%s/host/%s/api/v1/data?chart=" ODD_CHART
-                              "&format=json&after=%lld&before=%lld",
-                              far.cluster.members[1].url, child->guid,
-                              (long long)child->clock_s - 1, (long long)child->clock_s);
+    int status = qr_fetch_get(
+        &far.cluster.fetch, 3000,
+        "%s/host/%s/api/v1/data?chart=" ODD_CHART "&format=json&after=%lld&before=%lld",
+        far.cluster.members[1].url, child->guid, (long long)child->clock_s - child->update_every,
+        (long long)child->clock_s);
     json_t *answer = status == 200 ? qr_fetch_json(&far.cluster.fetch) : NULL;
     const json_t *row = json_array_get(json_object_get(answer, "data"), 0);
     bool has = json_is_number(json_array_get(row, 1));
@@ -123,19 +123,23 @@ static bool has_newest(void *data)
 
 /* A child of the near side pauses a second, so that what is behind it comes late (1.37's bug), and
  * only when the far side has the newest row: it is older than all that is there, or taken for a
- * gap. */
-static void a_late_past_goes_on(const char *hostname, unsigned n, unsigned n_told)
+ * gap, or so old that what is newer is whole for longer than is looked back at. */
+static void a_late_past_goes_on(const char *hostname, unsigned n, unsigned n_told, uint32_t every_s,
+                                unsigned n_newer)
 {
     static const char *const names[ODD_DIMS_MAX] = {"a"};
     struct odd_child child, seen_far;
     int64_t now_s = (int64_t)(qr_real_ms() / 1000);
-    odd_init(&child, &near, n, now_s - now_s % 60 - 900);
+    odd_init(&child, &near, n, now_s - now_s % 60 - 900 - (int64_t)every_s * n_newer);
+    child.update_every = every_s;
     child.since_s = child.clock_s;
     child.collects[0] = true;
     odd_collect(&child, n_told);
-    child.told_to_s = child.clock_s++;
+    child.told_to_s = child.clock_s;
+    child.clock_s += every_s;
     odd_collect(&child, 20);
     child.kept_to_s = child.clock_s;
+    odd_collect(&child, n_newer);
     qr_cluster_kill(&far.cluster, 1);
     odd_connect(&child, 1, hostname);
     odd_define(&child, "line", "", "DIMENSION 'a' 'a' 'absolute' 1 1 ''\n");
@@ -157,8 +161,9 @@ static void what_a_child_tells_late_goes_on(void **state)
     struct stage_options near_options = {.name = "second-late", .n_hosts = 1, .cluster.n = 1};
     struct stage_options far_options = {.name = "second-late-far", .cluster.n = 1};
     streamed_on_up(&near, &far, &near_options, &far_options);
-    a_late_past_goes_on("late-first", 1, 0);
-    a_late_past_goes_on("late-gap", 2, 5);
+    a_late_past_goes_on("late-first", 1, 0, 1, 0);
+    a_late_past_goes_on("late-gap", 2, 5, 1, 0);
+    a_late_past_goes_on("late-old", 3, 5, 20, 600);
     streamed_on_check(&near, &far);
 }
 

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/plant.h"
+#include "node/holes.h"
 #include "node/host_info.h"
 #include "node/roster.h"
 #include "storage/value.h"
@@ -201,11 +202,32 @@ void qr_child_on_refused(void *data, struct qr_slice chart, const char *reason)
 
 /* ---- older holes ---- */
 
-/* There may be holes before the oldest of those. */
+/* No more of a node's past than was to be had at first contact: the rest is left to it. */
+static struct qr_feed_source source_of(const struct session *s, const struct session_chart *sc)
+{
+    struct qr_feed_source source = {sc->chart->first_s, s->source_refills};
+    int64_t from_s = qr_clock_real_s(qr_ingest_config(s->ingest)->clock) - s->period_s;
+    if (source.refills && source.first_s != 0 && source.first_s < from_s)
+        source.first_s = from_s;
+    return source;
+}
+
+/* There may be holes before the oldest of those; without any, where a node tells of late rows. */
+static int64_t older_than(const struct session *s, const struct session_chart *sc,
+                          const struct qr_feed_chart *answer)
+{
+    if (answer->n_holes > 0)
+        return answer->holes[0].after_s;
+    struct qr_feed_source source = source_of(s, sc);
+    int64_t searched_s = answer->until_s - QR_HOLES_LOOKBACK_S;
+    bool more = sc->has_late && source.first_s != 0 && searched_s > source.first_s;
+    return more ? searched_s : 0;
+}
+
 static void seek_behind(struct session *s, struct session_chart *sc,
                         const struct qr_feed_chart *answer)
 {
-    sc->seek_s = answer->n_holes > 0 ? answer->holes[0].after_s : 0;
+    sc->seek_s = older_than(s, sc, answer);
     if (sc->seek_s == 0 || sc->seeker)
         return;
     if (!grow_array(&s->seekers, &s->seekers_capacity, s->n_seekers)) {
@@ -261,16 +283,6 @@ static uint32_t take_seekers(struct session *s, struct session_chart **found)
     return n_found;
 }
 
-/* No more of a node's past than was to be had at first contact: the rest is left to it. */
-static struct qr_feed_source source_of(const struct session *s, const struct session_chart *sc)
-{
-    struct qr_feed_source source = {sc->chart->first_s, s->source_refills};
-    int64_t from_s = qr_clock_real_s(qr_ingest_config(s->ingest)->clock) - s->period_s;
-    if (source.refills && source.first_s != 0 && source.first_s < from_s)
-        source.first_s = from_s;
-    return source;
-}
-
 static struct qr_feed_define *new_seek(struct session *s, struct session_chart **found, uint32_t n)
 {
     struct qr_feed_define *seek = calloc(1, sizeof *seek);
@@ -321,6 +333,7 @@ static void resume_chart(struct session *s, struct session_chart *sc, struct qr_
         refuse_chart(s, sc, answer->refusal);
         return;
     }
+    sc->has_late = s->source_refills && sc->id != 0; /* Defined again. */
     take_places(s, sc, answer);
     if (s->state != S_STREAMING)
         return;

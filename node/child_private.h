@@ -26,6 +26,7 @@ struct session_chart {
     bool defining;      /* ... or asked for: rows wait for the answer. */
     int64_t seek_s;     /* Up to there its older holes are to be looked for, once those known are
                          * filled; 0: there are none. */
+    bool has_late;      /* A node defined it again: rows may have come late, however old. */
     bool seeker;        /* Among the session's seekers; */
     bool seeking;       /* asked for: the answer counts unless it was resumed meanwhile. */
     struct qr_buf held; /* Rows that wait: i64 end, u32 n, n values. */

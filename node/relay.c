@@ -505,11 +505,14 @@ static bool is_late(struct qr_relay *relay, const struct qr_chart *chart, struct
     return now_ms - k->late_ms >= LATE_REST_MS || now_ms - k->late_since_ms >= LATE_TELL_MS;
 }
 
+/* On a new connection what came late before is told of once more: the far side looks through all of
+ * a chart's past when it is defined again, not at first. */
 static void announce(struct qr_relay *relay, const struct qr_chart *chart, struct known *k,
                      const struct qr_chart_def *def)
 {
     k->def_hash = hash_definition(relay, def);
-    k->n_late = atomic_load_explicit(&chart->n_late, memory_order_relaxed);
+    if (k->sent != NULL)
+        k->n_late = atomic_load_explicit(&chart->n_late, memory_order_relaxed);
     k->late_ms = 0;
     (void)offers_others(relay, k, def);
     say_definition(relay, chart, k, def);

@@ -254,6 +254,30 @@ static void rows_that_come_late_are_told_of(void **state)
     assert_whole(&far.charts[0], T0 + 2, T0 + 62);
 }
 
+static void what_came_late_before_is_told_of_on_the_next_connection(void **state)
+{
+    (void)state;
+    uint32_t chart = fixture_chart(&fixture, "t.a", 2);
+    fixture_put(&fixture, chart, 2, T0 + 1, T0 + 10);
+    fixture_put(&fixture, chart, 2, T0 + 21, T0 + 30);
+    now_ms = (T0 + 30) * 1000;
+    connect_far(far_caps(0));
+    pump(100000, 50);
+    disconnect_far();
+    fixture_put(&fixture, chart, 2, T0 + 11, T0 + 20);
+    for (unsigned n = 3; n < 5; n++) { /* Once. */
+        connect_far(far_caps(0));
+        pump(100000, 50);
+        now_ms += 3001;
+        pump(100000, 50);
+        assert_int_equal(far.charts[0].n_definitions, n);
+        fixture_put(&fixture, chart, 2, T0 + 28 + n, T0 + 28 + n);
+        pump(100000, 50);
+        disconnect_far();
+    }
+    assert_whole(&far.charts[0], T0 + 2, T0 + 32);
+}
+
 /* A refill that goes on and on is told of while it does; and all is not sent while it is not. */
 static void a_long_refill_is_told_of_before_it_ends(void **state)
 {
@@ -470,6 +494,7 @@ int main(void)
         TEST(all_that_is_stored_arrives_once),
         TEST(an_outage_leaves_no_gap_and_shows_as_lag),
         TEST(rows_that_come_late_are_told_of),
+        TEST(what_came_late_before_is_told_of_on_the_next_connection),
         TEST(a_long_refill_is_told_of_before_it_ends),
         TEST(a_request_outlives_a_redefinition),
         TEST(a_slow_far_side_costs_a_turn_at_a_time),
