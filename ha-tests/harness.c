@@ -31,6 +31,20 @@ void stage_guid(const struct stage *stage, uint32_t host, char guid[QR_GUID_TEXT
     qr_guid_format(&bytes, guid);
 }
 
+int64_t stage_gaps(struct stage *stage, const char *guid)
+{
+    json_t *status = qr_cluster_status(&stage->cluster, 1), *one;
+    int64_t gaps = -1;
+    size_t i;
+    json_array_foreach(json_object_get(status, "children"), i, one)
+    {
+        if (strcmp(json_string_value(json_object_get(one, "guid")), guid) == 0)
+            gaps = json_integer_value(json_object_get(one, "gaps"));
+    }
+    json_decref(status);
+    return gaps;
+}
+
 /* ---- up and down ---- */
 
 void stage_members_up(struct stage *stage, const struct stage_options *options)

@@ -67,6 +67,9 @@ void stage_down(struct stage *stage);
 /* GUID of a simulated host. */
 void stage_guid(const struct stage *stage, uint32_t host, char guid[QR_GUID_TEXT_LEN + 1]);
 
+/* How many gaps of a host are recorded, as member 1 says; -1: it does not know the host. */
+int64_t stage_gaps(struct stage *stage, const char *guid);
+
 /* The load generator's figures, a new reference. */
 json_t *stage_load_figures(struct stage *stage);
 

@@ -81,20 +81,6 @@ static void dimensions_come_change_and_go(void **state)
     odd_disconnect(&child);
 }
 
-static int64_t gaps_of(const char *guid)
-{
-    json_t *status = qr_cluster_status(&stage.cluster, 1), *one;
-    int64_t gaps = -1;
-    size_t i;
-    json_array_foreach(json_object_get(status, "children"), i, one)
-    {
-        if (strcmp(json_string_value(json_object_get(one, "guid")), guid) == 0)
-            gaps = json_integer_value(json_object_get(one, "gaps"));
-    }
-    json_decref(status);
-    return gaps;
-}
-
 static void set_interval(uint32_t update_every)
 {
     child.update_every = update_every;
@@ -139,7 +125,7 @@ static void intervals_change(void **state)
     unsigned n_asked = child.n_asked;
     odd_disconnect(&child);
     expect(&stage, n_asked == 1);
-    expect(&stage, gaps_of(child.guid) == 0);
+    expect(&stage, stage_gaps(&stage, child.guid) == 0);
 }
 
 /* What every member says of the chart. */

@@ -121,37 +121,71 @@ static bool has_newest(void *data)
     return has;
 }
 
-/* A child of the near side pauses a second, so that what is behind it comes late (1.37's bug), and
- * only when the far side has the newest row: it is older than all that is there, or taken for a
- * gap, or so old that what is newer is whole for longer than is looked back at. */
+static const char *const late_names[ODD_DIMS_MAX] = {"a"};
+
+static void define_late(struct odd_child *child, struct stage *stage, const char *hostname)
+{
+    child->stage = stage;
+    odd_connect(child, 1, hostname);
+    odd_define(child, "line", "", "DIMENSION 'a' 'a' 'absolute' 1 1 ''\n");
+    odd_collect(child, 5);
+}
+
+/* A child of the near side pauses for a second, so that what is behind that comes late (1.37's
+ * bug), or never, and the far side is there again only when it has the newest row. */
+static void pause_and_be_streamed_on(struct odd_child *child, const char *hostname, unsigned n_told,
+                                     unsigned n_newer)
+{
+    child->since_s = child->clock_s;
+    child->collects[0] = true;
+    odd_collect(child, n_told);
+    child->told_to_s = child->clock_s;
+    child->clock_s += child->update_every;
+    odd_collect(child, 20);
+    child->kept_to_s = child->clock_s;
+    odd_collect(child, n_newer);
+    qr_cluster_kill(&far.cluster, 1);
+    define_late(child, &near, hostname);
+    expect(&far, qr_cluster_start(&far.cluster, 1) == 0);
+    expect(&far, qr_wait_for(has_newest, child, RETURN_MS, 50));
+}
+
+/* What comes late is older than all that the far side has, or taken for a gap, or so old that what
+ * is newer is whole for longer than is looked back at. */
 static void a_late_past_goes_on(const char *hostname, unsigned n, unsigned n_told, uint32_t every_s,
                                 unsigned n_newer)
 {
-    static const char *const names[ODD_DIMS_MAX] = {"a"};
     struct odd_child child, seen_far;
     int64_t now_s = (int64_t)(qr_real_ms() / 1000);
     odd_init(&child, &near, n, now_s - now_s % 60 - 900 - (int64_t)every_s * n_newer);
     child.update_every = every_s;
-    child.since_s = child.clock_s;
-    child.collects[0] = true;
-    odd_collect(&child, n_told);
-    child.told_to_s = child.clock_s;
-    child.clock_s += every_s;
-    odd_collect(&child, 20);
-    child.kept_to_s = child.clock_s;
-    odd_collect(&child, n_newer);
-    qr_cluster_kill(&far.cluster, 1);
-    odd_connect(&child, 1, hostname);
-    odd_define(&child, "line", "", "DIMENSION 'a' 'a' 'absolute' 1 1 ''\n");
-    odd_collect(&child, 5);
-    expect(&far, qr_cluster_start(&far.cluster, 1) == 0);
-    expect(&far, qr_wait_for(has_newest, &child, RETURN_MS, 50));
+    pause_and_be_streamed_on(&child, hostname, n_told, n_newer);
     child.kept_to_s = 0;
-    odd_check(&child, names);
+    odd_check(&child, late_names);
     seen_far = child;
     seen_far.stage = &far;
     seen_far.fd = -1;
-    odd_check(&seen_far, names);
+    odd_check(&seen_far, late_names);
+    odd_disconnect(&child);
+}
+
+static bool has_gap(void *data)
+{
+    return stage_gaps(&far, data) > 0;
+}
+
+/* The child moves to the far side: what the near one lacked is no gap of the child. */
+static void what_a_node_lacks_its_child_is_asked_for(void)
+{
+    struct odd_child child;
+    int64_t now_s = (int64_t)(qr_real_ms() / 1000);
+    odd_init(&child, &near, 4, now_s - now_s % 60 - 900);
+    pause_and_be_streamed_on(&child, "late-moves", 5, 0);
+    expect(&far, qr_wait_for(has_gap, child.guid, RETURN_MS, 50));
+    odd_disconnect(&child);
+    child.kept_to_s = 0;
+    define_late(&child, &far, "late-moves");
+    odd_check(&child, late_names);
     odd_disconnect(&child);
 }
 
@@ -164,6 +198,7 @@ static void what_a_child_tells_late_goes_on(void **state)
     a_late_past_goes_on("late-first", 1, 0, 1, 0);
     a_late_past_goes_on("late-gap", 2, 5, 1, 0);
     a_late_past_goes_on("late-old", 3, 5, 20, 600);
+    what_a_node_lacks_its_child_is_asked_for();
     streamed_on_check(&near, &far);
 }
 

@@ -230,6 +230,8 @@ static void on_gap(void *data, struct qr_stream_chart *chart, int64_t after_s, i
     struct session_chart *sc = chart->data;
     if (sc == NULL || sc->id == 0 || s->state != S_STREAMING || QR_PLANT(gap_not_recorded))
         return;
+    if (s->source_refills && reason == QR_GAP_NOT_COLLECTED)
+        reason = QR_GAP_RETENTION; /* The child, if it comes here one day, may have it. */
     struct qr_feed_note *note = note_of(s);
     if (note == NULL)
         return; /* it will be asked for again, that is all */
