@@ -449,7 +449,7 @@ static void say_definition(struct qr_relay *relay, const struct qr_chart *chart,
     free(said.labels);
     free(functions);
     if (err == QR_E_LIMIT)
-        k->skipped = true; /* More than any parent takes. */
+        k->skipped = true; /* More than any parent takes; what it knows of it stays as it is. */
     else if (err != 0)
         relay->failed = err;
     else
@@ -499,8 +499,8 @@ static bool is_late(struct qr_relay *relay, const struct qr_chart *chart, struct
         k->late_since_ms = k->late_ms != 0 ? k->late_since_ms : now_ms;
         k->late_ms = now_ms;
     }
-    if (k->late_ms == 0)
-        return false;
+    if (k->late_ms == 0 || (relay->caps & QR_CAP_REPLICATION) == 0)
+        return false; /* Who does not replicate cannot ask. */
     relay->late_ms = now_ms;
     return now_ms - k->late_ms >= LATE_REST_MS || now_ms - k->late_since_ms >= LATE_TELL_MS;
 }
@@ -601,6 +601,8 @@ static void talk_of(struct qr_relay *relay, const struct qr_chart *chart, struct
     if (has_changed(relay, k, def) || offers_others(relay, k, def) || k->redefine ||
         is_late(relay, chart, k))
         announce(relay, chart, k, def);
+    if (k->skipped)
+        return;
     if (k->is_wanted)
         answer(relay, chart, k, def);
     if (qr_sender_is_live(k->sent))
@@ -682,8 +684,9 @@ static void end_walk(struct qr_relay *relay)
 static void walk(struct qr_relay *relay, const struct qr_host *host, size_t room)
 {
     const struct qr_chart *chart = start_of(relay, host);
+    bool whole = relay->cursor == 0;
     relay->cut = false;
-    if (relay->cursor == 0) {
+    if (whole) {
         relay->seen_samples = atomic_load(&host->n_samples);
         relay->seen_ms = qr_clock_mono_ms(relay->config.clock);
     }
@@ -695,6 +698,8 @@ static void walk(struct qr_relay *relay, const struct qr_host *host, size_t room
         relay->cut = true;
         return;
     }
+    if (whole)
+        relay->n_wanted = 0; /* What is left was asked of charts that are gone. */
     end_walk(relay);
 }
 

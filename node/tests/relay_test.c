@@ -278,6 +278,47 @@ static void what_came_late_before_is_told_of_on_the_next_connection(void **state
     assert_whole(&far.charts[0], T0 + 2, T0 + 32);
 }
 
+static void a_chart_that_is_forgotten_is_not_waited_for(void **state)
+{
+    (void)state;
+    uint32_t chart = fixture_chart(&fixture, "t.a", 2), n;
+    struct qr_buf *out = qr_relay_out(relay);
+    fixture_put(&fixture, chart, 2, T0 + 1, T0 + 10);
+    now_ms = (T0 + 10) * 1000;
+    connect_far(far_caps(0));
+    assert_int_equal(qr_relay_turn(relay, 100000), 0);
+    assert_int_equal(qr_stream_feed(far.stream, qr_buf_slice(out)), 0);
+    qr_buf_clear(out);
+    assert_int_equal(qr_relay_feed(relay, qr_buf_slice(&far.lines)), 0);
+    qr_buf_clear(&far.lines);
+    assert_true(qr_relay_is_due(relay)); /* It has asked. */
+    assert_int_equal(qr_store_apply_forget(fixture.store,
+                                           &(struct qr_forgotten){fixture.host, chart}, false, &n),
+                     0);
+    assert_int_equal(qr_relay_turn(relay, 100000), 0);
+    assert_false(qr_relay_is_due(relay));
+}
+
+/* Who cannot ask is not told of them: a definition would cost it the next row. */
+static void late_rows_are_nothing_to_a_parent_that_does_not_ask(void **state)
+{
+    (void)state;
+    uint32_t chart = fixture_chart(&fixture, "t.a", 2);
+    fixture_put(&fixture, chart, 2, T0 + 1, T0 + 10);
+    fixture_put(&fixture, chart, 2, T0 + 21, T0 + 30);
+    now_ms = (T0 + 30) * 1000;
+    connect_far(far_caps(QR_CAP_REPLICATION | QR_CAP_INTERPOLATED | QR_CAP_IEEE754));
+    pump(100000, 50);
+    struct qr_sender_stats before, after;
+    qr_sender_get_stats(qr_relay_sender(relay), &before);
+    fixture_put(&fixture, chart, 2, T0 + 11, T0 + 20);
+    pump(100000, 50);
+    now_ms += 3001;
+    pump(100000, 50);
+    qr_sender_get_stats(qr_relay_sender(relay), &after);
+    assert_int_equal(after.bytes_text, before.bytes_text);
+}
+
 /* A refill that goes on and on is told of while it does; and all is not sent while it is not. */
 static void a_long_refill_is_told_of_before_it_ends(void **state)
 {
@@ -495,6 +536,8 @@ int main(void)
         TEST(an_outage_leaves_no_gap_and_shows_as_lag),
         TEST(rows_that_come_late_are_told_of),
         TEST(what_came_late_before_is_told_of_on_the_next_connection),
+        TEST(a_chart_that_is_forgotten_is_not_waited_for),
+        TEST(late_rows_are_nothing_to_a_parent_that_does_not_ask),
         TEST(a_long_refill_is_told_of_before_it_ends),
         TEST(a_request_outlives_a_redefinition),
         TEST(a_slow_far_side_costs_a_turn_at_a_time),
