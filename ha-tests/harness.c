@@ -8,11 +8,11 @@
 
 #include "base/error.h"
 
-#define LEADER_MS  20000
-#define LIVE_MS    20000
-#define SETTLE_MS  30000
-#define COMPARE_MS 20000
-#define REFILL_MS  15000
+#define LEADER_MS  60000
+#define LIVE_MS    60000
+#define SETTLE_MS  60000
+#define COMPARE_MS 60000
+#define REFILL_MS  60000
 
 void stage_fail(struct stage *stage, const char *what, const char *file, int line)
 {

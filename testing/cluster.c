@@ -12,7 +12,7 @@
 #include "base/pki.h"
 
 #define LINK_PORTS 100
-#define STATUS_MS  2000
+#define STATUS_MS  10000
 
 /* ---- files ---- */
 
@@ -306,15 +306,23 @@ unsigned qr_cluster_leader(struct qr_cluster *cluster)
     return 0;
 }
 
+struct leading {
+    struct qr_cluster *cluster;
+    unsigned leader;
+};
+
 static bool has_leader(void *data)
 {
-    return qr_cluster_leader(data) != 0;
+    struct leading *l = data;
+    l->leader = qr_cluster_leader(l->cluster);
+    return l->leader != 0;
 }
 
 unsigned qr_cluster_wait_leader(struct qr_cluster *cluster, uint64_t timeout_ms)
 {
-    qr_wait_for(has_leader, cluster, timeout_ms, 50);
-    return qr_cluster_leader(cluster);
+    struct leading l = {cluster, 0};
+    qr_wait_for(has_leader, &l, timeout_ms, 50);
+    return l.leader;
 }
 
 /* The child's object of a status, borrowed. */

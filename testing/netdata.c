@@ -10,7 +10,7 @@
 #include "base/error.h"
 
 #define PROGRAM    "/usr/sbin/netdata"
-#define START_MS   20000
+#define START_MS   60000
 #define STOP_MS    30000
 #define TIMEOUT_MS 20000
 
