@@ -44,18 +44,6 @@ static bool has_noticed(void *data)
     return status != NULL && !ready;
 }
 
-struct move {
-    const char *guid;
-    unsigned from;
-};
-
-static bool has_moved(void *data)
-{
-    const struct move *move = data;
-    unsigned owner = qr_cluster_owner(&stage.cluster, move->guid);
-    return owner != 0 && owner != move->from;
-}
-
 static void a_full_disk_on_one_member_costs_nothing(void **state)
 {
     (void)state;
@@ -78,9 +66,7 @@ static void a_full_disk_on_one_member_costs_nothing(void **state)
     for (uint32_t host = 0; host < stage.model.n_hosts; host++) {
         stage_guid(&stage, host, guid);
         stage_wait_stored_after_fault_except(&stage, guid, victim.id, MOVE_MS);
-        /* What was on its way when the disk filled up may still be the victim's. */
-        struct move move = {guid, victim.id};
-        expect(&stage, qr_wait_for(has_moved, &move, MOVE_MS, 50));
+        stage_wait_moved(&stage, guid, victim.id, MOVE_MS);
     }
     qr_wait_until_s((int64_t)(qr_real_ms() / 1000) + FULL_S);
     bool stopped = !qr_cluster_running(&stage.cluster, victim.id);

@@ -253,6 +253,25 @@ void stage_wait_stored_after_fault_except(struct stage *stage, const char *guid,
     expect(stage, qr_wait_for(is_stored, &s, timeout_ms, 20));
 }
 
+struct move {
+    struct stage *stage;
+    const char *guid;
+    unsigned from;
+};
+
+static bool has_moved(void *data)
+{
+    const struct move *move = data;
+    unsigned owner = qr_cluster_owner(&move->stage->cluster, move->guid);
+    return owner != 0 && owner != move->from;
+}
+
+void stage_wait_moved(struct stage *stage, const char *guid, unsigned from, uint64_t timeout_ms)
+{
+    struct move move = {stage, guid, from};
+    expect(stage, qr_wait_for(has_moved, &move, timeout_ms, 50));
+}
+
 /* ---- the check ---- */
 
 void stage_verify_member(struct stage *stage, unsigned id, int64_t to_s, struct qr_verify *result)

@@ -86,6 +86,10 @@ void stage_wait_stored_after_fault(struct stage *stage, const char *guid, uint64
 void stage_wait_stored_after_fault_except(struct stage *stage, const char *guid, unsigned except,
                                           uint64_t timeout_ms);
 
+/* Waits until another member owns the host: what was on its way at the fault may be stored still.
+ */
+void stage_wait_moved(struct stage *stage, const char *guid, unsigned from, uint64_t timeout_ms);
+
 /* Waits until every running member holds every simulated host up to second `t`, and the real child
  * too. */
 void stage_wait_stored(struct stage *stage, int64_t t, uint64_t timeout_ms);

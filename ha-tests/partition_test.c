@@ -4,8 +4,8 @@
 #include "ha-tests/network.h"
 
 #define MEMBERS   3
-#define MOVE_MS   25000
-#define RETURN_MS 40000
+#define MOVE_MS   60000
+#define RETURN_MS 60000
 #define CUT_S     8
 
 static struct stage stage;
@@ -68,7 +68,8 @@ static void cut_off_members_lose_nothing(void **state)
 
     /* The leader, and with it the owner of the first child, is cut off from both others; the
      * children can still reach it. */
-    unsigned alone = qr_cluster_leader(&stage.cluster), b = alone % 3 + 1, c = b % 3 + 1;
+    unsigned alone = qr_cluster_wait_leader(&stage.cluster, MOVE_MS), b = alone % 3 + 1,
+             c = b % 3 + 1;
     expect(&stage, alone != 0);
     stage_fault(&stage);
     cut(alone, b, true);
