@@ -10,8 +10,8 @@
 #include "ha-tests/stranger.h"
 #include "proto/handshake.h"
 
-#define FOUND_MS 30000
-#define TELL_MS  5000
+#define FOUND_MS 60000
+#define TELL_MS  30000
 #define ROW_MS   200
 /* Each takeover costs the first its stream: it comes back twice, and may be caught once more. */
 #define BREAKS_MAX 4

@@ -5,7 +5,7 @@
 
 #include "ha-tests/odd_child.h"
 
-#define GONE_MS   10000
+#define GONE_MS   30000
 #define RETURN_MS 60000
 #define END_MS    20000
 #define AFTER_S   2 /* Ephemeral hosts are forgotten. */

@@ -23,8 +23,9 @@
 #define BODY_BYTES    700000u
 #define PAYLOAD_LINES 20000u /* About half of what a payload may be. */
 #define STEPS         3u
-#define MOVE_MS       20000
-#define ANSWER_MS     20000
+#define MOVE_MS       60000
+#define ANSWER_MS     60000
+#define LEAVE_MS      2000 /* The call has reached the child by then. */
 
 static struct stage stage; /* The members that are asked. */
 static struct stage proxy;
@@ -253,7 +254,7 @@ static void call_through(unsigned id)
     expect(&stage, get(id, ANSWER_MS, "function?function=top+never&timeout=1") == 504);
     n_cancels++;
     expect(&stage, qr_wait_for(is_canceled, &n_cancels, ANSWER_MS, 20));
-    expect(&stage, get(id, 500, "function?function=top+never&timeout=60") == QR_E_TIMEOUT);
+    expect(&stage, get(id, LEAVE_MS, "function?function=top+never&timeout=60") == QR_E_TIMEOUT);
     n_cancels++;
     expect(&stage, qr_wait_for(is_canceled, &n_cancels, ANSWER_MS, 20));
 }
@@ -275,6 +276,7 @@ static void functions_are_called_through_any_member(void **state)
     expect(&stage, says("went away before it answered"));
     qr_cluster_kill(&stage.cluster, owner);
     end_child();
+    expect(&stage, qr_cluster_wait_leader(&stage.cluster, MOVE_MS) != 0);
     start_child(&stage.cluster, third);
     expect(&stage, qr_wait_for(all_list, NULL, MOVE_MS, 100));
     expect(&stage, get(other, ANSWER_MS, "function?function=top+echo") == 200);

@@ -15,7 +15,7 @@
 #include "proto/frame.h"
 #include "proto/handshake.h"
 
-#define ANSWER_MS 5000
+#define ANSWER_MS 20000
 #define GRANTED   "Hit me baby, push them over with the version="
 #define STRANGER  "0badcafe-0000-4000-8000-000000000001"
 
@@ -323,6 +323,20 @@ static void garbage_on_the_link_port_is_refused(void **state)
     }
 }
 
+struct impostor {
+    struct qr_cluster *cluster;
+    int64_t leader;
+};
+
+static bool says_its_leader(void *data)
+{
+    struct impostor *impostor = data;
+    json_t *status = qr_cluster_status(impostor->cluster, 3);
+    impostor->leader = json_integer_value(json_object_get(status, "leader"));
+    json_decref(status);
+    return status != NULL;
+}
+
 /* Somebody who has the configuration of a member, but no certificate of the cluster's CA. */
 static void a_member_with_a_foreign_certificate_stays_outside(void **state)
 {
@@ -366,14 +380,12 @@ static void a_member_with_a_foreign_certificate_stays_outside(void **state)
     qr_wait_until_s(until_s);
     place->process = impostor;
     snprintf(place->url, sizeof place->url, "http://127.0.0.1:%u", port);
-    json_t *status = qr_cluster_status(cluster, 3);
+    struct impostor asked = {.cluster = cluster};
+    bool answered = qr_wait_for(says_its_leader, &asked, ANSWER_MS, 50);
     *place = real;
-    int64_t leader = json_integer_value(json_object_get(status, "leader"));
-    bool answered = status != NULL;
-    json_decref(status);
     qr_process_kill(&impostor);
     qr_remove_dir(dir);
-    expect(&stage, answered && leader == 0);
+    expect(&stage, answered && asked.leader == 0);
 }
 
 static void everything_is_as_it_was(void **state)

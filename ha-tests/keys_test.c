@@ -9,9 +9,9 @@
 #include "ha-tests/stranger.h"
 #include "proto/handshake.h"
 
-#define SOON_MS    10000
-#define OVERLAP_S  "5"
-#define OVERLAP_MS 5000
+#define SOON_MS    30000
+#define OVERLAP_S  "8"
+#define OVERLAP_MS 8000
 #define AWAY_MS    60000
 
 static struct stage stage;
@@ -205,6 +205,7 @@ static void revoke_while_one_is_away(const char *key_of)
     struct child child = child_on(1, key_of);
     let_in(&child);
     expect(&stage, qr_cluster_stop(&stage.cluster, 3));
+    expect(&stage, qr_cluster_wait_leader(&stage.cluster, AWAY_MS) != 0);
     change_key(2, "revoke web");
     expect(&stage, qr_wait_for(is_closed, &child, SOON_MS, 10));
     close(child.fd);

@@ -8,7 +8,7 @@
 
 #include "ha-tests/odd_child.h"
 
-#define TELL_MS 10000
+#define TELL_MS 30000
 
 static struct stage stage;
 static struct odd_child child;

@@ -6,8 +6,8 @@
 #include "ha-tests/odd_child.h"
 #include "ha-tests/streamed_on.h"
 
-#define MOVE_MS   30000
-#define RETURN_MS 30000
+#define MOVE_MS   60000
+#define RETURN_MS 60000
 #define AWAY_S    8
 #define MOVES_KEY "0e3a3c5c-7c1f-4c1e-9d1b-5a0a8f5d2b11"
 

@@ -13,7 +13,7 @@
  * be sent by the same one.  (SLACK is 1 here, see node/placement.h.) */
 #define BY_ONE_PICTURE 12
 #define UNEVEN_MAX     (1 + 1 + BY_ONE_PICTURE)
-#define MOVE_MS        30000
+#define MOVE_MS        60000
 
 static struct stage stage;
 static struct qr_process more;
@@ -128,6 +128,25 @@ static bool left(void *data)
     return census.of[*(unsigned *)data] == 0 && census.all == CHILDREN + (more.pid != 0 ? MORE : 0);
 }
 
+/* Every member has heard that nobody drains: one that is still thought to drain is sent nobody. */
+static bool nobody_drains(void *data)
+{
+    bool none = true;
+    (void)data;
+    for (unsigned id = 1; id <= stage.cluster.n; id++) {
+        json_t *status = qr_cluster_status(&stage.cluster, id), *member;
+        const json_t *members = json_object_get(status, "members");
+        size_t i;
+        none = none && json_array_size(members) == stage.cluster.n;
+        json_array_foreach(members, i, member)
+        {
+            none = none && json_is_false(json_object_get(member, "draining"));
+        }
+        json_decref(status);
+    }
+    return none;
+}
+
 static bool more_came(void *data)
 {
     return count(*(unsigned *)data).more == MORE;
@@ -172,6 +191,7 @@ static void children_go_where_they_are_sent(void **state)
     print_census("drained");
     expect(&stage, figure("bans") == 0);
     expect(&stage, run_ctl("undrain", drained) == 0);
+    expect(&stage, qr_wait_for(nobody_drains, NULL, MOVE_MS, 50));
     start_more();
     expect(&stage, qr_wait_for(more_came, &drained, MOVE_MS, 100));
     print_census("new ones came");

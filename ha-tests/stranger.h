@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STRANGER_ANSWER_MS 5000
+#define STRANGER_ANSWER_MS 20000
 #define STRANGER_GRANTED   "Hit me baby, push them over with the version="
 
 /* Capabilities as 1.37.1 and 2.x offer them, without compression. */

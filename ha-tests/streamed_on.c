@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STREAMING_MS 30000
-#define STORED_MS    60000
-#define REFILL_MS    30000
+#define STREAMING_MS 60000
+#define STORED_MS    90000
+#define REFILL_MS    60000
 
 void streamed_on_adopt(struct stage *far, const struct stage *near)
 {

@@ -43,7 +43,7 @@ static void collects_known_values_and_equals_itself(void **state)
     assert_int_equal(qr_netdata_start(&netdata, &options), 0);
     assert_int_equal(strlen(netdata.guid), 36);
     struct watching w = {&netdata, &fetch};
-    assert_true(qr_wait_for(has_values, &w, 20000, 100));
+    assert_true(qr_wait_for(has_values, &w, 60000, 100));
 
     struct qr_verify result = {0};
     int64_t to_s = (int64_t)(qr_real_ms() / 1000) - 3;

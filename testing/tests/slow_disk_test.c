@@ -52,13 +52,13 @@ static uint64_t write_ms(uint32_t sync_us, uint32_t write_us)
 static void syncs_take_longer(void **state)
 {
     (void)state;
-    assert_in_range(write_ms(DELAY_MS * 1000, 0), DELAY_MS, DELAY_MS + 5000);
+    assert_in_range(write_ms(DELAY_MS * 1000, 0), DELAY_MS, DELAY_MS + 60000);
 }
 
 static void writes_take_longer(void **state)
 {
     (void)state;
-    assert_in_range(write_ms(0, DELAY_MS * 1000), 3 * DELAY_MS, 3 * DELAY_MS + 5000);
+    assert_in_range(write_ms(0, DELAY_MS * 1000), 3 * DELAY_MS, 3 * DELAY_MS + 60000);
 }
 
 /* The mapping is read each time: what is 0 costs nothing, whatever it was before. */
