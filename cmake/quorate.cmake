@@ -48,7 +48,7 @@ function(qr_test folder module)
   target_link_libraries(${target} PRIVATE qr_${folder} ${T_LINKS} PkgConfig::CMOCKA)
   add_test(NAME ${folder}.${module} COMMAND ${target}
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${folder}.${module} PROPERTIES TIMEOUT 300
+  set_tests_properties(${folder}.${module} PROPERTIES TIMEOUT 600
     ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/testing/tsan.supp")
 endfunction()
 

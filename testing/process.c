@@ -8,11 +8,13 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@
 
 #define PORT_FIRST 23000
 #define PORT_LAST  23799
+#define PORTS_MAX  32
 #define LINK_PORTS 100 /* Links listen so many ports above. */
 
 uint64_t qr_real_ms(void)
@@ -243,6 +246,39 @@ static bool is_free(unsigned port)
     return free;
 }
 
+/* A name that only one process of the machine can have, until it ends; -1: another has it. */
+static int reserve(unsigned port)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int len =
+        snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "quorate-test-port-%u", port);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert(fd >= 0 && len > 0);
+    socklen_t bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1) + (socklen_t)len;
+    if (bind(fd, (const struct sockaddr *)&address, bytes) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* Between this and the listening a second passes, in which another test looks for ports. */
+static bool reserve_block(unsigned base, unsigned n)
+{
+    int fds[2 * PORTS_MAX];
+    unsigned n_fds = 0;
+    assert(n <= PORTS_MAX);
+    for (unsigned i = 0; i < n; i++) {
+        int of_http = reserve(base + i), of_link = reserve(base + LINK_PORTS + i);
+        if (of_http >= 0)
+            fds[n_fds++] = of_http;
+        if (of_link >= 0)
+            fds[n_fds++] = of_link;
+    }
+    for (unsigned i = 0; i < n_fds && n_fds < 2 * n; i++)
+        close(fds[i]);
+    return n_fds == 2 * n;
+}
+
 uint16_t qr_free_ports(unsigned n)
 {
     /* Start at another place each time: two tests at once rarely meet. */
@@ -252,7 +288,7 @@ uint16_t qr_free_ports(unsigned n)
         unsigned base = PORT_FIRST + (start + tried) % span, i = 0;
         while (i < n && is_free(base + i) && is_free(base + LINK_PORTS + i))
             i++;
-        if (i == n)
+        if (i == n && reserve_block(base, n))
             return (uint16_t)base;
     }
     assert(!"a free block of ports");

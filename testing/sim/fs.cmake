@@ -14,7 +14,7 @@ if(NOT CMAKE_C_FLAGS MATCHES "sanitize=thread")
     target_link_libraries(sim_${module}_test PRIVATE qr_sim_libc qr_sim_fs qr_sim_sched qr_testing
                                                      PkgConfig::CMOCKA PkgConfig::UV)
     add_test(NAME sim.${module} COMMAND sim_${module}_test)
-    set_tests_properties(sim.${module} PROPERTIES TIMEOUT 60)
+    set_tests_properties(sim.${module} PROPERTIES TIMEOUT 300)
   endforeach()
 
   # libraft's disk code on it.
@@ -22,5 +22,5 @@ if(NOT CMAKE_C_FLAGS MATCHES "sanitize=thread")
   target_link_libraries(sim_raft_disk_test PRIVATE qr_sim_uv qr_sim_libc qr_sim_fs qr_sim_sched
                                                    qr_testing qr_cluster PkgConfig::RAFT PkgConfig::CMOCKA)
   add_test(NAME sim.raft_disk COMMAND sim_raft_disk_test)
-  set_tests_properties(sim.raft_disk PROPERTIES TIMEOUT 300)
+  set_tests_properties(sim.raft_disk PROPERTIES TIMEOUT 900)
 endif()

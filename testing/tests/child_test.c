@@ -16,7 +16,7 @@
 #define GRANT    "Hit me baby, push them over with the version=16376"
 #define DENY     "You are not permitted to access this. Check the logs for more info."
 #define CAPS_137 16376u
-#define LIMIT_MS 10000
+#define LIMIT_MS 60000
 
 static const struct qr_model model = {3, 1, 4, 8, 1, true};
 

@@ -11,7 +11,7 @@
 #include "testing/netdata.h"
 
 #define KEY     "11111111-2222-3333-4444-555555555555"
-#define WAIT_MS 15000
+#define WAIT_MS 60000
 
 struct parent {
     struct qr_netdata netdata;

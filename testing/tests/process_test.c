@@ -37,7 +37,7 @@ static void keeps_output_and_status(void **state)
     (void)state;
     struct qr_process process;
     start_shell(&process, "echo out; echo err >&2; exit 3");
-    assert_true(qr_process_wait(&process, 5000));
+    assert_true(qr_process_wait(&process, 60000));
     assert_int_equal(WEXITSTATUS(process.status), 3);
     char text[64] = "";
     FILE *file = fopen(log_path, "r");
@@ -48,15 +48,23 @@ static void keeps_output_and_status(void **state)
     assert_int_equal(qr_process_run(none), 127);
 }
 
+static bool has_said_something(void *data)
+{
+    struct stat st;
+    (void)data;
+    return stat(log_path, &st) == 0 && st.st_size > 0;
+}
+
 static void stops_kills_and_pauses(void **state)
 {
     (void)state;
     struct qr_process process;
-    start_shell(&process, "trap 'exit 0' TERM; while :; do sleep 0.05; done");
+    start_shell(&process, "trap 'exit 0' TERM; echo trapped; while :; do sleep 0.05; done");
+    assert_true(qr_wait_for(has_said_something, NULL, 60000, 5));
     assert_true(qr_process_alive(&process));
     assert_false(qr_process_wait(&process, 30));
     qr_process_signal(&process, SIGSTOP);
-    assert_true(qr_process_stop(&process, 5000));
+    assert_true(qr_process_stop(&process, 60000));
     assert_false(qr_process_alive(&process));
     start_shell(&process, "trap '' TERM; while :; do sleep 0.05; done");
     assert_false(qr_process_stop(&process, 200));
