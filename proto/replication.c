@@ -619,13 +619,15 @@ static int64_t stride_s(const struct qr_replication *r, int64_t left_s)
 static void miss(struct qr_replication *r, const struct qr_replication_end *end)
 {
     int64_t at_s = max_s(r->part.after_s, min_s(to_grid(r, end->after_s), r->part.before_s));
+    int64_t left_s = min_s(end->before_s, r->part.before_s) - at_s;
     r->n_misses++;
     r->low_s = behind_empty(r, at_s);
-    int64_t stride = stride_s(r, r->part.before_s - at_s);
+    int64_t stride = stride_s(r, left_s);
     r->jumped = stride > (int64_t)r->update_every;
     r->part.after_s = to_grid(r, at_s + stride);
-    /* The child has nothing behind `at` at all, or it was the last point. */
-    if (end->before_s <= at_s || r->part.after_s >= r->part.before_s)
+    /* No point behind `at` is older than the end of what it says to have now, though there may be
+     * one when it is asked next; or it was the last one. */
+    if (end->before_s < behind_empty(r, at_s) || r->part.after_s >= r->part.before_s)
         finish_part(r);
 }
 

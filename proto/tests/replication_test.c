@@ -312,6 +312,33 @@ static void does_not_call_never_collected_what_may_come(void **state)
     qr_replication_release(&one.planner);
 }
 
+/* A child whose database ends between two points says at each answer that it ends later: what it is
+ * not asked for again with that end is not denied. */
+static void does_not_call_never_collected_what_ends_later_meanwhile(void **state)
+{
+    (void)state;
+    struct one one;
+    one_start(&one, true);
+    const struct qr_stream_hole holes[] = {{2000, 2030}};
+    qr_replication_definition(&one.planner, 5, 1000, 1996, 2030);
+    resume(&one, 2030, holes, 1);
+    assert_asks(&one, 0, true, 2030, 2030);
+    struct qr_replication_end end = {5, 1000, 2001, true, 2030, 2001, 2030};
+    assert_int_equal(qr_replication_rend(&one.planner, &end, T0), 0);
+    qr_replication_row(&one.planner, 2035);
+    assert_asks(&one, 0, false, 2000, 2030);
+    end = (struct qr_replication_end){5, 1000, 2006, false, 2000, 2006, 2035};
+    assert_int_equal(qr_replication_rend(&one.planner, &end, T0), 0);
+    assert_asks(&one, QR_REPLICATION_PACE_MS, false, 2005, 2030); /* It had none at 2005. */
+    end = (struct qr_replication_end){5, 1000, 2009, false, 2005, 2009, 2038};
+    assert_int_equal(qr_replication_rend(&one.planner, &end, T0), 0);
+    assert_silent(&one, 1000000);
+    assert_int_equal(one.n_gaps, 2);
+    assert_gap(&one, 0, 2000, 2009, QR_GAP_NOT_COLLECTED);
+    assert_gap(&one, 1, 2009, 2030, QR_GAP_RETENTION);
+    qr_replication_release(&one.planner);
+}
+
 /* The child drops what is older while it is asked: that it has been there is not denied. */
 static void does_not_call_never_collected_what_is_dropped_meanwhile(void **state)
 {
@@ -916,6 +943,7 @@ int main(void)
         cmocka_unit_test(tells_how_much_is_left),
         cmocka_unit_test(heals_a_truncated_answer),
         cmocka_unit_test(does_not_call_never_collected_what_may_come),
+        cmocka_unit_test(does_not_call_never_collected_what_ends_later_meanwhile),
         cmocka_unit_test(does_not_call_never_collected_what_is_dropped_meanwhile),
         cmocka_unit_test(asks_for_a_sample_that_came_in_between),
         cmocka_unit_test(asks_again_if_the_flag_was_lost),
