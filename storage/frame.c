@@ -413,8 +413,9 @@ static bool integers_of_split(const struct qr_frame *frame, int exponent, int64_
         return false;
     for (uint32_t i = 0; i < frame->n; i++) {
         int shift = m[i] != 0 ? qr_value_exponent(frame->codes[i] << 26) - exponent : 0;
+        /* A hostile base gives mantissas to 2^30, whose product with 10^9 still fits. */
         if (shift < 0 || shift > 15 ||
-            (shift > 11 && abs(m[i]) > QR_INTEGER_MAX / qr_power_of_10[shift]))
+            (shift > 9 && abs(m[i]) > QR_INTEGER_MAX / qr_power_of_10[shift]))
             return false;
         x[i] = m[i] * qr_power_of_10[shift];
         if (x[i] > QR_INTEGER_MAX || x[i] < -QR_INTEGER_MAX)
